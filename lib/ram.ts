@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Guest RAM: one WebAssembly.Memory and the typed views over it.
+//
+// Invariant: the views are fields that are replaced whenever the memory grows, so no one may keep a view
+// across something that can allocate frames. Read them afresh: `ram.u32[address >>> 2]`.
+
+const WASM_PAGE = 65536;
+
+export class Ram {
+  readonly memory: WebAssembly.Memory;
+  /** Most bytes that the memory may ever hold. */
+  readonly limitBytes: number;
+  u8!: Uint8Array;
+  u16!: Uint16Array;
+  u32!: Uint32Array;
+  i32!: Int32Array;
+  f64!: Float64Array;
+  view!: DataView;
+
+  /** `limitBytes` counts everything below and including the last frame; at most 4 GiB. */
+  constructor(limitBytes: number, initialBytes: number = Math.min(limitBytes, 128 << 20)) {
+    this.limitBytes = limitBytes;
+    this.memory = new WebAssembly.Memory({
+      initial: Math.ceil(initialBytes / WASM_PAGE),
+      maximum: Math.ceil(limitBytes / WASM_PAGE),
+    });
+    this.#refresh();
+  }
+
+  get sizeBytes(): number {
+    return this.u8.length;
+  }
+
+  /** Makes at least `bytes` addressable (doubling up to the limit). False when the limit or the host says no. */
+  ensure(bytes: number): boolean {
+    if (bytes <= this.u8.length) return true;
+    if (bytes > this.limitBytes) return false;
+    const target = Math.min(this.limitBytes, Math.max(bytes, this.u8.length * 2));
+    const pages = Math.ceil(target / WASM_PAGE) - this.u8.length / WASM_PAGE;
+    try {
+      this.memory.grow(pages);
+    } catch {
+      return false;
+    }
+    this.#refresh();
+    return true;
+  }
+
+  /** Reads a 64-bit unsigned value as a number: exact below 2^53. */
+  readU64(address: number): number {
+    const i = address >>> 2;
+    return this.u32[i]! + this.u32[i + 1]! * 0x1_0000_0000;
+  }
+
+  /** Writes a safe integer (negative allowed) as 64 bits. */
+  writeU64(address: number, value: number): void {
+    const i = address >>> 2;
+    this.u32[i] = value >>> 0;
+    this.u32[i + 1] = Math.floor(value / 0x1_0000_0000) >>> 0;
+  }
+
+  #refresh(): void {
+    const buffer = this.memory.buffer;
+    this.u8 = new Uint8Array(buffer);
+    this.u16 = new Uint16Array(buffer);
+    this.u32 = new Uint32Array(buffer);
+    this.i32 = new Int32Array(buffer);
+    this.f64 = new Float64Array(buffer);
+    this.view = new DataView(buffer);
+  }
+}
