@@ -76,6 +76,8 @@ export interface GuestArch {
   syscallNumber(ram: Ram): number;
   /** Argument `index` (0..5) as a safe number when it is below 2^53, else rounded: pointers and sizes. */
   syscallArgument(ram: Ram, index: number): number;
+  /** Argument `index` as a signed 64-bit value, exact within +-2^53: offsets. */
+  syscallArgumentSigned(ram: Ram, index: number): number;
   /** Argument `index` as a signed 32-bit int: descriptors, flags. */
   syscallArgument32(ram: Ram, index: number): number;
   /** Argument `index`, all 64 bits, signed. Slow (allocates). */

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tasks and the kernel object, as every folder sees them. Implemented in kernel/ and put together in init/.
+
+import type { Host } from "../host/host.ts";
+import type { Cpu, GuestArch } from "./cpu.ts";
+import type { File, Path, Vfs } from "./fs.ts";
+import type { Mm, PageAllocator } from "./mm_types.ts";
+import type { Sleeps, Try, WaitQueue } from "./wait.ts";
+import type { Ram } from "../../lib/ram.ts";
+
+/** The root of all state. Several may live in one JavaScript realm. */
+export interface Kernel {
+  readonly host: Host;
+  readonly arch: GuestArch;
+  readonly cpu: Cpu;
+  readonly ram: Ram;
+  readonly frames: PageAllocator;
+  readonly vfs: Vfs;
+  readonly time: TimeKeeper;
+  readonly tasks: TaskTable;
+  readonly random: { fill(bytes: Uint8Array): void };
+  readonly uts: { sysname: string; nodename: string; release: string; version: string; machine: string; domainname: string };
+  /** Appends a line to the log that dmesg(1) reads. `level` is 0 (emergency) to 7 (debug). */
+  printk(level: number, message: string): void;
+  /** State of a folder by its own key: `kernel.state(PIPES, () => new PipeState())`. */
+  state<T>(key: StateKey<T>, make: () => T): T;
+}
+
+/** Identity of a piece of per-kernel state that a folder owns. */
+export class StateKey<T> {
+  readonly name: string;
+  /** Never set: carries the type. */
+  declare readonly type: T;
+  constructor(name: string) {
+    this.name = name;
+  }
+}
+
+export interface TimeKeeper {
+  /** CLOCK_MONOTONIC, ns. */
+  monotonicNs(): number;
+  /** CLOCK_REALTIME as seconds and nanoseconds. */
+  realtime(): { sec: number; nsec: number };
+  realtimeNs(): bigint;
+  setRealtime(ns: bigint): void;
+  /** Calls `fire` (must not sleep) once at monotonic time `deadlineNs`. */
+  addTimer(deadlineNs: number, fire: () => void): KernelTimer;
+}
+
+export interface KernelTimer {
+  readonly deadlineNs: number;
+  cancel(): void;
+}
+
+export interface TaskTable {
+  find(pid: number): Task | undefined;
+  all(): Iterable<Task>;
+  /** Live tasks of a process group / session. */
+  processGroup(pgid: number): Iterable<Task>;
+  readonly count: number;
+}
+
+export interface Cred {
+  readonly uid: number; readonly euid: number; readonly suid: number; readonly fsuid: number;
+  readonly gid: number; readonly egid: number; readonly sgid: number; readonly fsgid: number;
+  readonly groups: readonly number[];
+  readonly capEffective: bigint; readonly capPermitted: bigint; readonly capInheritable: bigint;
+  readonly capBounding: bigint; readonly capAmbient: bigint;
+  readonly securebits: number;
+  readonly noNewPrivs: boolean;
+}
+
+/** fs_struct: shared with CLONE_FS. */
+export interface FsStruct {
+  root: Path;
+  cwd: Path;
+  umask: number;
+}
+
+/** files_struct: the descriptor table, shared with CLONE_FILES. */
+export interface FilesStruct {
+  /** Throws EBADF. */
+  get(fd: number): File;
+  find(fd: number): File | undefined;
+  /** Lowest free descriptor at or above `from`; throws EMFILE past RLIMIT_NOFILE. Takes over the caller's reference. */
+  install(task: Task, file: File, closeOnExec: boolean, from?: number): number;
+  /** Takes a number without publishing a file; disposing without install gives it back. */
+  reserve(task: Task, closeOnExec: boolean): ReservedDescriptor;
+  replace(task: Task, fd: number, file: File, closeOnExec: boolean): void;
+  close(task: Task, fd: number): void;
+  closeOnExec(fd: number): boolean;
+  setCloseOnExec(fd: number, value: boolean): void;
+  descriptors(): Iterable<number>;
+  users: number;
+}
+
+export interface ReservedDescriptor extends Disposable {
+  readonly fd: number;
+  install(file: File): void;
+}
+
+/** The thread group (process): what POSIX gives to the process and not to the thread. */
+export interface ThreadGroup {
+  readonly tgid: number;
+  readonly leader: Task;
+  readonly threads: Set<Task>;
+  parent: Task | undefined;
+  readonly children: Set<ThreadGroup>;
+  pgid: number;
+  sid: number;
+  /** Controlling terminal; its type belongs to drivers/tty. */
+  tty: ControllingTerminal | undefined;
+  readonly rlimits: { soft: number; hard: number }[]; // by RLIMIT_*; Infinity is RLIM_INFINITY
+  readonly waitQueue: WaitQueue; // wait4 of the parent sleeps here (of the *parent's* group)
+  isExecuted: boolean; // has called execve (setpgid's EACCES)
+  exitCode: number;
+  readonly cpuTime: { userNs: number; systemNs: number; childUserNs: number; childSystemNs: number };
+}
+
+export interface ControllingTerminal {
+  readonly device: number; // st_rdev, tty_nr of /proc/PID/stat
+  foregroundPgid: number;
+  readonly sessionId: number;
+  /** The session leader exits: SIGHUP and disassociation. */
+  hangup(): void;
+}
+
+/** A thread. */
+export interface Task {
+  readonly kernel: Kernel;
+  readonly pid: number; // tid
+  readonly tgid: number;
+  readonly group: ThreadGroup;
+  comm: string; // at most 15 bytes
+  mm: Mm | undefined; // undefined for a zombie
+  fs: FsStruct;
+  files: FilesStruct;
+  cred: Cred;
+  readonly state: "running" | "sleeping" | "uninterruptible" | "stopped" | "traced" | "zombie" | "dead";
+  readonly startTimeNs: number;
+  /** A signal that is not blocked is pending, or the task must die: sleeps end early. */
+  readonly hasSignal: boolean;
+  /** Makes a sleeping task runnable. Never sleeps. Idempotent. */
+  wake(): void;
+}
+
+export interface SignalInfo {
+  readonly signal: number;
+  readonly code: number; // SI_*
+  readonly errno?: number;
+  readonly pid?: number;
+  readonly uid?: number;
+  readonly status?: number;
+  readonly address?: number;
+  readonly value?: bigint;
+  readonly timerId?: number;
+  readonly overrun?: number;
+}
+
+export interface WaitOptions {
+  /** Absolute CLOCK_MONOTONIC ns; the wait then ends with `timeout`. */
+  readonly deadlineNs?: number;
+  readonly timeout?: Error; // thrown at the deadline: ETIMEDOUT, EAGAIN. undefined: attempt is made once more and its WOULD_BLOCK returned
+  /** Sleep through signals other than SIGKILL. */
+  readonly uninterruptible?: boolean;
+  /** Thrown when a signal is pending; ERESTARTSYS unless told otherwise. */
+  readonly interrupted?: Error;
+  readonly exclusive?: boolean;
+}
+
+/** kernel/wait.ts: attempt; while WOULD_BLOCK, sleep on `queue` for `events`, attempt again. */
+export type WaitUntil = <T>(
+  task: Task, queue: WaitQueue, events: number, attempt: () => Try<T>, options?: WaitOptions,
+) => Sleeps<T>;
