@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: Apache-2.0
+// Builds one IR block at a time in flat typed arrays.
+//
+// A temp is the index of the record that made it, so operands name records. The builder folds constants,
+// folds additions of constants into displacements, keeps the temp that holds each register (a second
+// get_gpr costs nothing) and fuses a condition into the flag setter when the block has one.
+// The arrays are reused: whoever wants to keep a block copies it or lowers it before the next begin().
+
+import { CPU_STATE } from "../layout.ts";
+import { evaluate64, foldBinary32, foldBinary64, foldUnary, type Pair } from "./fold.ts";
+import { emitCondition } from "./condition.ts";
+import { HELPERS, type HelperName, JUMP_PLAIN, Op, OPS, TERM_BRANCH, TERM_INDIRECT, TERM_JUMP, TERM_NONE } from "./ops.ts";
+import { FLAG_TRAP, TERM_SYSCALL, TERM_TRAP, type Type } from "./ops.ts";
+
+export type Temp = number;
+
+const CAPACITY = 8192;
+const TWO_32 = 0x1_0000_0000;
+const HELPER_IDS: ReadonlyMap<string, number> = new Map(HELPERS.map((helper) => [helper.name, helper.id]));
+const CALL_OPS: { readonly [K in Type]: number } = {
+  i: Op.call_i32,
+  l: Op.call_i64,
+  f: Op.call_f32,
+  d: Op.call_f64,
+  v: Op.call_v128,
+};
+const SCRATCH_GET: { readonly [K in Type]: number } = {
+  i: Op.get_state32,
+  l: Op.get_state64,
+  f: Op.get_statef32,
+  d: Op.get_statef64,
+  v: Op.get_state128,
+};
+const SCRATCH_SET: { readonly [K in Type]: number } = {
+  i: Op.set_state32,
+  l: Op.set_state64,
+  f: Op.set_statef32,
+  d: Op.set_statef64,
+  v: Op.set_state128,
+};
+
+/** The block under construction, and the block that the back ends read. */
+export class IrBuilder {
+  /** Records. b, c are temps or -1. */
+  readonly op: Uint16Array = new Uint16Array(CAPACITY);
+  readonly a: Int32Array = new Int32Array(CAPACITY);
+  readonly b: Int32Array = new Int32Array(CAPACITY);
+  readonly c: Int32Array = new Int32Array(CAPACITY);
+  readonly imm: Int32Array = new Int32Array(CAPACITY);
+  readonly imm2: Int32Array = new Int32Array(CAPACITY);
+  /** 16-byte constants: four int32 each. */
+  readonly pool: Int32Array = new Int32Array(CAPACITY);
+  length = 0;
+  poolLength = 0;
+  /** Guest address of the block's first byte; every address in records is an offset from it. */
+  basePc = 0;
+  /** Instructions in the block. */
+  instructions = 0;
+  terminator: number = TERM_NONE;
+  /** jump: target; branch: taken; syscall: next; trap: pc. Offset from basePc. */
+  target = 0;
+  /** branch: the other way; indirect or jump of kind call: the return address. Offset from basePc; -1 none. */
+  fallTarget = 0;
+  /** branch: the condition; indirect: the address. */
+  termTemp: Temp = -1;
+  /** JUMP_* of jump and indirect, TRAP_* of trap. */
+  termKind = 0;
+  readonly #gpr = new Int32Array(16);
+  readonly #xmm = new Int32Array(16);
+  #ccOp = -1;
+  #ccA: Temp = -1;
+  #ccB: Temp = -1;
+  readonly #pair: Pair = { lo: 0, hi: 0 };
+
+  begin(pc: number): void {
+    this.length = 0;
+    this.poolLength = 0;
+    this.basePc = pc;
+    this.instructions = 0;
+    this.terminator = TERM_NONE;
+    this.termTemp = -1;
+    this.fallTarget = -1;
+    this.#forgetRegisters();
+  }
+
+  /** True while another instruction of ordinary size fits. */
+  get hasRoom(): boolean {
+    return this.length < CAPACITY - 1024 && this.poolLength < CAPACITY - 256;
+  }
+
+  /** Any operation of the table by number, with folding. Immediates: emitImm. */
+  emit(op: number, a: Temp = -1, b: Temp = -1, c: Temp = -1): Temp {
+    const folded = this.#fold(op, a, b);
+    return folded >= 0 ? folded : this.raw(op, a, b, c, 0, 0);
+  }
+
+  /** Lane operations and whatever else has an immediate. */
+  emitImm(op: number, imm: number, a: Temp = -1, b: Temp = -1, c: Temp = -1): Temp {
+    return this.raw(op, a, b, c, imm, 0);
+  }
+
+  raw(op: number, a: Temp, b: Temp, c: Temp, imm: number, imm2: number): Temp {
+    const at = this.length;
+    if (at >= CAPACITY) throw new RangeError("IR block too long");
+    this.op[at] = op;
+    this.a[at] = a;
+    this.b[at] = b;
+    this.c[at] = c;
+    this.imm[at] = imm;
+    this.imm2[at] = imm2;
+    this.length = at + 1;
+    return at;
+  }
+
+  const32(value: number): Temp {
+    return this.raw(Op.const32, -1, -1, -1, value | 0, 0);
+  }
+
+  const64(lo: number, hi: number): Temp {
+    return this.raw(Op.const64, -1, -1, -1, lo | 0, hi | 0);
+  }
+
+  /** A safe integer as i64. */
+  constNumber(value: number): Temp {
+    return this.const64(value | 0, Math.floor(value / TWO_32) | 0);
+  }
+
+  const128(w0: number, w1: number, w2: number, w3: number): Temp {
+    return this.raw(Op.const128, -1, -1, -1, this.#poolAdd(w0, w1, w2, w3), 0);
+  }
+
+  /** A code address. */
+  pcConst(pc: number): Temp {
+    const offset = pc - this.basePc;
+    return this.raw(Op.pc_const, -1, -1, -1, offset | 0, Math.floor(offset / TWO_32) | 0);
+  }
+
+  getGpr(n: number): Temp {
+    const known = this.#gpr[n]!;
+    if (known >= 0) return known;
+    return (this.#gpr[n] = this.raw(Op.get_gpr, -1, -1, -1, n, 0));
+  }
+
+  setGpr(n: number, value: Temp): void {
+    const wide = this.#wide(value);
+    this.raw(Op.set_gpr, wide, -1, -1, n, 0);
+    this.#gpr[n] = wide;
+  }
+
+  getXmm(n: number): Temp {
+    const known = this.#xmm[n]!;
+    if (known >= 0) return known;
+    return (this.#xmm[n] = this.raw(Op.get_xmm, -1, -1, -1, n, 0));
+  }
+
+  setXmm(n: number, value: Temp): void {
+    this.raw(Op.set_xmm, value, -1, -1, n, 0);
+    this.#xmm[n] = value;
+  }
+
+  /** `offset`: of CPU_STATE, but not a register that has its own operation. */
+  getState32(offset: number): Temp {
+    return this.raw(Op.get_state32, -1, -1, -1, offset, 0);
+  }
+
+  getState64(offset: number): Temp {
+    return this.raw(Op.get_state64, -1, -1, -1, offset, 0);
+  }
+
+  setState32(offset: number, value: Temp): void {
+    this.raw(Op.set_state32, value, -1, -1, offset, 0);
+  }
+
+  setState64(offset: number, value: Temp): void {
+    this.raw(Op.set_state64, this.#wide(value), -1, -1, offset, 0);
+  }
+
+  /** `op`: ccOp(kind, bytes). i32 temps are widened. `b` may be left out when the kind has none. */
+  setCc(op: number, a: Temp, b: Temp = -1): void {
+    const wideA = this.#wide(a);
+    const wideB = b < 0 ? this.const64(0, 0) : this.#wide(b);
+    this.raw(Op.set_cc, wideA, wideB, -1, op, 0);
+    this.#ccOp = op;
+    this.#ccA = wideA;
+    this.#ccB = wideB;
+  }
+
+  /** The kind is known at run time only (shifts by CL, ADC): `op` is an i32 temp. */
+  setCcDynamic(op: Temp, a: Temp, b: Temp): void {
+    this.raw(Op.set_cc_dynamic, op, this.#wide(a), this.#wide(b), 0, 0);
+    this.#ccOp = -1;
+  }
+
+  /** i32 0 or 1: whether x86 condition `cond` (0..15) holds. */
+  ccCond(cond: number): Temp {
+    if (this.#ccOp >= 0) {
+      const fused = emitCondition(this, cond, this.#ccOp, this.#ccA, this.#ccB);
+      if (fused >= 0) return fused;
+    }
+    return this.raw(Op.cc_cond, -1, -1, -1, cond, 0);
+  }
+
+  /** i32: CF PF AF ZF SF OF in EFLAGS positions. */
+  ccFlags(): Temp {
+    return this.raw(Op.cc_flags, -1, -1, -1, 0, 0);
+  }
+
+  /** `op`: one of Op.load*. The address is addr + disp modulo 2^64. */
+  load(op: number, addr: Temp, disp = 0): Temp {
+    const base = this.#foldAddress(addr, disp);
+    return this.raw(op, base, -1, -1, this.#disp, 0);
+  }
+
+  store(op: number, addr: Temp, disp: number, value: Temp): void {
+    const wanted = OPS[op]!.operands.charAt(1);
+    const narrowed = wanted === "i" ? this.#narrow(value) : wanted === "l" ? this.#wide(value) : value;
+    const base = this.#foldAddress(addr, disp);
+    this.raw(op, base, narrowed, -1, this.#disp, 0);
+  }
+
+  /** Faults as a store of `size` bytes would. */
+  probeWrite(size: number, addr: Temp, disp = 0): void {
+    const base = this.#foldAddress(addr, disp);
+    this.raw(Op.probe_write, base, -1, -1, this.#disp, size);
+  }
+
+  /** a + (b << shift). */
+  scaledAdd(a: Temp, b: Temp, shift: number): Temp {
+    if (this.isConst(b)) return this.emit(Op.i64_add, a, this.emit(Op.i64_shl, b, this.const64(shift, 0)));
+    return this.raw(Op.scaled_add, a, b, -1, shift, 0);
+  }
+
+  call(name: HelperName, a: Temp = -1, b: Temp = -1, c: Temp = -1): Temp {
+    const helper = HELPERS[HELPER_IDS.get(name) ?? -1];
+    if (helper === undefined) throw new RangeError(`no helper ${name}`);
+    return this.raw(CALL_OPS[helper.result], a, b, c, helper.id, 0);
+  }
+
+  /** A call to TypeScript: arguments at CPU_STATE.scratch + 16 * n, results likewise. Registers are in memory. */
+  ext(id: number, args: readonly Temp[] = [], resultTypes: readonly Type[] = []): Temp[] {
+    for (let n = 0; n < args.length; n++) {
+      const arg = args[n]!;
+      this.raw(SCRATCH_SET[this.typeOf(arg)], arg, -1, -1, CPU_STATE.scratch + 16 * n, 0);
+    }
+    this.raw(Op.ext, -1, -1, -1, id, 0);
+    this.#forgetRegisters();
+    return resultTypes.map((type, n) => this.raw(SCRATCH_GET[type], -1, -1, -1, CPU_STATE.scratch + 16 * n, 0));
+  }
+
+  /** Leaves with `kind` and the state of before this instruction when `cond` (i32) is not 0. */
+  trapIf(kind: number, cond: Temp): void {
+    if (this.isConst(cond) && this.imm[cond] === 0) return;
+    this.raw(Op.trap_if, cond, -1, -1, kind, 0);
+  }
+
+  /** Starts a guest instruction. */
+  insn(pc: number, lengthBytes: number): void {
+    this.raw(Op.insn, -1, -1, -1, pc - this.basePc, lengthBytes);
+    this.instructions++;
+  }
+
+  shuffle(a: Temp, b: Temp, lanes: readonly number[]): Temp {
+    const word = (n: number): number =>
+      lanes[n]! | (lanes[n + 1]! << 8) | (lanes[n + 2]! << 16) | (lanes[n + 3]! << 24);
+    return this.raw(Op.i8x16_shuffle, a, b, -1, this.#poolAdd(word(0), word(4), word(8), word(12)), 0);
+  }
+
+  /** Op.*_extract_lane*. */
+  extractLane(op: number, a: Temp, lane: number): Temp {
+    return this.raw(op, a, -1, -1, lane, 0);
+  }
+
+  /** Op.*_replace_lane. */
+  replaceLane(op: number, a: Temp, lane: number, value: Temp): Temp {
+    return this.raw(op, a, value, -1, lane, 0);
+  }
+
+  /** `kind` call carries the return address as a hint. */
+  jump(pc: number, kind: number = JUMP_PLAIN, returnPc = -1): void {
+    this.terminator = TERM_JUMP;
+    this.target = pc - this.basePc;
+    this.termKind = kind;
+    this.fallTarget = returnPc < 0 ? -1 : returnPc - this.basePc;
+  }
+
+  branch(cond: Temp, takenPc: number, fallPc: number): void {
+    if (this.isConst(cond)) {
+      this.jump(this.imm[cond] === 0 ? fallPc : takenPc);
+      return;
+    }
+    this.terminator = TERM_BRANCH;
+    this.termTemp = cond;
+    this.target = takenPc - this.basePc;
+    this.fallTarget = fallPc - this.basePc;
+  }
+
+  jumpIndirect(address: Temp, kind: number, returnPc = -1): void {
+    this.terminator = TERM_INDIRECT;
+    this.termTemp = address;
+    this.termKind = kind;
+    this.fallTarget = returnPc < 0 ? -1 : returnPc - this.basePc;
+  }
+
+  /** pc is `nextPc` when the kernel sees it. */
+  syscall(nextPc: number): void {
+    this.terminator = TERM_SYSCALL;
+    this.target = nextPc - this.basePc;
+  }
+
+  /** The last instruction traps: it does not retire, and pc is `pc` (after it for TRAP_BREAKPOINT). */
+  trap(kind: number, pc: number): void {
+    this.terminator = TERM_TRAP;
+    this.termKind = kind;
+    this.target = pc - this.basePc;
+  }
+
+  isConst(temp: Temp): boolean {
+    const op = this.op[temp]!;
+    return op === Op.const32 || op === Op.const64;
+  }
+
+  typeOf(temp: Temp): Type {
+    const type = OPS[this.op[temp]!]!.result;
+    if (type === "") throw new RangeError(`t${temp} has no value`);
+    return type;
+  }
+
+  /** True when the record may leave the block. */
+  mayTrap(at: number): boolean {
+    return (OPS[this.op[at]!]!.flags & FLAG_TRAP) !== 0;
+  }
+
+  #disp = 0;
+
+  /** Strips constant additions off `addr`; the displacement is left in #disp. */
+  #foldAddress(addr: Temp, disp: number): Temp {
+    let base = addr;
+    let sum = disp;
+    if (this.op[base] === Op.i64_add) {
+      const constant = this.b[base]!;
+      if (this.op[constant] === Op.const64 && this.imm2[constant] === this.imm[constant]! >> 31) {
+        const next = sum + this.imm[constant]!;
+        if (next === (next | 0)) {
+          sum = next;
+          base = this.a[base]!;
+        }
+      }
+    }
+    this.#disp = sum;
+    return base;
+  }
+
+  #forgetRegisters(): void {
+    this.#gpr.fill(-1);
+    this.#xmm.fill(-1);
+    this.#ccOp = -1;
+  }
+
+  #poolAdd(w0: number, w1: number, w2: number, w3: number): number {
+    const at = this.poolLength;
+    this.pool[at] = w0;
+    this.pool[at + 1] = w1;
+    this.pool[at + 2] = w2;
+    this.pool[at + 3] = w3;
+    this.poolLength = at + 4;
+    return at >> 2;
+  }
+
+  #wide(temp: Temp): Temp {
+    return this.typeOf(temp) === "i" ? this.emit(Op.i64_extend_i32_u, temp) : temp;
+  }
+
+  #narrow(temp: Temp): Temp {
+    return this.typeOf(temp) === "l" ? this.emit(Op.i32_wrap_i64, temp) : temp;
+  }
+
+  /** A temp that the operation reduces to, or -1. */
+  #fold(op: number, a: Temp, b: Temp): Temp {
+    if (a < 0) return -1;
+    const constA = this.isConst(a);
+    if (b < 0) return constA ? this.#foldUnary(op, a) : this.#simplifyUnary(op, a);
+    const constB = this.isConst(b);
+    if (constA && constB) return this.#foldBoth(op, a, b);
+    if (constB) return this.#simplifyRight(op, a, b);
+    if (constA && (op === Op.i64_add || op === Op.i64_and || op === Op.i64_or || op === Op.i64_xor)) {
+      return this.emit(op, b, a);
+    }
+    return -1;
+  }
+
+  #foldUnary(op: number, a: Temp): Temp {
+    const pair = this.#pair;
+    const result = foldUnary(op, this.imm[a]!, this.imm2[a]!, pair);
+    if (result === "i") return this.const32(pair.lo);
+    return result === "l" ? this.const64(pair.lo, pair.hi) : -1;
+  }
+
+  #simplifyUnary(op: number, a: Temp): Temp {
+    if (op !== Op.i32_wrap_i64) return -1;
+    const inner = this.op[a]!;
+    return inner === Op.i64_extend_i32_u || inner === Op.i64_extend_i32_s ? this.a[a]! : -1;
+  }
+
+  #foldBoth(op: number, a: Temp, b: Temp): Temp {
+    if (this.op[a] === Op.const32) {
+      const value = foldBinary32(op, this.imm[a]!, this.imm[b]!);
+      return value === undefined ? -1 : this.const32(value);
+    }
+    const pair = this.#pair;
+    const kind = foldBinary64(op, this.imm[a]!, this.imm2[a]!, this.imm[b]!, this.imm2[b]!, pair);
+    if (kind === "i") return this.const32(pair.lo);
+    return kind === "l" ? this.const64(pair.lo, pair.hi) : -1;
+  }
+
+  /** b is constant, a is not. */
+  #simplifyRight(op: number, a: Temp, b: Temp): Temp {
+    const lo = this.imm[b]!;
+    const zero = lo === 0 && this.imm2[b] === 0;
+    if (zero && evaluate64.neutralZero.has(op)) return a;
+    if (op === Op.i64_sub) {
+      const pair = this.#pair;
+      foldBinary64(Op.i64_sub, 0, 0, lo, this.imm2[b]!, pair);
+      return this.emit(Op.i64_add, a, this.const64(pair.lo, pair.hi));
+    }
+    if (op === Op.i64_add && this.op[a] === Op.i64_add && this.isConst(this.b[a]!)) {
+      const inner = this.b[a]!;
+      const pair = this.#pair;
+      foldBinary64(Op.i64_add, this.imm[inner]!, this.imm2[inner]!, lo, this.imm2[b]!, pair);
+      if (pair.lo === 0 && pair.hi === 0) return this.a[a]!;
+      return this.raw(Op.i64_add, this.a[a]!, this.const64(pair.lo, pair.hi), -1, 0, 0);
+    }
+    return -1;
+  }
+}
