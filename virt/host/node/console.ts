@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// Standard input and output of the Node process as a HostConsole. In raw mode every key goes to the guest's own
+// line discipline, Ctrl-C included.
+
+import { fstatSync, writeSync } from "node:fs";
+import type { ReadStream, WriteStream } from "node:tty";
+
+import type { HostConsole } from "../../../include/host/host.ts";
+import type { HostEvents } from "../events.ts";
+
+const DEFAULT_COLUMNS = 80;
+const DEFAULT_ROWS = 24;
+
+/** Writes everything to a descriptor, waiting for a slow reader; a closed one ends output silently as EPIPE does. */
+export function writeAll(descriptor: number, bytes: Uint8Array): void {
+  let at = 0;
+  while (at < bytes.length) {
+    try {
+      at += writeSync(descriptor, bytes, at);
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "EAGAIN") continue;
+      if (error instanceof Error && "code" in error && error.code === "EPIPE") return;
+      throw error;
+    }
+  }
+}
+
+export interface NodeConsoleOptions {
+  /** Put the terminal in raw mode until `close`. */
+  readonly raw: boolean;
+  readonly output?: 1 | 2;
+  /** Do not read standard input: the guest sees end of file. */
+  readonly noInput?: boolean;
+}
+
+export class NodeConsole implements HostConsole {
+  readonly isTerminal: boolean;
+  readonly #events: HostEvents;
+  readonly #descriptor: 1 | 2;
+  readonly #stdin: ReadStream;
+  readonly #stdout: WriteStream;
+  readonly #noInput: boolean;
+  #isRaw = false;
+
+  constructor(events: HostEvents, options: NodeConsoleOptions) {
+    this.#events = events;
+    this.#descriptor = options.output ?? 1;
+    this.#stdin = process.stdin;
+    this.#stdout = this.#descriptor === 1 ? process.stdout : process.stderr;
+    this.#noInput = options.noInput === true;
+    this.isTerminal = options.raw && process.stdin.isTTY === true && this.#stdout.isTTY === true;
+    if (this.isTerminal) {
+      this.#stdin.setRawMode(true);
+      this.#isRaw = true;
+    }
+  }
+
+  get columns(): number {
+    return this.#stdout.columns ?? DEFAULT_COLUMNS;
+  }
+
+  get rows(): number {
+    return this.#stdout.rows ?? DEFAULT_ROWS;
+  }
+
+  write(bytes: Uint8Array): void {
+    writeAll(this.#descriptor, bytes);
+  }
+
+  onInput(listener: (bytes: Uint8Array | undefined) => void): () => void {
+    if (this.#noInput || isClosed(0)) {
+      listener(undefined);
+      return () => {};
+    }
+    const onData = (chunk: Uint8Array): void => {
+      listener(chunk);
+      this.#events.wake();
+    };
+    const onEnd = (): void => {
+      listener(undefined);
+      this.#events.wake();
+    };
+    this.#stdin.on("data", onData);
+    this.#stdin.on("end", onEnd);
+    this.#stdin.on("error", onEnd);
+    this.#stdin.resume();
+    return () => {
+      this.#stdin.off("data", onData);
+      this.#stdin.off("end", onEnd);
+      this.#stdin.off("error", onEnd);
+      this.#stdin.pause();
+    };
+  }
+
+  onResize(listener: (columns: number, rows: number) => void): () => void {
+    const onResize = (): void => {
+      listener(this.columns, this.rows);
+      this.#events.wake();
+    };
+    this.#stdout.on("resize", onResize);
+    return () => this.#stdout.off("resize", onResize);
+  }
+
+  /** Gives the terminal back as it was. */
+  close(): void {
+    if (this.#isRaw) this.#stdin.setRawMode(false);
+    this.#isRaw = false;
+    this.#stdin.pause();
+    this.#stdin.unref?.();
+  }
+}
+
+function isClosed(descriptor: number): boolean {
+  try {
+    fstatSync(descriptor);
+    return false;
+  } catch {
+    return true;
+  }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Node host: real clock, real entropy, an event loop that the kernel lets turn now and then.
+
+import { getRandomValues } from "node:crypto";
+
+import type { Host, HostClock, HostEntropy } from "../../../include/host/host.ts";
+import type { HostEvents } from "../events.ts";
+
+/** setTimeout fires early or late by about a millisecond; shorter sleeps spin through setImmediate. */
+const TIMER_GRANULARITY_NS = 1_000_000;
+/** Longest timeout that setTimeout accepts, in ms. */
+const TIMEOUT_MAX_MS = 2_147_483_647;
+
+class NodeClock implements HostClock {
+  readonly #zero = process.hrtime.bigint();
+  readonly wallAtZeroNs: bigint = BigInt(Date.now()) * 1_000_000n;
+
+  monotonicNs(): number {
+    const [seconds, nanoseconds] = process.hrtime();
+    return seconds * 1e9 + nanoseconds - Number(this.#zero);
+  }
+}
+
+class NodeEntropy implements HostEntropy {
+  fill(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; at += 65536) getRandomValues(bytes.subarray(at, at + 65536));
+  }
+}
+
+/** Wakes the kernel when it idles: consoles, disks and signals of the host call `wake`. */
+class NodeHost implements Host, HostEvents {
+  readonly clock: HostClock = new NodeClock();
+  readonly entropy: HostEntropy = new NodeEntropy();
+  #wakeIdle: (() => void) | undefined;
+  #pending = false;
+
+  wake(): void {
+    this.#pending = true;
+    this.#wakeIdle?.();
+  }
+
+  idle(deadlineNs: number | undefined): Promise<void> {
+    if (this.#pending) {
+      this.#pending = false;
+      return this.breathe();
+    }
+    const leftNs = deadlineNs === undefined ? Infinity : deadlineNs - this.clock.monotonicNs();
+    if (leftNs < TIMER_GRANULARITY_NS) return this.breathe();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#wakeIdle = undefined;
+        this.#pending = false;
+        resolve();
+      };
+      // Without a deadline the timer only keeps the process alive while a guest waits for input.
+      const timer = setTimeout(done, Math.min(Math.floor(leftNs / 1e6), TIMEOUT_MAX_MS));
+      this.#wakeIdle = done;
+    });
+  }
+
+  breathe(): Promise<void> {
+    return new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+  }
+}
+
+/** The host of a machine that runs in Node. */
+export function createNodeHost(): Host & HostEvents {
+  return new NodeHost();
+}
