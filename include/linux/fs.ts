@@ -236,6 +236,7 @@ export abstract class File {
   pos: number = 0;
   owner: { type: number; pid: number; signal: number } = { type: 0, pid: 0, signal: 0 }; // F_SETOWN, F_SETSIG
   #references = 1;
+  #closeListeners: Set<() => void> | undefined;
 
   constructor(path: Path | undefined, flags: number) {
     this.path = path;
@@ -271,7 +272,16 @@ export abstract class File {
     return this;
   }
   put(): void {
-    if (--this.#references === 0) this.release();
+    if (--this.#references !== 0) return;
+    if (this.#closeListeners !== undefined) for (const listener of [...this.#closeListeners]) listener();
+    this.release();
+  }
+  /** Calls `listener` just before the last reference's `release`: watchers (epoll) that hold none. */
+  addCloseListener(listener: () => void): void {
+    (this.#closeListeners ??= new Set()).add(listener);
+  }
+  removeCloseListener(listener: () => void): void {
+    this.#closeListeners?.delete(listener);
   }
 
   read(iter: IovIter, position: number | undefined): Try<number> | Sleeps<number> {

@@ -58,6 +58,9 @@ export interface TaskTable {
   /** Live tasks of a process group / session. */
   processGroup(pgid: number): Iterable<Task>;
   readonly count: number;
+  /** The task on whose behalf the kernel runs now; undefined in timers and host events. For file operations, which
+   *  are called without a task: the terminal's job control, credentials of socket messages. */
+  readonly current: Task | undefined;
 }
 
 export interface Cred {
