@@ -20,6 +20,10 @@ export interface PageAllocator {
   get(frame: number): void;
   put(frame: number): void;
   references(frame: number): number;
+  /** The kernel changed bytes of the frame: drops code made from it. Cheap when there is none. */
+  invalidate(frame: number): void;
+  /** `shrinker(pages)` is asked for memory under pressure; returns how many frames it freed. Must not sleep. */
+  addShrinker(shrinker: (pages: number) => number): void;
 }
 
 /** A virtual memory area [start, end) of one address space: page-aligned, same rights and backing throughout. */
@@ -82,6 +86,10 @@ export interface Mm {
   setBrk(task: Task, brk: number): number;
   /** Serves a page fault of the guest or of uaccess. */
   handleFault(task: Task, address: number, access: Access): FaultSignal | undefined | Sleeps<FaultSignal | undefined>;
+  /** Forgets the pages of [start, end): the next access faults again. */
+  zap(start: number, end: number): void;
+  /** Write-protects and cleans the pages of [start, end) of a shared file mapping, after write-back. */
+  clean(start: number, end: number): void;
   /** fork(2): a copy with copy-on-write pages. */
   clone(task: Task): Mm;
   /** One user less; frees everything at zero. */

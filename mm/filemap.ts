@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+// The page cache of one file: frames by page index, between a file system's storage and everyone who reads,
+// writes or maps the file.
+//
+// Invariants: a cached page holds one reference to its frame; its bytes past the end of file are zero when it
+// enters the cache; a page is dirty only when the backing can write. While a page is being read it is in
+// `#loading` and not yet in `#pages`, so nobody sees half of it. A dirty page is never dropped but by truncate.
+// Generic file operations on top of it are in mm/generic_file.ts.
+
+import type { AddressSpace, Inode } from "../include/linux/fs.ts";
+import type { Vma } from "../include/linux/mm_types.ts";
+import type { Kernel } from "../include/linux/sched.ts";
+import { isSleeping, type Sleeps, WAIT_RESCHEDULE } from "../include/linux/wait.ts";
+import { EROFS } from "../lib/errno.ts";
+import { PAGE_SIZE } from "../virt/layout.ts";
+import { memoryState, type MemoryState, type Shrinkable } from "./vmstat.ts";
+
+/** Storage behind a PageCache. `frame` is a host address of 4096 bytes in kernel.ram. */
+export interface PageBacking {
+  /** Fills a zeroed frame with page `index` (only the bytes below the end of file matter). Throws EIO. */
+  readPage(index: number, frame: number): void | Sleeps<void>;
+  /** Fills several zeroed frames, page `index` + i into frames[i]; readahead uses it when it is there. */
+  readPages?(index: number, frames: readonly number[]): void | Sleeps<void>;
+  /** Widens a miss at `index` to the run that is best read together (a compressed cluster, an extent). */
+  extent?(index: number): { start: number; count: number };
+  /** Stores page `index`; bytes past the end of file must not reach the file. Absent: the file is read-only. */
+  writePage?(index: number, frame: number): void | Sleeps<void>;
+  /** Called before a clean page becomes dirty: reserve space, journal. Throws ENOSPC, EDQUOT. */
+  prepareDirty?(index: number): void | Sleeps<void>;
+}
+
+/** Pages read ahead of a miss, at most. */
+export const READAHEAD_PAGES = 32;
+
+export class PageCache implements AddressSpace, Shrinkable {
+  readonly inode: Inode;
+  readonly mappings: Set<Vma> = new Set();
+  readonly kernel: Kernel;
+  protected readonly memory: MemoryState;
+  readonly #backing: PageBacking | undefined;
+  readonly #pages = new Map<number, number>();
+  readonly #dirty = new Set<number>();
+  readonly #loading = new Set<number>();
+  /** Pages used since the clock hand passed them last. */
+  readonly #referenced = new Set<number>();
+  #nextSequential = 0;
+  #readahead = 4;
+
+  constructor(kernel: Kernel, inode: Inode, backing: PageBacking | undefined) {
+    this.kernel = kernel;
+    this.inode = inode;
+    this.#backing = backing;
+    this.memory = memoryState(kernel);
+  }
+
+  get pageCount(): number {
+    return this.#pages.size;
+  }
+  get dirtyCount(): number {
+    return this.#dirty.size;
+  }
+  get hasBacking(): boolean {
+    return this.#backing !== undefined;
+  }
+  isDirty(index: number): boolean {
+    return this.#dirty.has(index);
+  }
+  /** True when reading page `index` yields zeros without allocating it (holes of shmem). */
+  isHole(index: number): boolean {
+    return false;
+  }
+  cachedIndexes(): IterableIterator<number> {
+    return this.#pages.keys();
+  }
+
+  find(index: number): number {
+    return this.#pages.get(index) ?? 0;
+  }
+
+  read(index: number): number | Sleeps<number> {
+    const frame = this.#pages.get(index);
+    if (frame !== undefined) {
+      this.#referenced.add(index);
+      return frame;
+    }
+    if (index * PAGE_SIZE >= this.inode.size) return 0;
+    return this.#load(index);
+  }
+
+  makeWritable(index: number): number | Sleeps<number> {
+    const frame = this.#pages.get(index);
+    if (frame !== undefined && this.#dirty.has(index)) return frame;
+    return this.#makeWritable(index, false);
+  }
+
+  /** As makeWritable for a writer who replaces the whole page: its old bytes are not read. */
+  makeReplaceable(index: number): number | Sleeps<number> {
+    const frame = this.#pages.get(index);
+    if (frame !== undefined && this.#dirty.has(index)) return frame;
+    return this.#makeWritable(index, true);
+  }
+
+  /** Puts a filled frame into the cache; the cache takes over the caller's reference. False (and the frame is
+   *  freed) when the page is there already. For backings that learn of more pages than they were asked for. */
+  insert(index: number, frame: number): boolean {
+    if (this.#pages.has(index)) {
+      this.kernel.frames.put(frame);
+      return false;
+    }
+    this.#add(index, frame);
+    return true;
+  }
+
+  *writeBack(start: number, end: number): Sleeps<void> {
+    const first = Math.floor(start / PAGE_SIZE);
+    const last = Math.ceil(end / PAGE_SIZE);
+    const indexes = [...this.#dirty].filter((index) => index >= first && index < last).sort((a, b) => a - b);
+    for (const index of indexes) {
+      const frame = this.#pages.get(index);
+      if (frame === undefined || !this.#dirty.has(index)) continue;
+      this.#writeProtect(index);
+      this.#setDirty(index, false); // Before the write: a store while it is under way dirties the page again.
+      try {
+        const answer = this.#backing?.writePage?.(index, frame);
+        if (isSleeping(answer)) yield* answer;
+      } catch (error) {
+        if (this.#pages.get(index) === frame) this.#setDirty(index, true);
+        throw error;
+      }
+    }
+  }
+
+  truncate(size: number): void {
+    const keep = Math.ceil(size / PAGE_SIZE);
+    this.unmapRange(keep, Infinity);
+    for (const index of [...this.#pages.keys()]) {
+      if (index >= keep) this.remove(index);
+    }
+    const tail = size % PAGE_SIZE;
+    const frame = tail === 0 ? 0 : this.find(keep - 1);
+    if (frame !== 0) {
+      this.kernel.ram.u8.fill(0, frame + tail, frame + PAGE_SIZE);
+      this.kernel.frames.invalidate(frame);
+    }
+  }
+
+  /** Drops every page without writing it: the inode goes away. */
+  evict(): void {
+    for (const index of [...this.#pages.keys()]) this.remove(index);
+  }
+
+  shrink(pages: number, force: boolean): number {
+    const { frames } = this.kernel;
+    let freed = 0;
+    for (const [index, frame] of this.#pages) {
+      if (freed >= pages) break;
+      if (this.#dirty.has(index) || frames.references(frame) !== 1) continue;
+      if (!force && this.#referenced.delete(index)) continue;
+      this.remove(index);
+      freed++;
+    }
+    return freed;
+  }
+
+  /** Takes the pages [first, last) out of every address space that maps them. */
+  unmapRange(first: number, last: number): void {
+    for (const vma of this.mappings) {
+      const base = vma.offset / PAGE_SIZE;
+      const from = vma.start + Math.max(0, first - base) * PAGE_SIZE;
+      const to = Math.min(vma.end, vma.start + Math.max(0, last - base) * PAGE_SIZE);
+      if (from < to) vma.mm.zap(from, to);
+    }
+  }
+
+  /** Removes one page from the cache, dirty or not. */
+  protected remove(index: number): void {
+    const frame = this.#pages.get(index);
+    if (frame === undefined) return;
+    this.#setDirty(index, false);
+    this.#referenced.delete(index);
+    this.#pages.delete(index);
+    this.countPages(-1);
+    if (this.#pages.size === 0) this.memory.caches.delete(this);
+    this.kernel.frames.put(frame);
+  }
+
+  protected countPages(change: number): void {
+    this.memory.cachedPages += change;
+  }
+
+  #add(index: number, frame: number): void {
+    if (this.#pages.size === 0 && this.#backing !== undefined) this.memory.caches.add(this);
+    this.#pages.set(index, frame);
+    this.countPages(1);
+  }
+
+  #setDirty(index: number, isDirty: boolean): void {
+    if (this.#dirty.has(index) === isDirty) return;
+    if (isDirty) this.#dirty.add(index);
+    else this.#dirty.delete(index);
+    this.memory.dirtyPages += isDirty ? 1 : -1;
+  }
+
+  #writeProtect(index: number): void {
+    for (const vma of this.mappings) {
+      const address = vma.start + index * PAGE_SIZE - vma.offset;
+      if (address >= vma.start && address < vma.end) vma.mm.clean(address, address + PAGE_SIZE);
+    }
+  }
+
+  *#makeWritable(index: number, isReplaced: boolean): Sleeps<number> {
+    if (this.#backing?.writePage === undefined) throw EROFS;
+    for (;;) {
+      let frame = this.find(index);
+      if (frame === 0 && !isReplaced && index * PAGE_SIZE < this.inode.size) frame = yield* this.#load(index);
+      const prepared = this.#backing.prepareDirty?.(index);
+      if (isSleeping(prepared)) yield* prepared;
+      while (this.#loading.has(index)) yield WAIT_RESCHEDULE;
+      frame = this.find(index);
+      if (frame === 0) {
+        frame = this.kernel.frames.alloc();
+        this.#add(index, frame);
+      }
+      this.#setDirty(index, true);
+      this.#referenced.add(index);
+      return frame;
+    }
+  }
+
+  /** Reads page `index` and what is best read with it. Answers its frame, or 0 beyond the end of file. */
+  *#load(index: number): Sleeps<number> {
+    while (this.#loading.has(index)) yield WAIT_RESCHEDULE;
+    const cached = this.#pages.get(index);
+    if (cached !== undefined) return cached;
+    if (this.#backing === undefined) throw EROFS;
+    const run = this.#missingRun(index);
+    yield* this.#fill(run.start, run.count, this.#backing);
+    const frame = this.find(index);
+    if (frame !== 0) this.#referenced.add(index);
+    return frame;
+  }
+
+  /** The pages to read for a miss at `index`: the backing's own unit, or a window that doubles while reads are
+   *  sequential; cut where pages are cached or being read. */
+  #missingRun(index: number): { start: number; count: number } {
+    const pagesInFile = Math.ceil(this.inode.size / PAGE_SIZE);
+    let start = index;
+    let end = index + 1;
+    this.#readahead = index === this.#nextSequential ? Math.min(this.#readahead * 2, READAHEAD_PAGES) : 4;
+    if (this.#backing?.readPages !== undefined) end = index + this.#readahead;
+    const extent = this.#backing?.extent?.(index);
+    if (extent !== undefined) {
+      start = Math.min(index, extent.start);
+      end = Math.max(index + 1, extent.start + extent.count);
+    }
+    end = Math.min(end, Math.max(pagesInFile, index + 1));
+    let first = index;
+    while (first > start && !this.#isBusy(first - 1)) first--;
+    let last = index + 1;
+    while (last < end && !this.#isBusy(last)) last++;
+    this.#nextSequential = last;
+    return { start: first, count: last - first };
+  }
+
+  #isBusy(index: number): boolean {
+    return this.#pages.has(index) || this.#loading.has(index);
+  }
+
+  *#fill(start: number, count: number, backing: PageBacking): Sleeps<void> {
+    const { frames } = this.kernel;
+    const pages: number[] = [];
+    let added = 0;
+    for (let i = 0; i < count; i++) this.#loading.add(start + i);
+    try {
+      for (let i = 0; i < count; i++) pages.push(frames.alloc());
+      if (backing.readPages !== undefined) {
+        const answer = backing.readPages(start, pages);
+        if (isSleeping(answer)) yield* answer;
+      } else {
+        for (let i = 0; i < count; i++) {
+          const answer = backing.readPage(start + i, pages[i]!);
+          if (isSleeping(answer)) yield* answer;
+        }
+      }
+      const pagesInFile = Math.ceil(this.inode.size / PAGE_SIZE); // It may have been cut meanwhile.
+      for (; added < count && start + added < pagesInFile; added++) {
+        this.#zeroTail(start + added, pages[added]!);
+        this.insert(start + added, pages[added]!);
+      }
+    } finally {
+      for (; added < pages.length; added++) frames.put(pages[added]!);
+      for (let i = 0; i < count; i++) this.#loading.delete(start + i);
+    }
+  }
+
+  #zeroTail(index: number, frame: number): void {
+    const tail = this.inode.size - index * PAGE_SIZE;
+    if (tail < PAGE_SIZE) this.kernel.ram.u8.fill(0, frame + tail, frame + PAGE_SIZE);
+  }
+}
+

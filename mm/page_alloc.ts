@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// The frame allocator: a binary buddy system over guest RAM, with a reference count for each frame.
+//
+// Frames are named by host address. Memory that no one has used yet is known to be zero (WebAssembly
+// memory starts so), hence a fresh frame costs no clearing. A block is split from below, so that frames
+// taken one after the other are neighbours: the machine's TLB path likes runs.
+//
+// Invariants: `#freeOrder[i]` is the order of the free block that starts at frame i, else -1; a frame with
+// a reference is in no free block; a block of order k is aligned to 2^k frames counted from FRAMES_START.
+
+import type { Cpu } from "../include/linux/cpu.ts";
+import type { PageAllocator } from "../include/linux/mm_types.ts";
+import { ENOMEM } from "../lib/errno.ts";
+import type { Ram } from "../lib/ram.ts";
+import { FRAME_CODE, FRAME_FLAGS, FRAMES_START, PAGE_SHIFT, PAGE_SIZE } from "../virt/layout.ts";
+
+/** The largest block: 2^10 frames, 4 MiB. */
+export const MAX_ORDER = 10;
+/** How many pages a shrinker is asked for at a time. */
+const RECLAIM_BATCH = 64;
+
+/** Gives pages back under pressure; returns how many frames it freed. Must not sleep. */
+export type Shrinker = (pages: number) => number;
+
+export class BuddyAllocator implements PageAllocator {
+  readonly #ram: Ram;
+  readonly #cpu: Pick<Cpu, "invalidateFrame">;
+  readonly #references: Int32Array;
+  readonly #freeOrder: Int8Array;
+  readonly #isZero: Uint8Array;
+  readonly #next: Int32Array;
+  readonly #previous: Int32Array;
+  /** First block of each order's free list, or -1. */
+  readonly #heads = new Int32Array(MAX_ORDER + 1).fill(-1);
+  readonly #shrinkers = new Set<Shrinker>();
+  #total: number;
+  #used = 0;
+  /** Frames below this have been handed to the free lists; above it lies memory never used. */
+  #fresh = 0;
+  #isReclaiming = false;
+
+  constructor(ram: Ram, cpu: Pick<Cpu, "invalidateFrame">) {
+    this.#ram = ram;
+    this.#cpu = cpu;
+    this.#total = Math.max(0, Math.floor((ram.limitBytes - FRAMES_START) / PAGE_SIZE));
+    this.#references = new Int32Array(this.#total);
+    this.#freeOrder = new Int8Array(this.#total).fill(-1);
+    this.#isZero = new Uint8Array(this.#total);
+    this.#next = new Int32Array(this.#total);
+    this.#previous = new Int32Array(this.#total);
+  }
+
+  get totalPages(): number {
+    return this.#total;
+  }
+  get freePages(): number {
+    return this.#total - this.#used;
+  }
+
+  /** Shrinkers are asked in the order in which they were added. */
+  addShrinker(shrinker: Shrinker): void {
+    this.#shrinkers.add(shrinker);
+  }
+
+  alloc(): number {
+    const index = this.#take(0);
+    const frame = FRAMES_START + index * PAGE_SIZE;
+    if (this.#isZero[index] === 0) this.#ram.u8.fill(0, frame, frame + PAGE_SIZE);
+    this.#isZero[index] = 0;
+    return frame;
+  }
+
+  allocDirty(): number {
+    const index = this.#take(0);
+    this.#isZero[index] = 0;
+    return FRAMES_START + index * PAGE_SIZE;
+  }
+
+  allocOrder(order: number): number {
+    if (order > MAX_ORDER) throw ENOMEM;
+    const index = this.#take(order);
+    for (let i = index; i < index + (1 << order); i++) {
+      const frame = FRAMES_START + i * PAGE_SIZE;
+      if (this.#isZero[i] === 0) this.#ram.u8.fill(0, frame, frame + PAGE_SIZE);
+      this.#isZero[i] = 0;
+    }
+    return FRAMES_START + index * PAGE_SIZE;
+  }
+
+  get(frame: number): void {
+    const index = (frame - FRAMES_START) >>> PAGE_SHIFT;
+    this.#references[index] = this.#references[index]! + 1;
+  }
+
+  put(frame: number): void {
+    const index = (frame - FRAMES_START) >>> PAGE_SHIFT;
+    const left = this.#references[index]! - 1;
+    if (left < 0) throw new Error(`frame ${frame.toString(16)} freed twice`);
+    this.#references[index] = left;
+    if (left !== 0) return;
+    this.invalidate(frame);
+    this.#used--;
+    this.#release(index, 0);
+  }
+
+  references(frame: number): number {
+    return this.#references[(frame - FRAMES_START) >>> PAGE_SHIFT]!;
+  }
+
+  /** The kernel changed bytes of the frame: code made from it must go. */
+  invalidate(frame: number): void {
+    if ((this.#ram.u8[FRAME_FLAGS + (frame >>> PAGE_SHIFT)]! & FRAME_CODE) !== 0) this.#cpu.invalidateFrame(frame);
+  }
+
+  /** Index of the first of 2^order frames, each with one reference. Throws ENOMEM. */
+  #take(order: number): number {
+    let index = this.#takeFree(order);
+    while (index < 0) {
+      if (!this.#reclaim(1 << order)) throw ENOMEM;
+      index = this.#takeFree(order);
+    }
+    const end = index + (1 << order);
+    for (let i = index; i < end; i++) this.#references[i] = 1;
+    this.#used += 1 << order;
+    return index;
+  }
+
+  #takeFree(order: number): number {
+    for (;;) {
+      for (let k = order; k <= MAX_ORDER; k++) {
+        const index = this.#heads[k]!;
+        if (index < 0) continue;
+        this.#unlink(index, k);
+        for (let j = k - 1; j >= order; j--) this.#link(index + (1 << j), j);
+        return index;
+      }
+      if (!this.#extend()) return -1;
+    }
+  }
+
+  /** Moves the next never-used block to the free lists, growing RAM when it must. False at the limit. */
+  #extend(): boolean {
+    const left = this.#total - this.#fresh;
+    if (left <= 0) return false;
+    let order = MAX_ORDER;
+    while (1 << order > left) order--;
+    const count = 1 << order;
+    if (!this.#ram.ensure(FRAMES_START + (this.#fresh + count) * PAGE_SIZE)) {
+      this.#total = this.#fresh; // The host has no more to give: that is the size of this machine now.
+      return false;
+    }
+    this.#isZero.fill(1, this.#fresh, this.#fresh + count);
+    this.#link(this.#fresh, order);
+    this.#fresh += count;
+    return true;
+  }
+
+  #reclaim(pages: number): boolean {
+    if (this.#isReclaiming) return false;
+    this.#isReclaiming = true;
+    try {
+      let freed = 0;
+      for (const shrinker of this.#shrinkers) {
+        freed += shrinker(Math.max(pages, RECLAIM_BATCH));
+        if (freed >= pages) break;
+      }
+      return freed > 0;
+    } finally {
+      this.#isReclaiming = false;
+    }
+  }
+
+  #release(start: number, startOrder: number): void {
+    let index = start;
+    let order = startOrder;
+    while (order < MAX_ORDER) {
+      const buddy = index ^ (1 << order);
+      if (buddy >= this.#fresh || this.#freeOrder[buddy] !== order) break;
+      this.#unlink(buddy, order);
+      index &= ~(1 << order);
+      order++;
+    }
+    this.#link(index, order);
+  }
+
+  #link(index: number, order: number): void {
+    const head = this.#heads[order]!;
+    this.#freeOrder[index] = order;
+    this.#next[index] = head;
+    this.#previous[index] = -1;
+    if (head >= 0) this.#previous[head] = index;
+    this.#heads[order] = index;
+  }
+
+  #unlink(index: number, order: number): void {
+    const next = this.#next[index]!;
+    const previous = this.#previous[index]!;
+    this.#freeOrder[index] = -1;
+    if (previous >= 0) this.#next[previous] = next;
+    else this.#heads[order] = next;
+    if (next >= 0) this.#previous[next] = previous;
+  }
+}

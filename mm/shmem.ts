@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory that is its own storage: the page cache of tmpfs files, memfd and shared anonymous mappings.
+//
+// A page that was never written is a hole: reading it through read(2) yields zeros and allocates nothing; a
+// mapping that touches it allocates. Pages are never reclaimed (there is no swap), so they count against the
+// file system's limit through ShmemAccounting. Sources: tmpfs(5), memfd_create(2), lseek(2), fallocate(2).
+
+import type { Inode } from "../include/linux/fs.ts";
+import type { Kernel } from "../include/linux/sched.ts";
+import { ENXIO } from "../lib/errno.ts";
+import { PAGE_SIZE } from "../virt/layout.ts";
+import { PageCache } from "./filemap.ts";
+
+/** The limit that a mount puts on its pages. `charge` throws ENOSPC. */
+export interface ShmemAccounting {
+  charge(pages: number): void;
+  uncharge(pages: number): void;
+}
+
+export class ShmemMapping extends PageCache {
+  readonly #accounting: ShmemAccounting | undefined;
+  readonly #store = new Map<number, number>();
+
+  constructor(kernel: Kernel, inode: Inode, accounting?: ShmemAccounting) {
+    super(kernel, inode, undefined);
+    this.#accounting = accounting;
+  }
+
+  override get pageCount(): number {
+    return this.#store.size;
+  }
+  override find(index: number): number {
+    return this.#store.get(index) ?? 0;
+  }
+  override isHole(index: number): boolean {
+    return !this.#store.has(index);
+  }
+  override cachedIndexes(): MapIterator<number> {
+    return this.#store.keys();
+  }
+
+  /** A hole below the end of file becomes a zero page. Throws ENOSPC. */
+  override read(index: number): number {
+    const frame = this.#store.get(index);
+    if (frame !== undefined) return frame;
+    return index * PAGE_SIZE < this.inode.size ? this.makeWritable(index) : 0;
+  }
+
+  override makeWritable(index: number): number {
+    const frame = this.#store.get(index);
+    if (frame !== undefined) return frame;
+    this.#accounting?.charge(1);
+    let fresh: number;
+    try {
+      fresh = this.kernel.frames.alloc();
+    } catch (error) {
+      this.#accounting?.uncharge(1);
+      throw error;
+    }
+    this.#store.set(index, fresh);
+    this.countPages(1);
+    return fresh;
+  }
+
+  override makeReplaceable(index: number): number {
+    return this.makeWritable(index);
+  }
+
+  override *writeBack(): Generator<never, void, void> {}
+
+  override truncate(size: number): void {
+    const keep = Math.ceil(size / PAGE_SIZE);
+    this.unmapRange(keep, Infinity);
+    for (const index of [...this.#store.keys()]) if (index >= keep) this.remove(index);
+    const tail = size % PAGE_SIZE;
+    if (tail !== 0) this.#zero(keep - 1, tail, PAGE_SIZE);
+  }
+
+  override evict(): void {
+    for (const index of [...this.#store.keys()]) this.remove(index);
+  }
+
+  override shrink(): number {
+    return 0;
+  }
+
+  /** FALLOC_FL_PUNCH_HOLE: [start, end) reads as zeros and holds no pages. */
+  punchHole(start: number, end: number): void {
+    const first = Math.ceil(start / PAGE_SIZE);
+    const last = Math.floor(end / PAGE_SIZE);
+    if (first > last) return this.#zero(last, start % PAGE_SIZE, end % PAGE_SIZE);
+    if (start % PAGE_SIZE !== 0) this.#zero(first - 1, start % PAGE_SIZE, PAGE_SIZE);
+    if (end % PAGE_SIZE !== 0) this.#zero(last, 0, end % PAGE_SIZE);
+    if (first === last) return;
+    this.unmapRange(first, last);
+    if (last - first < this.#store.size) {
+      for (let index = first; index < last; index++) this.remove(index);
+    } else {
+      for (const index of [...this.#store.keys()]) if (index >= first && index < last) this.remove(index);
+    }
+  }
+
+  /** fallocate(2) mode 0: every page of [start, end) exists. Throws ENOSPC and then has allocated none. */
+  preallocate(start: number, end: number): void {
+    const added: number[] = [];
+    try {
+      for (let index = Math.floor(start / PAGE_SIZE); index * PAGE_SIZE < end; index++) {
+        if (!this.isHole(index)) continue;
+        this.makeWritable(index);
+        added.push(index);
+      }
+    } catch (error) {
+      for (const index of added) this.remove(index);
+      throw error;
+    }
+  }
+
+  /** SEEK_DATA: the first offset at or after `offset` that holds a page. Throws ENXIO. */
+  seekData(offset: number): number {
+    return this.#seek(offset, "data");
+  }
+  /** SEEK_HOLE: the first offset at or after `offset` in a hole; the end of file is one. Throws ENXIO. */
+  seekHole(offset: number): number {
+    return this.#seek(offset, "hole");
+  }
+
+  protected override remove(index: number): void {
+    const frame = this.#store.get(index);
+    if (frame === undefined) return;
+    this.#store.delete(index);
+    this.countPages(-1);
+    this.#accounting?.uncharge(1);
+    this.kernel.frames.put(frame);
+  }
+
+  protected override countPages(change: number): void {
+    this.memory.cachedPages += change;
+    this.memory.shmemPages += change;
+    this.inode.blocks += change * (PAGE_SIZE / 512);
+  }
+
+  #seek(offset: number, what: "data" | "hole"): number {
+    const { size } = this.inode;
+    if (offset < 0 || offset >= size) throw ENXIO;
+    const first = Math.floor(offset / PAGE_SIZE);
+    const pages = Math.ceil(size / PAGE_SIZE);
+    let index = first;
+    while (index < pages && this.isHole(index) === (what === "data")) index++;
+    if (index === first) return offset;
+    if (index < pages) return index * PAGE_SIZE;
+    if (what === "data") throw ENXIO;
+    return size;
+  }
+
+  #zero(index: number, from: number, to: number): void {
+    const frame = this.find(index);
+    if (frame === 0) return;
+    this.kernel.ram.u8.fill(0, frame + from, frame + to);
+    this.kernel.frames.invalidate(frame);
+  }
+}

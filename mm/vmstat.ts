@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// What mm counts and keeps per kernel: totals for /proc/meminfo and /proc/vmstat, the caches that can shrink.
+
+import { type Kernel, StateKey } from "../include/linux/sched.ts";
+
+/** A page cache that reclaim may ask for clean pages. */
+export interface Shrinkable {
+  /** Frees up to `pages` clean, unmapped pages; `force` ignores recent use. Returns how many. */
+  shrink(pages: number, force: boolean): number;
+}
+
+/** Counters, in pages unless the name says otherwise. */
+export class MemoryState {
+  cachedPages = 0;
+  shmemPages = 0;
+  dirtyPages = 0;
+  anonymousPages = 0;
+  mappedFilePages = 0;
+  pageTablePages = 0;
+  lockedPages = 0;
+  /** Pages promised to private writable and shared anonymous mappings (Committed_AS). */
+  committedPages = 0;
+  minorFaults = 0;
+  majorFaults = 0;
+  oomKills = 0;
+  overcommitMode = 0;
+  overcommitRatio = 50;
+  nextMmId = 1;
+  /** Non-empty caches of files with a backing store, least recently filled first. */
+  readonly caches: Set<Shrinkable> = new Set();
+
+  constructor(kernel: Kernel) {
+    kernel.frames.addShrinker((pages) => this.#shrink(pages));
+  }
+
+  #shrink(pages: number): number {
+    let freed = 0;
+    for (const force of [false, true]) {
+      for (const cache of [...this.caches]) {
+        freed += cache.shrink(pages - freed, force);
+        if (freed >= pages) return freed;
+      }
+    }
+    return freed;
+  }
+}
+
+const MEMORY = new StateKey<MemoryState>("memory");
+
+export function memoryState(kernel: Kernel): MemoryState {
+  return kernel.state(MEMORY, () => new MemoryState(kernel));
+}
