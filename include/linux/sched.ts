@@ -95,6 +95,10 @@ export interface FilesStruct {
   setCloseOnExec(fd: number, value: boolean): void;
   descriptors(): Iterable<number>;
   users: number;
+  /** fork(2) without CLONE_FILES: a copy with one user that holds its own references. */
+  clone(): FilesStruct;
+  /** One user less; at zero every descriptor is closed. Called with `users` counting the caller. */
+  put(task: Task): void;
 }
 
 export interface ReservedDescriptor extends Disposable {
