@@ -94,6 +94,10 @@ export abstract class Inode {
   mapping: AddressSpace | undefined = undefined;
   /** Free for fs core: advisory locks, leases, inotify marks, the pipe of a FIFO, the socket of a bound name. */
   attached: Map<string, unknown> | undefined = undefined;
+  /** Open file descriptions that hold the file's data: evict() waits for the last one. Kept by fs/libfs.ts. */
+  openCount: number = 0;
+  /** Of those, the ones open for writing (ETXTBSY), and how many programs run from it (negative: denied). */
+  writeCount: number = 0;
 
   /** Directory: finds `name`; undefined when there is none. Does not see "." and "..". */
   lookup(name: string): Inode | undefined | Sleeps<Inode | undefined> {
