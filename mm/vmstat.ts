@@ -26,10 +26,13 @@ export class MemoryState {
   overcommitMode = 0;
   overcommitRatio = 50;
   nextMmId = 1;
+  /** A page of zeros that read faults of anonymous memory share; it has a reference of its own for ever. */
+  readonly zeroFrame: number;
   /** Non-empty caches of files with a backing store, least recently filled first. */
   readonly caches: Set<Shrinkable> = new Set();
 
   constructor(kernel: Kernel) {
+    this.zeroFrame = kernel.frames.alloc();
     kernel.frames.addShrinker((pages) => this.#shrink(pages));
   }
 

@@ -20,10 +20,26 @@ export interface Kernel {
   readonly tasks: TaskTable;
   readonly random: { fill(bytes: Uint8Array): void };
   readonly uts: { sysname: string; nodename: string; release: string; version: string; machine: string; domainname: string };
+  readonly control: ProcessControl;
   /** Appends a line to the log that dmesg(1) reads. `level` is 0 (emergency) to 7 (debug). */
   printk(level: number, message: string): void;
   /** State of a folder by its own key: `kernel.state(PIPES, () => new PipeState())`. */
   state<T>(key: StateKey<T>, make: () => T): T;
+}
+
+/** What other folders ask of kernel/ about processes. Implemented in kernel/. */
+export interface ProcessControl {
+  /** Sends a signal to a process, as kill(2) by the kernel itself. Never sleeps. */
+  sendSignal(group: ThreadGroup, info: SignalInfo): void;
+  /** execve(2), the point of no return: every other thread of the group dies and `task` becomes its leader.
+   *  Throws EAGAIN when another thread already does this, or the group is exiting. */
+  deThread(task: Task): Sleeps<void>;
+  /** execve(2), after deThread: `mm` (with the reference that the caller holds) becomes the task's and the CPU's;
+   *  the old one is put and a vfork(2) parent goes on; handlers go to the default, the alternate stack, robust list,
+   *  clear_child_tid, POSIX timers and restart block of the old program are gone; isExecuted is set. */
+  replaceMm(task: Task, mm: Mm): void | Sleeps<void>;
+  /** execve(2), last: fresh registers (GuestArch.startThread) for the task, live or saved; pending ptrace events. */
+  startThread(task: Task, pc: number, sp: number): void;
 }
 
 /** Identity of a piece of per-kernel state that a folder owns. */
@@ -145,6 +161,7 @@ export interface Task {
   cred: Cred;
   readonly state: "running" | "sleeping" | "uninterruptible" | "stopped" | "traced" | "zombie" | "dead";
   readonly startTimeNs: number;
+  personality: number; // personality(2)
   /** A signal that is not blocked is pending, or the task must die: sleeps end early. */
   readonly hasSignal: boolean;
   /** Makes a sleeping task runnable. Never sleeps. Idempotent. */

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an address space is made of: its areas, its page tables, its counts, and the operations on pages that
+// the mapping calls and the fault handler share.
+//
+// Invariants: every non-zero leaf entry holds one reference to its frame and lies in an area; rights are never
+// reduced in a table without telling the CPU before the guest runs again.
+
+import type { FaultSignal } from "../include/linux/mm_types.ts";
+import type { Kernel, Task } from "../include/linux/sched.ts";
+import type { File } from "../include/linux/fs.ts";
+import { PROT_EXEC, PROT_NONE, PROT_WRITE } from "../include/uapi/mman.ts";
+import type { Ram } from "../lib/ram.ts";
+import {
+  CPU_BASE, CPU_STATE, PAGE_SIZE, PTE_ACCESSED, PTE_DIRTY, PTE_EXEC, PTE_PRESENT, PTE_WRITE, TASK_SIZE,
+} from "../virt/layout.ts";
+import {
+  absentEnd, frameOf, freeLeafTable, freeTables, leafEnd, leafTable, LEAF_SPAN, makePte, PTE_FILE, PTE_HIDDEN,
+} from "./pgtable.ts";
+import { type VmaArea, VmaList } from "./vma.ts";
+import { memoryState, type MemoryState } from "./vmstat.ts";
+
+export abstract class MmStruct {
+  readonly kernel: Kernel;
+  readonly id: number;
+  readonly root: number;
+  readonly memory: MemoryState;
+  readonly areas: VmaList = new VmaList();
+  users = 1;
+  startCode = 0; endCode = 0; startData = 0; endData = 0;
+  startBrk = 0; brk = 0; startStack = 0;
+  argStart = 0; argEnd = 0; envStart = 0; envEnd = 0;
+  auxv: Uint8Array = new Uint8Array(0);
+  exeFile: File | undefined = undefined;
+  dumpable = 1;
+  /** Top of the area in which mmap chooses addresses, downwards. */
+  mmapBase: number = TASK_SIZE - 0x800_0000;
+  /** MCL_FUTURE: flags that new areas get. */
+  lockFuture = 0;
+  anonymousPages = 0;
+  filePages = 0;
+  tablePages = 1;
+  peakResidentPages = 0;
+  totalPages = 0;
+  peakTotalPages = 0;
+  lockedPages = 0;
+  /** Private writable pages, for RLIMIT_DATA and VmData. */
+  dataPages = 0;
+  readonly #onTable: () => void;
+
+  constructor(kernel: Kernel) {
+    this.kernel = kernel;
+    this.memory = memoryState(kernel);
+    this.id = this.memory.nextMmId++;
+    this.root = kernel.frames.alloc();
+    this.memory.pageTablePages++;
+    this.#onTable = () => {
+      this.tablePages++;
+      this.memory.pageTablePages++;
+    };
+  }
+
+  get ram(): Ram {
+    return this.kernel.ram;
+  }
+  get residentPages(): number {
+    return this.anonymousPages + this.filePages;
+  }
+  /** Whether the CPU's current address space is this one. */
+  get isCurrent(): boolean {
+    return this.ram.u32[(CPU_BASE + CPU_STATE.pageTableRoot) >>> 2] === this.root;
+  }
+
+  /** Index into ram.u32 of the leaf entry for `address`; tables are made. Throws ENOMEM. */
+  pteFor(address: number): number {
+    return makePte(this.ram, this.kernel.frames, this.root, address, this.#onTable);
+  }
+
+  /** Leaf bits that give the rights of `prot`, without the right to write. */
+  readBits(prot: number): number {
+    if (prot === PROT_NONE) return PTE_HIDDEN;
+    return PTE_PRESENT | PTE_ACCESSED | ((prot & PROT_EXEC) !== 0 ? PTE_EXEC : 0);
+  }
+
+  /** Stores a leaf entry where there was none; takes over the caller's reference to the frame. */
+  install(pte: number, frame: number, bits: number): void {
+    this.ram.u32[pte] = frame | bits;
+    if (frame === this.memory.zeroFrame) return;
+    if ((bits & PTE_FILE) !== 0) this.filePages++;
+    else this.anonymousPages++;
+    if (this.residentPages > this.peakResidentPages) this.peakResidentPages = this.residentPages;
+  }
+
+  /** Translations of [start, end) may be stale. */
+  flush(start: number, end: number): void {
+    if (this.isCurrent) this.kernel.cpu.flushRange(start, end);
+    else this.kernel.cpu.flushAll();
+  }
+
+  zap(start: number, end: number): void {
+    if (this.#zap(start, end)) this.flush(start, end);
+  }
+
+  /** Forgets an entry's page in the counts and drops its reference. */
+  dropPage(entry: number): void {
+    const frame = frameOf(entry);
+    if (frame !== this.memory.zeroFrame) {
+      if ((entry & PTE_FILE) !== 0) this.filePages--;
+      else this.anonymousPages--;
+    }
+    this.kernel.frames.put(frame);
+  }
+
+  clean(start: number, end: number): void {
+    const { u32 } = this.ram;
+    let isChanged = false;
+    this.eachTable(start, end, (table, from, to) => {
+      for (let i = table + from; i < table + to; i++) {
+        const entry = u32[i]!;
+        if ((entry & PTE_WRITE) === 0 || (entry & PTE_FILE) === 0) continue;
+        u32[i] = entry & ~(PTE_WRITE | PTE_DIRTY);
+        isChanged = true;
+      }
+    });
+    if (isChanged) this.flush(start, end);
+  }
+
+  /** Gives the pages of [start, end) the rights of `prot`. A page that may be written later is written through a
+   *  fault first, which knows whether it is shared. */
+  protect(start: number, end: number, prot: number): void {
+    const { u32 } = this.ram;
+    const bits = this.readBits(prot);
+    const keep = (prot & PROT_WRITE) !== 0 ? PTE_WRITE | PTE_DIRTY : 0;
+    let isChanged = false;
+    this.eachTable(start, end, (table, from, to) => {
+      for (let i = table + from; i < table + to; i++) {
+        const entry = u32[i]!;
+        if (entry === 0) continue;
+        u32[i] = (entry & ~0xfff) | (entry & (PTE_FILE | keep)) | bits;
+        isChanged = true;
+      }
+    });
+    if (isChanged) this.flush(start, end);
+  }
+
+  /** Calls `visit(table, from, to, address)` for each stretch of a leaf table in [start, end): `table` indexes
+   *  u32, entries from..to (exclusive) are within the range, `address` is that of entry `from`. */
+  eachTable(start: number, end: number, visit: (table: number, from: number, to: number, address: number) => void): void {
+    for (let address = start; address < end;) {
+      const table = leafTable(this.ram.u32, this.root, address);
+      if (table === 0) {
+        address = absentEnd(this.ram.u32, this.root, address);
+        continue;
+      }
+      const stop = Math.min(end, leafEnd(address));
+      const from = (address >>> 12) & 1023;
+      visit(table, from, from + (stop - address) / PAGE_SIZE, address);
+      address = stop;
+    }
+  }
+
+  /** An area appears or goes: totals for /proc and limits. `sign` is 1 or -1. */
+  account(area: VmaArea, sign: number): void {
+    this.accountPages(area, area.pages * sign);
+  }
+  accountPages(area: VmaArea, pages: number): void {
+    this.totalPages += pages;
+    this.peakTotalPages = Math.max(this.peakTotalPages, this.totalPages);
+    if (isData(area)) this.dataPages += pages;
+    if (area.isAccounted) this.memory.committedPages += pages;
+    if ((area.flags & VM_LOCKED) !== 0) {
+      this.lockedPages += pages;
+      this.memory.lockedPages += pages;
+    }
+  }
+
+  /** Frees everything; the CPU forgets the tables. */
+  protected destroy(): void {
+    for (const area of this.areas.snapshot()) {
+      this.#zap(area.start, area.end);
+      this.account(area, -1);
+      this.areas.remove(area);
+    }
+    if (this.isCurrent) this.kernel.cpu.flushAll();
+    freeTables(this.ram, this.kernel.frames, this.root);
+    this.memory.pageTablePages -= this.tablePages;
+    this.tablePages = 0;
+  }
+
+  #zap(start: number, end: number): boolean {
+    let isChanged = false;
+    for (let address = start; address < end;) {
+      const { u32 } = this.ram;
+      const table = leafTable(u32, this.root, address);
+      if (table === 0) {
+        address = absentEnd(u32, this.root, address);
+        continue;
+      }
+      const stop = Math.min(end, leafEnd(address));
+      const first = table + ((address >>> 12) & 1023);
+      for (let i = first, last = first + (stop - address) / PAGE_SIZE; i < last; i++) {
+        const entry = u32[i]!;
+        if (entry === 0) continue;
+        u32[i] = 0;
+        isChanged = true;
+        this.dropPage(entry);
+      }
+      if (stop - address === LEAF_SPAN) {
+        const freed = freeLeafTable(this.ram, this.kernel.frames, this.root, address);
+        this.tablePages -= freed;
+        this.memory.pageTablePages -= freed;
+      }
+      address = stop;
+    }
+    return isChanged;
+  }
+
+  /** Serves a fault; see mm/memory.ts. */
+  abstract handleFault(task: Task | undefined, address: number, access: number): FaultAnswer;
+}
+
+export type FaultAnswer = FaultSignal | undefined | Generator<1 | 2, FaultSignal | undefined, void>;
+
+/** MAP_LOCKED doubles as the mark of a locked area. */
+export const VM_LOCKED = 0x2000;
+
+export function isData(area: VmaArea): boolean {
+  return !area.isShared && (area.prot & PROT_WRITE) !== 0 && !area.isStack;
+}
