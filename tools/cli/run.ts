@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// `rookery run`: one program in a fresh machine, with this process's terminal or streams as its own.
+
+import { existsSync, statSync } from "node:fs";
+
+import { Machine, type MachineMount, type Process } from "../../init/machine.ts";
+import { openHostDirectory } from "../../virt/host/node/directory.ts";
+import { fileDisk } from "../../virt/host/node/disk.ts";
+import { NodeConsole, writeAll } from "../../virt/host/node/console.ts";
+import { createNodeHost } from "../../virt/host/node/host.ts";
+import { createSimHost } from "../../virt/host/sim/host.ts";
+import { UsageError } from "./errors.ts";
+import { defaultImagePath } from "./paths.ts";
+import { parseRunOptions, type RunOptions, type Volume } from "./run-options.ts";
+
+/** timeout(1)'s status for a program that ran out of time. */
+const EXIT_TIMED_OUT = 124;
+const EXIT_SIGNAL_BASE = 128;
+const SIGHUP = 1;
+const SIGINT = 2;
+const SIGTERM = 15;
+
+/** Runs the command line `words`; the guest's exit status. */
+export async function run(words: readonly string[]): Promise<number> {
+  const options = parseRunOptions(words);
+  if (options.tty && process.stdin.isTTY !== true) throw new UsageError("-t: standard input is not a terminal");
+  const imagePath = options.root ?? defaultImagePath();
+  if (!existsSync(imagePath)) {
+    throw new UsageError(`no root image at ${imagePath}: build one with \`rookery image build -o ${imagePath}\``);
+  }
+  if (!statSync(imagePath).isFile()) throw new UsageError(`--root: ${imagePath} is not an image file`);
+  using disk = fileDisk(imagePath);
+  const host = options.time === "virtual" ? createSimHost({ seed: options.seed ?? 0 }) : createNodeHost();
+  const strace = options.strace;
+  await using machine = await Machine.boot({
+    host,
+    root: disk,
+    memoryBytes: options.memoryBytes,
+    hostname: options.hostname,
+    mounts: options.volumes.map(openVolume),
+    strace: strace === undefined
+      ? undefined
+      : { names: strace === "" ? undefined : strace.split(","), write: (line) => writeAll(2, Buffer.from(line, "latin1")) },
+  });
+  const console0 = new NodeConsole(host, { raw: options.tty });
+  try {
+    const child = machine.spawn(options.argv, {
+      env: environment(options),
+      cwd: options.workingDirectory,
+      user: options.user,
+      stdio: options.tty
+        ? { terminal: console0 }
+        : { stdin: console0, stdout: console0, stderr: new NodeConsole(host, { raw: false, output: 2, noInput: true }) },
+    });
+    return await supervise(machine, child, options);
+  } finally {
+    console0.close();
+    if (options.statistics) printStatistics(machine);
+  }
+}
+
+function openVolume(volume: Volume): MachineMount {
+  try {
+    return { target: volume.target, directory: openHostDirectory(volume.source, volume.mode !== "rw"), mode: volume.mode };
+  } catch (error) {
+    const why = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    throw new UsageError(`-v: cannot open the directory ${volume.source} (${why})`);
+  }
+}
+
+function environment(options: RunOptions): Record<string, string> {
+  const terminal: Record<string, string> = options.tty ? { TERM: process.env["TERM"] ?? "xterm" } : {};
+  return { ...terminal, ...options.env };
+}
+
+/** Passes signals on, enforces the timeout, turns the end of `child` into an exit status. */
+async function supervise(machine: Machine, child: Process, options: RunOptions): Promise<number> {
+  let interrupts = 0;
+  let killed: (status: number) => void = () => {};
+  const kill = new Promise<number>((resolve) => {
+    killed = resolve;
+  });
+  const onInterrupt = (): void => {
+    if (++interrupts > 1) killed(EXIT_SIGNAL_BASE + SIGINT);
+    else child.kill(SIGINT);
+  };
+  const onTerminate = (): void => child.kill(SIGTERM);
+  const onHangup = (): void => child.kill(SIGHUP);
+  process.on("SIGINT", onInterrupt);
+  process.on("SIGTERM", onTerminate);
+  process.on("SIGHUP", onHangup);
+  const timer = options.timeoutMs === undefined
+    ? undefined
+    : setTimeout(() => killed(EXIT_TIMED_OUT), options.timeoutMs);
+  try {
+    const status = child.exited.then(({ exitCode, signal }) =>
+      signal === undefined ? exitCode : EXIT_SIGNAL_BASE + signal
+    );
+    return await Promise.race([status, kill, machine.failed]);
+  } finally {
+    clearTimeout(timer);
+    process.off("SIGINT", onInterrupt);
+    process.off("SIGTERM", onTerminate);
+    process.off("SIGHUP", onHangup);
+  }
+}
+
+function printStatistics(machine: Machine): void {
+  for (const [name, value] of Object.entries(machine.statistics())) console.error(`${name.padEnd(28)} ${value}`);
+}
+
