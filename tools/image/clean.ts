@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Takes out of a configured tree what belongs to one machine or one run.
+
+import { SECOND_STAGE_PATH } from "./second-stage.ts";
+import { bytesContent, createFile } from "./tree.ts";
+import type { DirectoryNode, Tree } from "./tree.ts";
+
+/** Directories that are emptied; what is in them is made anew when it is wanted. */
+const EMPTIED = [
+  "run", "tmp", "var/tmp", "var/cache/apt/archives", "var/lib/apt/lists", "var/cache/ldconfig",
+  "var/lib/dpkg/updates",
+];
+/** Files that go: logs, locks, older copies of databases, names of the machine. */
+const REMOVED = [
+  "etc/hostname", "etc/resolv.conf", "etc/.pwd.lock", "usr/sbin/policy-rc.d",
+  "var/cache/apt/pkgcache.bin", "var/cache/apt/srcpkgcache.bin", "var/cache/debconf/config.dat-old",
+  "var/cache/debconf/passwords.dat-old", "var/cache/debconf/templates.dat-old", "var/lib/dbus/machine-id",
+  "var/lib/dpkg/lock", "var/lib/dpkg/lock-frontend", "var/lib/dpkg/triggers/Lock",
+  "var/lib/dpkg/status-old", "var/lib/dpkg/available-old", "var/lib/dpkg/diversions-old",
+  "var/lib/dpkg/statoverride-old", "var/lib/systemd/random-seed",
+];
+const KEPT = new Set(["lock", "partial", "auxfiles"]);
+
+export function cleanTree(tree: Tree, mtime: number): void {
+  for (const path of EMPTIED) {
+    const directory = tree.lookup(path);
+    if (directory?.kind !== "directory") continue;
+    for (const name of [...directory.children.keys()]) if (!KEPT.has(name)) directory.children.delete(name);
+  }
+  for (const path of REMOVED) tree.remove(path);
+  const logs = tree.lookup("var/log");
+  if (logs?.kind === "directory") removeFiles(logs);
+  if (tree.lookup("etc/machine-id") !== undefined) {
+    tree.put("etc/machine-id", createFile(0o444, mtime, bytesContent(new Uint8Array(0))));
+  }
+  tree.remove(SECOND_STAGE_PATH.slice(0, SECOND_STAGE_PATH.lastIndexOf("/")));
+}
+
+function removeFiles(directory: DirectoryNode): void {
+  for (const [name, node] of [...directory.children]) {
+    if (node.kind === "directory") removeFiles(node);
+    else directory.children.delete(name);
+  }
+}
