@@ -6,6 +6,8 @@ export interface Host {
   readonly entropy: HostEntropy;
   /** Sleeps the whole kernel until a host event (see `onEvent`) or the deadline (ns of clock.monotonic), if given. */
   idle(deadlineNs: number | undefined): Promise<void>;
+  /** Ends a running `idle`: the kernel itself became runnable from outside (a new process). */
+  wake?(): void;
   /** Lets the host's event loop turn once (terminal input, timers of the page). Called every few milliseconds. */
   breathe(): Promise<void>;
   /** Virtual time only: `retired` guest instructions have run since the last call. */

@@ -179,6 +179,14 @@ export interface SignalInfo {
   readonly value?: bigint;
   readonly timerId?: number;
   readonly overrun?: number;
+  /** SIGIO with F_SETSIG: the ready events and the descriptor. */
+  readonly band?: number;
+  readonly fd?: number;
+  /** SIGCHLD: CPU time of the child in clock ticks. */
+  readonly userTicks?: number;
+  readonly systemTicks?: number;
+  /** siginfo_t as the sender gave it (rt_sigqueueinfo(2)): goes out unchanged. */
+  readonly raw?: Uint8Array;
 }
 
 export interface WaitOptions {

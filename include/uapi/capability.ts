@@ -44,7 +44,7 @@ export const CAP_BPF = 39;
 export const CAP_CHECKPOINT_RESTORE = 40;
 
 export const CAP_LAST_CAP = 40;
-export const CAP_FULL_SET = 0x1ff_ffff_ffffn; // every capability there is
+export const CAP_FULL_SET: bigint = 0x1ff_ffff_ffffn; // every capability there is
 export const LINUX_CAPABILITY_VERSION_1 = 0x19980330;
 export const LINUX_CAPABILITY_VERSION_2 = 0x20071026;
 export const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
