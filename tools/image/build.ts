@@ -22,9 +22,9 @@ import type { Progress } from "./progress.ts";
 import { resolve } from "./resolve.ts";
 import type { Package, PackageIndex } from "./resolve.ts";
 import type { GuestRunner } from "./runner.ts";
-import { SECOND_STAGE_PATH, secondStageScript } from "./second-stage.ts";
+import { putSecondStage, SECOND_STAGE_PATH } from "./second-stage.ts";
 import { Spool, writeFully } from "./spool.ts";
-import { bytesContent, createDirectory, createFile, Tree } from "./tree.ts";
+import { createDirectory, Tree } from "./tree.ts";
 import { prepareRoot, Unpacker } from "./unpack.ts";
 
 export interface BuildOptions {
@@ -116,8 +116,7 @@ async function unpackAll(options: BuildOptions, stage: Stage1): Promise<void> {
   unpacker.database.write(tree, release.date);
   const unpacked = new Map(unpacker.database.packages.map((one) => [one.chosen, one]));
   const ordered = configureOrder(packages).map((chosen) => unpacked.get(chosen)).filter((one) => one !== undefined);
-  const script = Buffer.from(secondStageScript(ordered, release.date), "latin1");
-  tree.put(SECOND_STAGE_PATH, createFile(0o755, release.date, bytesContent(script)));
+  putSecondStage(tree, ordered, release.date);
 }
 
 interface Stage2 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Takes out of a configured tree what belongs to one machine or one run.
 
-import { SECOND_STAGE_PATH } from "./second-stage.ts";
+import { SECOND_STAGE_DIRECTORY } from "./second-stage.ts";
 import { bytesContent, createFile } from "./tree.ts";
 import type { DirectoryNode, Tree } from "./tree.ts";
 
@@ -19,6 +19,7 @@ const REMOVED = [
   "var/lib/dpkg/status-old", "var/lib/dpkg/available-old", "var/lib/dpkg/diversions-old",
   "var/lib/dpkg/statoverride-old", "var/lib/systemd/random-seed",
 ];
+const LOGIN_RECORDS = new Set(["btmp", "faillog", "lastlog", "wtmp"]);
 const KEPT = new Set(["lock", "partial", "auxfiles"]);
 
 export function cleanTree(tree: Tree, mtime: number): void {
@@ -29,16 +30,18 @@ export function cleanTree(tree: Tree, mtime: number): void {
   }
   for (const path of REMOVED) tree.remove(path);
   const logs = tree.lookup("var/log");
-  if (logs?.kind === "directory") removeFiles(logs);
+  if (logs?.kind === "directory") clearLogs(logs);
   if (tree.lookup("etc/machine-id") !== undefined) {
     tree.put("etc/machine-id", createFile(0o444, mtime, bytesContent(new Uint8Array(0))));
   }
-  tree.remove(SECOND_STAGE_PATH.slice(0, SECOND_STAGE_PATH.lastIndexOf("/")));
+  tree.remove(SECOND_STAGE_DIRECTORY);
 }
 
-function removeFiles(directory: DirectoryNode): void {
+/** Logs of text go; the records of logins, which programs expect to be there, become empty. */
+function clearLogs(directory: DirectoryNode): void {
   for (const [name, node] of [...directory.children]) {
-    if (node.kind === "directory") removeFiles(node);
+    if (node.kind === "directory") clearLogs(node);
+    else if (node.kind === "file" && LOGIN_RECORDS.has(name)) node.content = bytesContent(new Uint8Array(0));
     else directory.children.delete(name);
   }
 }

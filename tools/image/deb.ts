@@ -5,13 +5,14 @@ import { readAr } from "../../lib/ar.ts";
 import { paragraphs } from "../../lib/deb822.ts";
 import type { Paragraph } from "../../lib/deb822.ts";
 import { TarParser } from "../../lib/tar.ts";
-import type { TarVisitor } from "../../lib/tar.ts";
+import type { TarHeader, TarVisitor } from "../../lib/tar.ts";
 import { compressionOf, decompress } from "./decompress.ts";
 
 export interface ControlFile {
   /** As in the archive, without "./": "control", "postinst", … */
   readonly name: string;
   readonly mode: number;
+  readonly mtime: number;
   readonly bytes: Uint8Array;
 }
 
@@ -49,19 +50,18 @@ export async function openDeb(archive: Uint8Array): Promise<Deb> {
 
 async function readControl(name: string, bytes: Uint8Array): Promise<ControlFile[]> {
   const files: ControlFile[] = [];
-  let current: { name: string; mode: number; pieces: Uint8Array[] } | undefined;
+  let current: { header: TarHeader; pieces: Uint8Array[] } | undefined;
   await readTar(name, bytes, {
     begin(header) {
-      const isFile = header.type === "file";
-      current = isFile ? { name: header.path.replace(/^\.\//, ""), mode: header.mode, pieces: [] } : undefined;
+      current = header.type === "file" ? { header, pieces: [] } : undefined;
     },
     data(piece) {
       current?.pieces.push(piece.slice());
     },
     end() {
-      if (current !== undefined) {
-        files.push({ name: current.name, mode: current.mode, bytes: Buffer.concat(current.pieces) });
-      }
+      if (current === undefined) return;
+      const { path, mode, mtime } = current.header;
+      files.push({ name: path.replace(/^\.\//, ""), mode, mtime, bytes: Buffer.concat(current.pieces) });
     },
   });
   return files;

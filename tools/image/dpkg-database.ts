@@ -40,9 +40,8 @@ export class DpkgDatabase {
   }
 
   write(tree: Tree, mtime: number): void {
-    const put = (path: string, text: string | Uint8Array, permissions: number = 0o644): void => {
-      const bytes = typeof text === "string" ? Buffer.from(text, "latin1") : text;
-      tree.put(`${ROOT}/${path}`, createFile(permissions, mtime, bytesContent(bytes)));
+    const put = (path: string, text: string): void => {
+      tree.put(`${ROOT}/${path}`, createFile(0o644, mtime, bytesContent(Buffer.from(text, "latin1"))));
     };
     for (const directory of ["alternatives", "info", "parts", "triggers", "updates"]) {
       if (tree.lookup(`${ROOT}/${directory}`) === undefined) {
@@ -53,13 +52,14 @@ export class DpkgDatabase {
     put("status", packages.map((unpacked) => `${statusOf(unpacked)}\n`).join(""));
     put("available", "");
     put("diversions", "");
-    put("statoverride", "");
     put("info/format", "1\n");
     for (const unpacked of packages) {
       const base = infoName(unpacked);
       put(`info/${base}.list`, unpacked.paths.map((path) => `${path}\n`).join(""));
       for (const file of unpacked.files) {
-        if (file.name !== "control") put(`info/${base}.${file.name}`, file.bytes, file.mode);
+        if (file.name === "control") continue;
+        const fileTime = Math.min(file.mtime, mtime);
+        tree.put(`${ROOT}/info/${base}.${file.name}`, createFile(file.mode, fileTime, bytesContent(file.bytes)));
       }
     }
     for (const [name, lines] of triggerFiles(packages)) put(`triggers/${name}`, lines.map((line) => `${line}\n`).join(""));

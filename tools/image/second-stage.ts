@@ -2,22 +2,40 @@
 // The second stage of an image: maintainer scripts, run by one shell script inside the guest.
 //
 // The first stage has unpacked everything at once, so the "preinst install" scripts that dpkg would have run
-// before each unpacking run first, in dependency order; then one dpkg configures all packages in that order.
+// before each unpacking run first, in dependency order, from /var/lib/dpkg/tmp.ci as under dpkg (debconf
+// finds the package's name and templates there); then one dpkg configures all packages in that order.
 // Nothing is started: policy-rc.d forbids it, as Debian's invoke-rc.d asks before it starts a service.
 // Source: Debian Policy 6.5 to 6.7, dpkg(1), deb-preinst(5).
 
 import type { UnpackedPackage } from "./dpkg-database.ts";
-import { infoName } from "./dpkg-database.ts";
+import { bytesContent, createFile } from "./tree.ts";
+import type { Tree } from "./tree.ts";
 
-/** Where the script lies in the guest; it is not part of the finished image. */
-export const SECOND_STAGE_PATH = "var/lib/rookery/second-stage";
+/** The script and the control files it needs lie here; the finished image has none of it. */
+export const SECOND_STAGE_DIRECTORY = "var/lib/rookery";
+export const SECOND_STAGE_PATH: string = `${SECOND_STAGE_DIRECTORY}/second-stage`;
 
-/** The script for packages given in the order in which they are to be configured. */
-export function secondStageScript(ordered: readonly UnpackedPackage[], sourceDate: number): string {
-  const preinsts = ordered.filter(({ files }) => files.some((file) => file.name === "preinst")).map((unpacked) => {
-    const name = unpacked.chosen.name;
-    return `preinst ${name} ${unpacked.control.get("Architecture") ?? ""} ${infoName(unpacked)}`;
-  });
+/** Accounts come before all else: other packages' scripts look users up. */
+const FIRST_PREINST = "base-passwd";
+
+/** Puts the script, and what it needs, into `tree`. `ordered` is the order in which to configure. */
+export function putSecondStage(tree: Tree, ordered: readonly UnpackedPackage[], mtime: number): void {
+  const preinsts = ordered.filter(({ files }) => files.some((file) => file.name === "preinst"))
+    .sort((a, b) => Number(b.chosen.name === FIRST_PREINST) - Number(a.chosen.name === FIRST_PREINST));
+  for (const { chosen, files } of preinsts) {
+    for (const { name, mode, bytes } of files) {
+      if (name === "md5sums") continue;
+      tree.put(`${SECOND_STAGE_DIRECTORY}/${chosen.name}/${name}`, createFile(mode, mtime, bytesContent(bytes)));
+    }
+  }
+  const script = Buffer.from(secondStageScript(preinsts, ordered, mtime), "latin1");
+  tree.put(SECOND_STAGE_PATH, createFile(0o755, mtime, bytesContent(script)));
+}
+
+function secondStageScript(
+  preinsts: readonly UnpackedPackage[], ordered: readonly UnpackedPackage[], sourceDate: number,
+): string {
+  const calls = preinsts.map(({ chosen }) => `preinst ${chosen.name} ${chosen.architecture}`);
   return `#!/bin/sh
 # Configures the packages that the image builder unpacked.
 set -e
@@ -31,11 +49,13 @@ chmod 755 /usr/sbin/policy-rc.d
 
 preinst() {
   echo "Preparing $1"
+  ln -sfn /${SECOND_STAGE_DIRECTORY}/"$1" /var/lib/dpkg/tmp.ci
   DPKG_MAINTSCRIPT_PACKAGE=$1 DPKG_MAINTSCRIPT_ARCH=$2 DPKG_MAINTSCRIPT_NAME=preinst \\
     DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1 DPKG_ROOT= DPKG_ADMINDIR=/var/lib/dpkg \\
-    "/var/lib/dpkg/info/$3.preinst" install
+    /var/lib/dpkg/tmp.ci/preinst install
 }
-${preinsts.join("\n")}
+${calls.join("\n")}
+rm -f /var/lib/dpkg/tmp.ci
 dpkg --force-confold --configure ${ordered.map(({ chosen }) => chosen.name).join(" ")}
 rm -f /usr/sbin/policy-rc.d
 audit=$(dpkg --audit)
