@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+// SSE floating point: arithmetic, compares, conversions.
+//
+// Relaxed mode maps to WebAssembly's operations (round to nearest, exceptions masked, flags not tracked);
+// NaN results go through the *_nan helpers. In exact mode (machine.md) every operation is a call to
+// sse-exact.ts, which computes with integers and keeps MXCSR.
+// Source: AMD64 Architecture Programmer's Manual, volume 4; Intel SDM volume 1, section 4.8.3.5 (NaNs).
+
+import { MODE_EXACT } from "../../../virt/frontend.ts";
+import type { Temp } from "../../../virt/ir/builder.ts";
+import { CC_EXPLICIT, ccOp } from "../../../virt/ir/cc.ts";
+import { Op } from "../../../virt/ir/ops.ts";
+import { EXACT, exactVector, exactInteger, exactFlags } from "./sse-exact-call.ts";
+import type { Lift, Lifter, LifterTable } from "./context.ts";
+import { lanesOf, readBoth, readVector, writeVector } from "./vector.ts";
+
+/** What differs between the four widths. */
+export interface Format {
+  readonly bytes: 4 | 8;
+  readonly scalar: boolean;
+  readonly extract: number;
+  readonly replace: number;
+  readonly load: number;
+}
+export const PS: Format = { bytes: 4, scalar: false, extract: Op.f32x4_extract_lane, replace: Op.f32x4_replace_lane, load: Op.loadf32 };
+export const PD: Format = { bytes: 8, scalar: false, extract: Op.f64x2_extract_lane, replace: Op.f64x2_replace_lane, load: Op.loadf64 };
+export const SS: Format = { ...PS, scalar: true };
+export const SD: Format = { ...PD, scalar: true };
+
+/** Scalar source operand 1 as f32 or f64. */
+function readScalar(l: Lift, format: Format): Temp {
+  if (!l.isMemory(1)) return l.b.extractLane(format.extract, readVector(l, 1), 0);
+  l.address();
+  return l.b.load(format.load, l.addr, l.disp);
+}
+
+function writeScalar(l: Lift, format: Format, value: Temp): void {
+  writeVector(l, 0, l.b.replaceLane(format.replace, readVector(l, 0), 0, value));
+}
+
+/** ADD SUB MUL DIV. */
+function arithmetic(format: Format, op: number, nan: number, exact: number): Lifter {
+  return (l) => {
+    if (l.mode === MODE_EXACT) return exactVector(l, format, exact);
+    if (!format.scalar) {
+      const [a, b] = readBoth(l);
+      return writeVector(l, 0, l.b.emit(nan, l.b.emit(op, a, b), a, b));
+    }
+    const b = readScalar(l, format);
+    const a = l.b.extractLane(format.extract, readVector(l, 0), 0);
+    writeScalar(l, format, l.b.emit(nan, l.b.emit(op, a, b), a, b));
+  };
+}
+
+/** MIN: target < source ? target : source; MAX with >. The source when unordered or both zero. */
+function minMax(format: Format, compare: number, packed: number, select: number, exact: number): Lifter {
+  return (l) => {
+    if (l.mode === MODE_EXACT) return exactVector(l, format, exact);
+    if (!format.scalar) {
+      const [a, b] = readBoth(l);
+      return writeVector(l, 0, l.b.emit(packed, b, a));
+    }
+    const b = readScalar(l, format);
+    const a = l.b.extractLane(format.extract, readVector(l, 0), 0);
+    writeScalar(l, format, l.b.emit(select, a, b, l.b.emit(compare, a, b)));
+  };
+}
+
+function squareRoot(format: Format, op: number, nan: number): Lifter {
+  return (l) => {
+    if (l.mode === MODE_EXACT) return exactVector(l, format, EXACT.sqrt);
+    const source = format.scalar ? readScalar(l, format) : readVector(l, 1);
+    const result = l.b.emit(nan, l.b.emit(op, source), source);
+    if (format.scalar) writeScalar(l, format, result);
+    else writeVector(l, 0, result);
+  };
+}
+
+// --- Compares ---
+
+interface Compares {
+  readonly eq: number;
+  readonly ne: number;
+  readonly lt: number;
+  readonly le: number;
+}
+const COMPARES_32: Compares = { eq: Op.f32x4_eq, ne: Op.f32x4_ne, lt: Op.f32x4_lt, le: Op.f32x4_le };
+const COMPARES_64: Compares = { eq: Op.f64x2_eq, ne: Op.f64x2_ne, lt: Op.f64x2_lt, le: Op.f64x2_le };
+
+/** CMPPS and its kin: predicate 0..7 by the immediate. */
+function compareMask(format: Format): Lifter {
+  return (l) => {
+    if (l.mode === MODE_EXACT) return exactVector(l, format, EXACT.compare);
+    const { b } = l;
+    const [x, y] = readBoth(l);
+    const mask = predicate(l, format.bytes === 4 ? COMPARES_32 : COMPARES_64, l.insn.imm & 7, x, y);
+    if (!format.scalar) return writeVector(l, 0, mask);
+    const lanes = format.bytes === 4 ? lanesOf(4, [4, 1, 2, 3]) : lanesOf(8, [2, 1]);
+    writeVector(l, 0, b.shuffle(x, mask, lanes));
+  };
+}
+
+function predicate(l: Lift, ops: Compares, n: number, x: Temp, y: Temp): Temp {
+  const { b } = l;
+  const base = (): Temp => {
+    switch (n & 3) {
+      case 0:
+        return b.emit(ops.eq, x, y);
+      case 1:
+        return b.emit(ops.lt, x, y);
+      case 2:
+        return b.emit(ops.le, x, y);
+      default:
+        return b.emit(Op.v128_or, b.emit(ops.ne, x, x), b.emit(ops.ne, y, y));
+    }
+  };
+  return n < 4 ? base() : b.emit(Op.v128_not, base());
+}
+
+/** COMIS and UCOMIS: ZF PF CF are 111 unordered, 000 greater, 001 less, 100 equal. */
+function compareFlags(format: Format, kind: "ordered" | "unordered"): Lifter {
+  const [eq, ne, lt] = format.bytes === 4 ? [Op.f32_eq, Op.f32_ne, Op.f32_lt] : [Op.f64_eq, Op.f64_ne, Op.f64_lt];
+  return (l) => {
+    if (l.mode === MODE_EXACT) return exactFlags(l, format, kind);
+    const { b } = l;
+    const y = readScalar(l, format);
+    const x = b.extractLane(format.extract, readVector(l, 0), 0);
+    const unordered = b.emit(Op.i32_or, b.emit(ne!, x, x), b.emit(ne!, y, y));
+    const carry = b.emit(Op.i32_or, b.emit(lt!, x, y), unordered);
+    const zero = b.emit(Op.i32_or, b.emit(eq!, x, y), unordered);
+    const flags = b.emit(Op.i32_or, carry, b.emit(Op.i32_shl, unordered, b.const32(2)));
+    b.setCc(ccOp(CC_EXPLICIT, 8), b.emit(Op.i32_or, flags, b.emit(Op.i32_shl, zero, b.const32(6))));
+  };
+}
+
+// --- Conversions ---
+
+const TWO_31_F32 = 0x4f00_0000;
+const TWO_63_F32 = 0x5f00_0000;
+const TWO_31_F64 = 0x41e0_0000;
+const TWO_63_F64 = 0x43e0_0000;
+
+function limit(l: Lift, format: Format, bytes: number): Temp {
+  const { b } = l;
+  if (format.bytes === 4) return b.emit(Op.f32_reinterpret_i32, b.const32(bytes === 8 ? TWO_63_F32 : TWO_31_F32));
+  return b.emit(Op.f64_reinterpret_i64, b.const64(0, bytes === 8 ? TWO_63_F64 : TWO_31_F64));
+}
+
+const TRUNCATE: Readonly<Record<string, number>> = {
+  "4-4": Op.i32_trunc_sat_f32_s, "4-8": Op.i64_trunc_sat_f32_s, "8-4": Op.i32_trunc_sat_f64_s, "8-8": Op.i64_trunc_sat_f64_s,
+};
+
+/** CVT(T)SS2SI and CVT(T)SD2SI: what does not fit becomes the smallest integer. */
+function toInteger(format: Format, rounding: "nearest" | "truncate"): Lifter {
+  return (l) => {
+    if (l.mode === MODE_EXACT) return exactInteger(l, format, rounding);
+    const { b } = l;
+    const size = l.size(0);
+    let x = readScalar(l, format);
+    const [nearest, lt] = format.bytes === 4 ? [Op.f32_nearest, Op.f32_lt] : [Op.f64_nearest, Op.f64_lt];
+    if (rounding === "nearest") x = b.emit(nearest, x);
+    const fits = b.emit(lt, x, limit(l, format, size));
+    const result = b.emit(TRUNCATE[`${format.bytes}-${size}`]!, x);
+    const indefinite = size === 8 ? b.const64(0, 0x8000_0000) : b.const32(0x8000_0000);
+    l.write(0, l.select(size, fits, result, indefinite));
+  };
+}
+
+function fromInteger(format: Format): Lifter {
+  return (l) => {
+    if (l.mode === MODE_EXACT) return exactVector(l, format, EXACT.fromInteger);
+    const size = l.size(1);
+    const value = l.read(1);
+    let op: number;
+    if (format.bytes === 4) op = size === 8 ? Op.f32_convert_i64_s : Op.f32_convert_i32_s;
+    else op = size === 8 ? Op.f64_convert_i64_s : Op.f64_convert_i32_s;
+    writeScalar(l, format, l.b.emit(op, value));
+  };
+}
+
+/** CVTSS2SD and CVTSD2SS. */
+function scalarToScalar(from: Format, to: Format, op: number): Lifter {
+  return (l) => {
+    if (l.mode === MODE_EXACT) return exactVector(l, to, EXACT.convert);
+    writeScalar(l, to, l.b.emit(op, readScalar(l, from)));
+  };
+}
+
+/** CVTPS2PD, CVTPD2PS, CVTDQ2PS, CVTDQ2PD. */
+function packedConvert(to: Format, op: number, exact: number): Lifter {
+  return (l) => {
+    if (l.mode === MODE_EXACT) return exactVector(l, to, exact);
+    writeVector(l, 0, l.b.emit(op, readVector(l, 1)));
+  };
+}
+
+/** CVT(T)PS2DQ. */
+function floatsToIntegers(l: Lift, source: Temp, rounding: "nearest" | "truncate"): Temp {
+  const { b } = l;
+  const x = rounding === "nearest" ? b.emit(Op.f32x4_nearest, source) : source;
+  const bound = b.const128(TWO_31_F32, TWO_31_F32, TWO_31_F32, TWO_31_F32);
+  const least = b.const128(0x8000_0000, 0x8000_0000, 0x8000_0000, 0x8000_0000);
+  return b.emit(Op.v128_bitselect, b.emit(Op.i32x4_trunc_sat_f32x4_s, x), least, b.emit(Op.f32x4_lt, x, bound));
+}
+
+/** CVT(T)PD2DQ: two integers, zeros above. */
+function doublesToIntegers(l: Lift, source: Temp, rounding: "nearest" | "truncate"): Temp {
+  const { b } = l;
+  const x = rounding === "nearest" ? b.emit(Op.f64x2_nearest, source) : source;
+  const fits = b.emit(Op.f64x2_lt, x, b.const128(0, TWO_31_F64, 0, TWO_31_F64));
+  const mask = b.shuffle(fits, fits, lanesOf(4, [0, 2, 0, 2]));
+  const least = b.const128(0x8000_0000, 0x8000_0000, 0, 0);
+  return b.emit(Op.v128_bitselect, b.emit(Op.i32x4_trunc_sat_f64x2_s_zero, x), least, mask);
+}
+
+function packedToIntegers(from: Format, rounding: "nearest" | "truncate"): Lifter {
+  const convert = from.bytes === 4 ? floatsToIntegers : doublesToIntegers;
+  return (l) => {
+    if (l.mode === MODE_EXACT) {
+      return exactVector(l, from, rounding === "nearest" ? EXACT.toIntegers : EXACT.toIntegersTruncate);
+    }
+    writeVector(l, 0, convert(l, readVector(l, 1), rounding));
+  };
+}
+
+/** CVTPI2PS: the low two floats from an mmx register. */
+function pairToFloats(l: Lift): void {
+  if (l.mode === MODE_EXACT) return exactVector(l, PS, EXACT.pairFromIntegers);
+  const source = readVector(l, 1);
+  const converted = l.b.emit(Op.f32x4_convert_i32x4_s, source);
+  writeVector(l, 0, l.b.shuffle(converted, readVector(l, 0), lanesOf(8, [0, 3])));
+}
+
+// --- SSE3 ---
+
+/** HADD* and HSUB*. */
+function horizontal(format: Format, op: number, nan: number, exact: number): Lifter {
+  const even = format.bytes === 4 ? lanesOf(4, [0, 2, 4, 6]) : lanesOf(8, [0, 2]);
+  const odd = format.bytes === 4 ? lanesOf(4, [1, 3, 5, 7]) : lanesOf(8, [1, 3]);
+  return (l) => {
+    if (l.mode === MODE_EXACT) return exactVector(l, format, exact);
+    const { b } = l;
+    const [x, y] = readBoth(l);
+    const first = b.shuffle(x, y, even);
+    const second = b.shuffle(x, y, odd);
+    writeVector(l, 0, b.emit(nan, b.emit(op, first, second), first, second));
+  };
+}
+
+/** ADDSUB*: the even lanes subtracted, the odd ones added. */
+function addSubtract(format: Format, add: number, sub: number, nan: number): Lifter {
+  const lanes = format.bytes === 4 ? lanesOf(4, [0, 5, 2, 7]) : lanesOf(8, [0, 3]);
+  return (l) => {
+    if (l.mode === MODE_EXACT) return exactVector(l, format, EXACT.addSubtract);
+    const { b } = l;
+    const [x, y] = readBoth(l);
+    const difference = b.emit(nan, b.emit(sub, x, y), x, y);
+    const sum = b.emit(nan, b.emit(add, x, y), x, y);
+    writeVector(l, 0, b.shuffle(difference, sum, lanes));
+  };
+}
+
+function fourForms(name: string, ops: readonly [number, number, number, number], exact: number): LifterTable {
+  const [ps, pd, ss, sd] = ops;
+  return {
+    [`${name}PS`]: arithmetic(PS, ps, Op.f32x4_nan2, exact),
+    [`${name}PD`]: arithmetic(PD, pd, Op.f64x2_nan2, exact),
+    [`${name}SS`]: arithmetic(SS, ss, Op.f32_nan2, exact),
+    [`${name}SD`]: arithmetic(SD, sd, Op.f64_nan2, exact),
+  };
+}
+
+export const SSE_FLOAT: LifterTable = {
+  ...fourForms("ADD", [Op.f32x4_add, Op.f64x2_add, Op.f32_add, Op.f64_add], EXACT.add),
+  ...fourForms("SUB", [Op.f32x4_sub, Op.f64x2_sub, Op.f32_sub, Op.f64_sub], EXACT.sub),
+  ...fourForms("MUL", [Op.f32x4_mul, Op.f64x2_mul, Op.f32_mul, Op.f64_mul], EXACT.mul),
+  ...fourForms("DIV", [Op.f32x4_div, Op.f64x2_div, Op.f32_div, Op.f64_div], EXACT.div),
+  MINPS: minMax(PS, Op.f32_lt, Op.f32x4_pmin, Op.select_f32, EXACT.min),
+  MINPD: minMax(PD, Op.f64_lt, Op.f64x2_pmin, Op.select_f64, EXACT.min),
+  MINSS: minMax(SS, Op.f32_lt, Op.f32x4_pmin, Op.select_f32, EXACT.min),
+  MINSD: minMax(SD, Op.f64_lt, Op.f64x2_pmin, Op.select_f64, EXACT.min),
+  MAXPS: minMax(PS, Op.f32_gt, Op.f32x4_pmax, Op.select_f32, EXACT.max),
+  MAXPD: minMax(PD, Op.f64_gt, Op.f64x2_pmax, Op.select_f64, EXACT.max),
+  MAXSS: minMax(SS, Op.f32_gt, Op.f32x4_pmax, Op.select_f32, EXACT.max),
+  MAXSD: minMax(SD, Op.f64_gt, Op.f64x2_pmax, Op.select_f64, EXACT.max),
+  SQRTPS: squareRoot(PS, Op.f32x4_sqrt, Op.f32x4_nan1),
+  SQRTPD: squareRoot(PD, Op.f64x2_sqrt, Op.f64x2_nan1),
+  SQRTSS: squareRoot(SS, Op.f32_sqrt, Op.f32_nan1),
+  SQRTSD: squareRoot(SD, Op.f64_sqrt, Op.f64_nan1),
+  CMPPS: compareMask(PS),
+  CMPPD: compareMask(PD),
+  CMPSS: compareMask(SS),
+  CMPSD: compareMask(SD),
+  COMISS: compareFlags(SS, "ordered"),
+  COMISD: compareFlags(SD, "ordered"),
+  UCOMISS: compareFlags(SS, "unordered"),
+  UCOMISD: compareFlags(SD, "unordered"),
+  CVTSS2SI: toInteger(SS, "nearest"),
+  CVTSD2SI: toInteger(SD, "nearest"),
+  CVTTSS2SI: toInteger(SS, "truncate"),
+  CVTTSD2SI: toInteger(SD, "truncate"),
+  CVTSI2SS: fromInteger(SS),
+  CVTSI2SD: fromInteger(SD),
+  CVTSS2SD: scalarToScalar(SS, SD, Op.f64_promote_f32),
+  CVTSD2SS: scalarToScalar(SD, SS, Op.f32_demote_f64),
+  CVTPS2PD: packedConvert(PD, Op.f64x2_promote_low_f32x4, EXACT.convert),
+  CVTPD2PS: packedConvert(PS, Op.f32x4_demote_f64x2_zero, EXACT.convert),
+  CVTDQ2PS: packedConvert(PS, Op.f32x4_convert_i32x4_s, EXACT.fromIntegers),
+  CVTDQ2PD: packedConvert(PD, Op.f64x2_convert_low_i32x4_s, EXACT.fromIntegers),
+  CVTPI2PD: packedConvert(PD, Op.f64x2_convert_low_i32x4_s, EXACT.fromIntegers),
+  CVTPI2PS: pairToFloats,
+  CVTPS2DQ: packedToIntegers(PS, "nearest"),
+  CVTTPS2DQ: packedToIntegers(PS, "truncate"),
+  CVTPD2DQ: packedToIntegers(PD, "nearest"),
+  CVTTPD2DQ: packedToIntegers(PD, "truncate"),
+  CVTPS2PI: packedToIntegers(PS, "nearest"),
+  CVTTPS2PI: packedToIntegers(PS, "truncate"),
+  CVTPD2PI: packedToIntegers(PD, "nearest"),
+  CVTTPD2PI: packedToIntegers(PD, "truncate"),
+  HADDPS: horizontal(PS, Op.f32x4_add, Op.f32x4_nan2, EXACT.horizontalAdd),
+  HADDPD: horizontal(PD, Op.f64x2_add, Op.f64x2_nan2, EXACT.horizontalAdd),
+  HSUBPS: horizontal(PS, Op.f32x4_sub, Op.f32x4_nan2, EXACT.horizontalSubtract),
+  HSUBPD: horizontal(PD, Op.f64x2_sub, Op.f64x2_nan2, EXACT.horizontalSubtract),
+  ADDSUBPS: addSubtract(PS, Op.f32x4_add, Op.f32x4_sub, Op.f32x4_nan2),
+  ADDSUBPD: addSubtract(PD, Op.f64x2_add, Op.f64x2_sub, Op.f64x2_nan2),
+};
+

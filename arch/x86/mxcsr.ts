@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// MXCSR and the floating point mode of a process.
+//
+// A process is relaxed (flags not tracked, default rounding, all exceptions masked) until it reads MXCSR or
+// loads another value than the default; then it is exact for good. The mode lies in the four bytes behind
+// CPU_STATE.mxcsr, so that a context switch carries it along.
+
+import type { Ram } from "../../lib/ram.ts";
+import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
+
+/** All exceptions masked, round to nearest, no flags. */
+export const MXCSR_DEFAULT = 0x1f80;
+/** Bits that may be set. */
+export const MXCSR_MASK = 0xffff;
+
+const MODE = CPU_BASE + CPU_STATE.mxcsr + 4;
+const CONTROL = 0xffc0;
+
+export function isExact(ram: Ram): boolean {
+  return ram.u32[MODE >>> 2] !== 0;
+}
+
+export function enterExactMode(ram: Ram): void {
+  ram.u32[MODE >>> 2] = 1;
+}
+
+export function leaveExactMode(ram: Ram): void {
+  ram.u32[MODE >>> 2] = 0;
+}
+
+/** The control bits are the default ones and no flag is set. */
+export function isDefaultMxcsr(value: number): boolean {
+  return value === MXCSR_DEFAULT;
+}
+
+/** The control bits are other than the default ones, whatever the flags. */
+export function hasOtherControl(value: number): boolean {
+  return (value & CONTROL) !== MXCSR_DEFAULT;
+}
