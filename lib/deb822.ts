@@ -8,6 +8,11 @@ export class Paragraph {
   readonly #fields = new Map<string, { readonly name: string; readonly value: string }>();
 
   get(name: string): string | undefined {
+    return this.raw(name)?.trimEnd();
+  }
+
+  /** As `get`, but with the blanks at the end of the value, if there are any. */
+  raw(name: string): string | undefined {
     return this.#fields.get(name.toLowerCase())?.value;
   }
 
@@ -44,7 +49,7 @@ export function* paragraphs(text: string): Generator<Paragraph, void, void> {
   let name = "";
   let value = "";
   const endField = (): void => {
-    if (name !== "") paragraph.set(name, value.trimEnd());
+    if (name !== "") paragraph.set(name, value);
     name = "";
   };
   let start = 0;
@@ -66,7 +71,7 @@ export function* paragraphs(text: string): Generator<Paragraph, void, void> {
       const colon = line.indexOf(":");
       if (colon <= 0) throw new Error(`line ${String(lineNumber)}: no field name`);
       name = line.slice(0, colon);
-      value = line.slice(colon + 1).trim();
+      value = line.slice(colon + 1).trimStart();
     }
   }
   endField();

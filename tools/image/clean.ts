@@ -2,7 +2,7 @@
 // Takes out of a configured tree what belongs to one machine or one run.
 
 import { SECOND_STAGE_DIRECTORY } from "./second-stage.ts";
-import { bytesContent, createFile } from "./tree.ts";
+import { bytesContent, createFile, readContent } from "./tree.ts";
 import type { DirectoryNode, Tree } from "./tree.ts";
 
 /** Directories that are emptied; what is in them is made anew when it is wanted. */
@@ -34,7 +34,23 @@ export function cleanTree(tree: Tree, mtime: number): void {
   if (tree.lookup("etc/machine-id") !== undefined) {
     tree.put("etc/machine-id", createFile(0o444, mtime, bytesContent(new Uint8Array(0))));
   }
+  for (const path of ["etc/shadow", "etc/shadow-"]) datePasswords(tree, path, mtime);
   tree.remove(SECOND_STAGE_DIRECTORY);
+}
+
+const DAY_SECONDS = 86400;
+
+/**
+ * Sets the day of the last password change, which is the day of the build, to the image's own. (The scripts
+ * would take SOURCE_DATE_EPOCH for it, but Python would then write byte code that checks its sources.)
+ */
+function datePasswords(tree: Tree, path: string, mtime: number): void {
+  const node = tree.lookup(path);
+  if (node?.kind !== "file") return;
+  const day = String(Math.floor(mtime / DAY_SECONDS));
+  const text = Buffer.from(readContent(node.content)).toString("latin1");
+  const dated = text.replace(/^([^:\n]*:[^:\n]*:)\d+(?=:)/gm, `$1${day}`);
+  node.content = bytesContent(Buffer.from(dated, "latin1"));
 }
 
 /** Logs of text go; the records of logins, which programs expect to be there, become empty. */

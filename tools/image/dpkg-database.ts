@@ -15,7 +15,7 @@ export interface UnpackedPackage {
   readonly files: readonly ControlFile[];
   /** Absolute paths in the order of the archive, the root as "/.". */
   readonly paths: string[];
-  /** MD5 sums by path. */
+  /** What the status file says of each conffile, by path: its MD5 sum, or "newconffile" and flags. */
   readonly conffiles: Map<string, string>;
 }
 
@@ -76,13 +76,13 @@ export function infoName({ control }: UnpackedPackage): string {
 function statusOf(unpacked: UnpackedPackage): string {
   const { control, conffiles } = unpacked;
   const status = new Paragraph();
-  const sums = [...conffiles].map(([path, md5]) => `\n ${path} ${md5}`).join("");
+  const sums = [...conffiles].map(([path, state]) => `\n ${path} ${state}`).join("");
   const values = new Map<string, string | undefined>([
     ["Status", "install ok unpacked"], ["Conffiles", sums === "" ? undefined : sums],
     ["Priority", control.get("Priority") ?? unpacked.chosen.priority],
   ]);
   for (const name of FIELD_ORDER) {
-    const value = values.has(name) ? values.get(name) : control.get(name);
+    const value = values.has(name) ? values.get(name) : control.raw(name);
     if (value !== undefined) status.set(name, value);
   }
   for (const { name, value } of control.fields()) if (status.get(name) === undefined) status.set(name, value);

@@ -28,12 +28,12 @@ export function putSecondStage(tree: Tree, ordered: readonly UnpackedPackage[], 
       tree.put(`${SECOND_STAGE_DIRECTORY}/${chosen.name}/${name}`, createFile(mode, mtime, bytesContent(bytes)));
     }
   }
-  const script = Buffer.from(secondStageScript(preinsts, ordered, mtime), "latin1");
+  const script = Buffer.from(secondStageScript(preinsts, ordered), "latin1");
   tree.put(SECOND_STAGE_PATH, createFile(0o755, mtime, bytesContent(script)));
 }
 
 function secondStageScript(
-  preinsts: readonly UnpackedPackage[], ordered: readonly UnpackedPackage[], sourceDate: number,
+  preinsts: readonly UnpackedPackage[], ordered: readonly UnpackedPackage[],
 ): string {
   const calls = preinsts.map(({ chosen }) => `preinst ${chosen.name} ${chosen.architecture}`);
   return `#!/bin/sh
@@ -41,7 +41,6 @@ function secondStageScript(
 set -e
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C
 export DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true DEBCONF_NOWARNINGS=yes
-export SOURCE_DATE_EPOCH=${String(sourceDate)}
 umask 022
 cd /
 printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d

@@ -51,13 +51,13 @@ export class Unpacker {
 
   async unpack(chosen: Package, deb: Deb): Promise<void> {
     checkIdentity(chosen, deb.control);
-    const unpacked: UnpackedPackage = { chosen, control: deb.control, files: deb.files, paths: [], conffiles: new Map() };
-    const conffiles = conffilesOf(deb);
-    await deb.unpack(this.#visitor(unpacked, conffiles));
+    const { control, files } = deb;
+    const unpacked: UnpackedPackage = { chosen, control, files, paths: [], conffiles: conffilesOf(deb) };
+    await deb.unpack(this.#visitor(unpacked));
     this.database.add(unpacked);
   }
 
-  #visitor(unpacked: UnpackedPackage, conffiles: ReadonlySet<string>): TarVisitor {
+  #visitor(unpacked: UnpackedPackage): TarVisitor {
     let finish: (() => void) | undefined;
     let start = 0;
     let hash: ReturnType<typeof createHash> | undefined;
@@ -73,7 +73,7 @@ export class Unpacker {
         }
         this.#claim(unpacked, path);
         start = this.#spool.position;
-        if (conffiles.has(`/${path}`)) hash = createHash("md5");
+        if (unpacked.conffiles.has(`/${path}`)) hash = createHash("md5");
         finish = (): void => {
           const content = this.#spool.content(start, header.sizeBytes);
           this.#tree.put(path, { ...attributesOf(header, this.#mtimeMax), kind: "file", content });
@@ -155,12 +155,25 @@ function checkIdentity(chosen: Package, control: Paragraph): void {
   }
 }
 
-/** Paths that the package marks as configuration; flags before a path ("remove-on-upgrade") leave it out. */
-function conffilesOf(deb: Deb): Set<string> {
+/** Paths that the package marks as configuration, in its order; words before a path are flags. */
+function conffilesOf(deb: Deb): Map<string, string> {
   const list = deb.files.find((file) => file.name === "conffiles");
   const text = list === undefined ? "" : Buffer.from(list.bytes).toString("latin1");
-  return new Set(text.split("\n").filter((line) => line.startsWith("/")).map((line) => line.trim()));
+  const conffiles = new Map<string, string>();
+  for (const line of text.split("\n")) {
+    const match = /^((?:[a-z-]+\s+)*)(\/.*?)\s*$/.exec(line);
+    const path = match?.[2];
+    if (path !== undefined) conffiles.set(path, `newconffile ${match?.[1] ?? ""}`.trim());
+  }
+  return conffiles;
 }
+
+const HOSTS = `127.0.0.1\tlocalhost
+::1\t\tlocalhost ip6-localhost ip6-loopback
+ff02::1\t\tip6-allnodes
+ff02::2\t\tip6-allrouters
+
+`;
 
 /** What a fresh root needs before the first package: the merged /usr, and what debootstrap sets up by hand. */
 export function prepareRoot(tree: Tree, mtime: number, sourcesList: string): void {
@@ -173,7 +186,7 @@ export function prepareRoot(tree: Tree, mtime: number, sourcesList: string): voi
     tree.put(name, createSymlink(`usr/${name}`, mtime));
   }
   file("etc/fstab", 0o644, "");
-  file("etc/hosts", 0o644, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+  file("etc/hosts", 0o644, HOSTS);
   file("etc/apt/sources.list", 0o644, sourcesList);
   addDevices(tree, mtime);
 }
