@@ -14,7 +14,7 @@ import { FLAG_TRAP, TERM_SYSCALL, TERM_TRAP, type Type } from "./ops.ts";
 
 export type Temp = number;
 
-const CAPACITY = 8192;
+const CAPACITY = 3072;
 const TWO_32 = 0x1_0000_0000;
 const HELPER_IDS: ReadonlyMap<string, number> = new Map(HELPERS.map((helper) => [helper.name, helper.id]));
 const CALL_OPS: { readonly [K in Type]: number } = {
@@ -85,7 +85,7 @@ export class IrBuilder {
 
   /** True while another instruction of ordinary size fits. */
   get hasRoom(): boolean {
-    return this.length < CAPACITY - 1024 && this.poolLength < CAPACITY - 256;
+    return this.length < CAPACITY - 1600 && this.poolLength < CAPACITY - 256;
   }
 
   /** Any operation of the table by number, with folding. Immediates: emitImm. */

@@ -11,6 +11,8 @@ export interface SimOptions {
   readonly epochNs?: bigint;
   /** Virtual nanoseconds that one retired instruction takes. */
   readonly nsPerInstruction?: number;
+  /** Lets the event loop around the simulation turn, so that it can be interrupted; changes nothing inside. */
+  readonly breathe?: () => Promise<void>;
 }
 
 /** 2020-01-01T00:00:00Z: a fixed date, so that a run does not depend on the day. */
@@ -72,6 +74,7 @@ class SimHost implements Host, HostEvents {
   readonly clock: VirtualClock;
   readonly entropy: HostEntropy;
   readonly #nsPerInstruction: number;
+  readonly #breathe: () => Promise<void>;
   #wake: (() => void) | undefined;
   #pending = false;
 
@@ -79,6 +82,7 @@ class SimHost implements Host, HostEvents {
     this.clock = new VirtualClock(options.epochNs ?? DEFAULT_EPOCH_NS);
     this.entropy = new SeededRandom(options.seed);
     this.#nsPerInstruction = options.nsPerInstruction ?? 1;
+    this.#breathe = options.breathe ?? (() => Promise.resolve());
   }
 
   advance(retired: number): void {
@@ -101,7 +105,7 @@ class SimHost implements Host, HostEvents {
   }
 
   breathe(): Promise<void> {
-    return Promise.resolve();
+    return this.#breathe();
   }
 
   wake(): void {

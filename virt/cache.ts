@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where translated blocks are found: by frame, offset and mode. Also the bytecode arena.
+//
+// Invariants: a frame that a live block was made from has FRAME_CODE set; a dead block is in no table and in
+// no jump-cache entry (the jump cache is emptied when blocks die). Bytecode of dead blocks stays where it is
+// until the arena is full and everything is dropped.
+
+import type { Ram } from "../lib/ram.ts";
+import { BYTECODE_ARENA, FRAME_CODE, FRAME_FLAGS, FRAMES_START, JUMP_CACHE, JUMP_CACHE_ENTRIES } from "./layout.ts";
+
+/** The upper end of the arena is for single steps. */
+export const STEP_AREA: number = FRAMES_START - 0x4_0000;
+
+export interface Block {
+  readonly number: number;
+  /** Host address of the frame of its first byte, and of its last when that is another one, else -1. */
+  readonly frame: number;
+  readonly secondFrame: number;
+  readonly offset: number;
+  readonly mode: number;
+  /** Address of the first bytecode record. */
+  readonly record: number;
+  readonly instructions: number;
+  readonly bytes: number;
+  isDead: boolean;
+  /** Table index and entry number when a region begins here, else 0. */
+  tableIndex: number;
+  entry: number;
+}
+
+interface FrameCode {
+  readonly blocks: Map<number, Block>;
+  /** Blocks of other frames whose last instruction ends here. */
+  readonly guests: Set<Block>;
+  /** Called when the frame's code dies. */
+  readonly dependants: Set<() => void>;
+}
+
+export class CodeCache {
+  readonly #ram: Ram;
+  readonly #frames = new Map<number, FrameCode>();
+  readonly #byNumber: Block[] = [];
+  #arenaEnd: number = BYTECODE_ARENA;
+  #liveBlocks = 0;
+
+  constructor(ram: Ram) {
+    this.#ram = ram;
+    this.clearJumpCache();
+  }
+
+  get liveBlocks(): number {
+    return this.#liveBlocks;
+  }
+
+  get arenaBytes(): number {
+    return this.#arenaEnd - BYTECODE_ARENA;
+  }
+
+  find(frame: number, offset: number, mode: number): Block | undefined {
+    return this.#frames.get(frame)?.blocks.get(offset * 2 + mode);
+  }
+
+  block(number: number): Block | undefined {
+    return this.#byNumber[number];
+  }
+
+  get nextNumber(): number {
+    return this.#byNumber.length;
+  }
+
+  /** True when `bytes` more fit the arena. */
+  hasRoom(bytes: number): boolean {
+    return this.#arenaEnd + bytes <= STEP_AREA;
+  }
+
+  get arenaEnd(): number {
+    return this.#arenaEnd;
+  }
+
+  /** Registers a block whose bytecode ends at `arenaEnd`. True when a frame was marked for the first time:
+   *  write translations for it may be cached. */
+  add(block: Block, arenaEnd: number): boolean {
+    this.#arenaEnd = (arenaEnd + 15) & ~15;
+    this.#byNumber[block.number] = block;
+    this.#liveBlocks++;
+    const frame = this.#frameCode(block.frame);
+    const old = frame.blocks.get(block.offset * 2 + block.mode);
+    if (old !== undefined) this.#kill(old);
+    frame.blocks.set(block.offset * 2 + block.mode, block);
+    let isNew = this.#mark(block.frame);
+    if (block.secondFrame >= 0) {
+      this.#frameCode(block.secondFrame).guests.add(block);
+      if (this.#mark(block.secondFrame)) isNew = true;
+    }
+    return isNew;
+  }
+
+  /** `onDeath` runs when the code of `frame` is dropped. */
+  depend(frame: number, onDeath: () => void): void {
+    this.#frameCode(frame).dependants.add(onDeath);
+  }
+
+  undepend(frame: number, onDeath: () => void): void {
+    this.#frames.get(frame)?.dependants.delete(onDeath);
+  }
+
+  dropFrame(frame: number): void {
+    const code = this.#frames.get(frame);
+    this.#ram.u8[FRAME_FLAGS + (frame >>> 12)]! &= ~FRAME_CODE;
+    if (code === undefined) return;
+    this.#frames.delete(frame);
+    for (const onDeath of [...code.dependants]) onDeath();
+    for (const block of code.blocks.values()) this.#kill(block);
+    for (const block of code.guests) {
+      this.#kill(block);
+      const blocks = this.#frames.get(block.frame)?.blocks;
+      if (blocks?.get(block.offset * 2 + block.mode) === block) blocks.delete(block.offset * 2 + block.mode);
+    }
+    this.clearJumpCache();
+  }
+
+  /** Forgets everything and empties the arena. */
+  dropAll(): void {
+    for (const frame of [...this.#frames.keys()]) this.dropFrame(frame);
+    this.#byNumber.length = 0;
+    this.#arenaEnd = BYTECODE_ARENA;
+    this.clearJumpCache();
+  }
+
+  clearJumpCache(): void {
+    this.#ram.u8.fill(0xff, JUMP_CACHE, JUMP_CACHE + JUMP_CACHE_ENTRIES * 16);
+  }
+
+  #kill(block: Block): void {
+    if (block.isDead) return;
+    block.isDead = true;
+    this.#liveBlocks--;
+  }
+
+  #frameCode(frame: number): FrameCode {
+    let code = this.#frames.get(frame);
+    if (code === undefined) {
+      code = { blocks: new Map(), guests: new Set(), dependants: new Set() };
+      this.#frames.set(frame, code);
+    }
+    return code;
+  }
+
+  #mark(frame: number): boolean {
+    const at = FRAME_FLAGS + (frame >>> 12);
+    const flags = this.#ram.u8[at]!;
+    if ((flags & FRAME_CODE) !== 0) return false;
+    this.#ram.u8[at] = flags | FRAME_CODE;
+    return true;
+  }
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+// The machine on a toy instruction set: dispatch, memory, faults, budget, code that changes.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ACCESS_EXEC, ACCESS_READ, ACCESS_WRITE, TRAP_DIVIDE, TRAP_FAULT, TRAP_ILLEGAL, TRAP_PREEMPTED, TRAP_PROTECTION, TRAP_STEP, TRAP_SYSCALL } from "../include/linux/cpu.ts";
+import { Ram } from "../lib/ram.ts";
+import { WasmCpu } from "./cpu.ts";
+import type { ExtFunction } from "./frontend.ts";
+import { FRAMES_START, PTE_DIRTY, PTE_EXEC, PTE_WRITE } from "./layout.ts";
+import { assembleToy, getPc, readGpr, setPc, TOY, ToyFrontEnd, type ToyInstruction, ToySpace, writeGpr } from "./testing/toy.ts";
+
+const CODE = 0x40_0000;
+const DATA = 0x7f00_0000_0000;
+const HOT = [0, 3];
+
+interface Machine {
+  ram: Ram;
+  cpu: WasmCpu;
+  space: ToySpace;
+  code: number;
+}
+
+function machine(program: readonly ToyInstruction[], hotEntries: number, exts: readonly ExtFunction[] = []): Machine {
+  const ram = new Ram(FRAMES_START + (4 << 20), FRAMES_START + (4 << 20));
+  const cpu = new WasmCpu(ram, new ToyFrontEnd(exts), { hotEntries });
+  const space = new ToySpace(ram, FRAMES_START);
+  const code = space.frame();
+  ram.u8.set(assembleToy(program), code);
+  space.map(CODE, code, PTE_EXEC);
+  space.map(DATA, space.frame(), PTE_WRITE);
+  space.map(DATA + 4096, space.frame(), PTE_WRITE);
+  cpu.setAddressSpace(space.root, 1);
+  setPc(ram, CODE);
+  return { ram, cpu, space, code };
+}
+
+/** Runs with the interpreter alone and with early translation. */
+function both(name: string, body: (hot: number) => void): void {
+  for (const hot of HOT) test(`${name} (hot ${hot})`, () => body(hot));
+}
+
+const SUM: readonly ToyInstruction[] = [
+  [TOY.li, 1, 0, 0, 0],
+  [TOY.li, 2, 0, 0, 1000],
+  [TOY.add, 1, 1, 2],
+  [TOY.addi, 2, 2, 0, -1],
+  [TOY.cmpi, 0, 2, 0, 0],
+  [TOY.jcc, 5, 0, 0, -32],
+  [TOY.syscall],
+];
+
+both("a loop sums, retires exactly and traps on its system call", (hot) => {
+  const { ram, cpu } = machine(SUM, hot);
+  assert.equal(cpu.run(1e6), TRAP_SYSCALL);
+  assert.equal(readGpr(ram, 1), 500500n);
+  assert.equal(cpu.retired, 2 + 4000 + 1);
+  assert.equal(getPc(ram), CODE + 56);
+});
+
+both("the budget preempts at a block boundary and running on gives the same result", (hot) => {
+  const { ram, cpu } = machine(SUM, hot);
+  let slices = 0;
+  while (cpu.run(10) === TRAP_PREEMPTED) slices++;
+  assert.ok(slices > 100);
+  assert.equal(readGpr(ram, 1), 500500n);
+  assert.equal(cpu.retired, 4003);
+});
+
+both("memory, calls and the stack", (hot) => {
+  const { ram, cpu } = machine([
+    [TOY.li, 3, 0, 0, 200],
+    [TOY.call, 0, 0, 0, 32], // 8: to 48
+    [TOY.addi, 3, 3, 0, -1],
+    [TOY.cmpi, 0, 3, 0, 0],
+    [TOY.jcc, 5, 0, 0, -32],
+    [TOY.syscall], // 40
+    [TOY.push, 3], // 48
+    [TOY.store64, 3, 5, 0, 0],
+    [TOY.rmw, 3, 5, 0, 0],
+    [TOY.load64, 6, 5, 0, 0],
+    [TOY.add, 7, 7, 6],
+    [TOY.pop, 3],
+    [TOY.ret],
+  ], hot);
+  writeGpr(ram, 4, BigInt(DATA + 8192));
+  writeGpr(ram, 5, BigInt(DATA + 4096 - 4)); // crosses a page
+  assert.equal(cpu.run(1e6), TRAP_SYSCALL);
+  assert.equal(readGpr(ram, 7), 2n * 20100n);
+  assert.equal(readGpr(ram, 4), BigInt(DATA + 8192));
+  assert.equal(cpu.retired, 1 + 200 * 11 + 1);
+});
+
+both("faults leave the registers of before the instruction", (hot) => {
+  const { ram, cpu } = machine([
+    [TOY.addi, 1, 1, 0, 1],
+    [TOY.addi, 2, 2, 0, 4096],
+    [TOY.addi, 3, 3, 0, 1],
+    [TOY.store64, 3, 2, 0, -4],
+    [TOY.addi, 3, 3, 0, 1],
+    [TOY.jump, 0, 0, 0, -48],
+  ], hot);
+  writeGpr(ram, 2, BigInt(DATA - 4096 + 8));
+  assert.equal(cpu.run(1e6), TRAP_FAULT);
+  assert.equal(cpu.trapAddress, DATA + 8196);
+  assert.equal(cpu.trapAccess, ACCESS_WRITE);
+  assert.equal(getPc(ram), CODE + 24);
+  assert.equal(readGpr(ram, 3), 5n);
+  assert.equal(cpu.retired, 6 * 2 + 3);
+});
+
+both("a crossing store writes nothing when its second page is missing", (hot) => {
+  const { ram, cpu, space } = machine([[TOY.store64, 1, 2, 0, 0], [TOY.syscall]], hot);
+  writeGpr(ram, 1, -1n);
+  writeGpr(ram, 2, BigInt(DATA + 8192 - 4));
+  assert.equal(cpu.run(100), TRAP_FAULT);
+  assert.equal(cpu.trapAddress, DATA + 8192);
+  const frame = ram.u32[space.leaf(DATA + 4096)]! & ~4095;
+  assert.equal(ram.u32[(frame + 4092) >>> 2], 0);
+  space.map(DATA + 8192, space.frame(), PTE_WRITE);
+  assert.equal(cpu.run(100), TRAP_SYSCALL);
+  assert.equal(ram.u32[(frame + 4092) >>> 2], 0xffff_ffff);
+  assert.notEqual(ram.u32[space.leaf(DATA + 8192)]! & PTE_DIRTY, 0);
+});
+
+both("a read-only page faults on write and on the probe of a read-modify-write", (hot) => {
+  const { ram, cpu, space } = machine([[TOY.load64, 1, 2], [TOY.rmw, 3, 2], [TOY.syscall]], hot);
+  space.map(DATA, space.frame(), 0);
+  writeGpr(ram, 2, BigInt(DATA));
+  assert.equal(cpu.run(100), TRAP_FAULT);
+  assert.equal(cpu.trapAccess, ACCESS_WRITE);
+  assert.equal(getPc(ram), CODE + 8);
+  assert.equal(cpu.retired, 1);
+});
+
+both("wild addresses: upper half faults, not canonical is a protection trap", (hot) => {
+  const { ram, cpu } = machine([[TOY.load64, 1, 2], [TOY.syscall]], hot);
+  writeGpr(ram, 2, -4096n);
+  assert.equal(cpu.run(100), TRAP_FAULT);
+  assert.equal(cpu.trapAccess, ACCESS_READ);
+  writeGpr(ram, 2, 1n << 52n);
+  assert.equal(cpu.run(100), TRAP_PROTECTION);
+});
+
+both("jumping nowhere is a fetch fault at the target", (hot) => {
+  const { ram, cpu } = machine([[TOY.jumpr, 0, 2]], hot);
+  writeGpr(ram, 2, 0x1234n);
+  assert.equal(cpu.run(100), TRAP_FAULT);
+  assert.equal(cpu.trapAccess, ACCESS_EXEC);
+  assert.equal(cpu.trapAddress, 0x1234);
+  assert.equal(getPc(ram), 0x1234);
+  assert.equal(cpu.retired, 1);
+});
+
+both("trap_if and undefined instructions", (hot) => {
+  const { ram, cpu } = machine([[TOY.addi, 1, 1, 0, 1], [TOY.divu, 1, 1, 2], [TOY.illegal]], hot);
+  assert.equal(cpu.run(100), TRAP_DIVIDE);
+  assert.equal(getPc(ram), CODE + 8);
+  writeGpr(ram, 2, 1n);
+  assert.equal(cpu.run(100), TRAP_ILLEGAL);
+  assert.equal(getPc(ram), CODE + 16);
+  assert.equal(cpu.retired, 2);
+});
+
+both("ext passes operands through scratch and may trap", (hot) => {
+  const double: ExtFunction = ({ ram }) => {
+    const value = ram.view.getBigInt64(0x1_0400, true);
+    if (value === 30n) return TRAP_ILLEGAL;
+    ram.view.setBigInt64(0x1_0400, value * 2n, true);
+    return 0;
+  };
+  const { ram, cpu } = machine([
+    [TOY.addi, 1, 1, 0, 1],
+    [TOY.ext, 2, 1, 0, 0],
+    [TOY.add, 3, 3, 2],
+    [TOY.jump, 0, 0, 0, -32],
+  ], hot, [double]);
+  assert.equal(cpu.run(1000), TRAP_ILLEGAL);
+  assert.equal(readGpr(ram, 3), 870n);
+  assert.equal(readGpr(ram, 1), 30n);
+  assert.equal(getPc(ram), CODE + 8);
+  assert.equal(cpu.retired, 29 * 4 + 1);
+});
+
+both("code that rewrites itself runs in its new form", (hot) => {
+  const program: ToyInstruction[] = [
+    [TOY.li, 1, 0, 0, 0],
+    [TOY.addi, 1, 1, 0, 1], // 8: its immediate becomes the loop count
+    [TOY.addi, 3, 3, 0, 1],
+    [TOY.store8, 3, 5, 0, 12],
+    [TOY.cmpi, 0, 3, 0, 50],
+    [TOY.jcc, 5, 0, 0, -40],
+    [TOY.syscall],
+  ];
+  const { ram, cpu, space, code } = machine(program, hot);
+  space.map(CODE, code, PTE_EXEC | PTE_WRITE);
+  cpu.flushAll();
+  writeGpr(ram, 5, BigInt(CODE));
+  assert.equal(cpu.run(1e5), TRAP_SYSCALL);
+  assert.equal(readGpr(ram, 1), BigInt(1 + (49 * 50) / 2));
+  assert.equal(cpu.retired, 1 + 50 * 5 + 1);
+  assert.ok(cpu.statistics()["codeWrites"]! > 10);
+});
+
+both("code shared by two address spaces at different addresses", (hot) => {
+  const { ram, cpu, code } = machine(SUM, hot);
+  cpu.run(1e6);
+  const other = new ToySpace(ram, FRAMES_START + (1 << 20));
+  other.map(0x55_5000_0000, code, PTE_EXEC);
+  cpu.setAddressSpace(other.root, 2);
+  setPc(ram, 0x55_5000_0000);
+  const lifted = cpu.statistics()["lifted"];
+  assert.equal(cpu.run(1e6), TRAP_SYSCALL);
+  assert.equal(readGpr(ram, 1), 500500n);
+  assert.equal(getPc(ram), 0x55_5000_0000 + 56);
+  assert.equal(cpu.statistics()["lifted"], lifted);
+});
+
+test("a step executes one instruction, a call included", () => {
+  const { ram, cpu } = machine(SUM, 0);
+  assert.equal(cpu.step(), TRAP_STEP);
+  assert.equal(getPc(ram), CODE + 8);
+  for (let n = 0; n < 5; n++) assert.equal(cpu.step(), TRAP_STEP);
+  assert.equal(getPc(ram), CODE + 16);
+  assert.equal(cpu.retired, 6);
+});
+
+both("vectors and floats", (hot) => {
+  const { ram, cpu, space } = machine([
+    [TOY.li, 3, 0, 0, 30],
+    [TOY.vload, 1, 5, 0, 0], // 8
+    [TOY.vadd, 2, 1, 2],
+    [TOY.fadd, 3, 3, 1],
+    [TOY.vstore, 2, 5, 0, 4088],
+    [TOY.addi, 3, 3, 0, -1],
+    [TOY.cmpi, 0, 3, 0, 0],
+    [TOY.jcc, 5, 0, 0, -56],
+    [TOY.vstore, 3, 5, 0, 32],
+    [TOY.syscall],
+  ], hot);
+  const frame = ram.u32[space.leaf(DATA)]! & ~4095;
+  ram.view.setFloat64(frame, 1.5, true);
+  ram.u32[(frame >>> 2) + 2] = 7;
+  writeGpr(ram, 5, BigInt(DATA));
+  assert.equal(cpu.run(1e5), TRAP_SYSCALL);
+  assert.equal(ram.view.getFloat64(frame + 32, true), 45);
+  const second = ram.u32[space.leaf(DATA + 4096)]! & ~4095;
+  assert.equal(ram.u32[second >>> 2], 210);
+});

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// The interpreter's bytecode: its record format and the numbers of its handlers.
+//
+// A record is 16 bytes: u16 handler, u16 dst, u16 a, u16 b, i32 imm, then u16 pcOffset and u16 index for
+// records that may trap (of the guest instruction within its block). dst, a, b are offsets from CPU_BASE:
+// registers and temporaries alike are 8- or 16-byte slots; an i32 result is stored zero-extended.
+// Three-operand records keep c in the low half of imm. A terminator holds the instruction count in dst.
+//
+// Handlers come from the table of operations: [variant][op]. Numbers below HOT_HANDLERS live in the main
+// function, the rest (floats, vectors, calls) in a second one, so that the hot loop stays small.
+
+import { FLAG_LANE, FLAG_POOL, HELPERS, Op, type OpInfo, OPS } from "../ir/ops.ts";
+
+export const RECORD_BYTES = 16;
+/** Bytes before a block's first record: u32 0, u32 block number, i32 entries left until hot, u32 spare. */
+export const HEADER_BYTES = 16;
+/** Link words of a jump side {i32 delta, u32 link}: not linked yet, and never to be linked. */
+export const LINK_NONE = 0;
+export const LINK_NEVER = 1;
+
+/** Handlers that are not one IR operation. */
+export const SPECIALS = [
+  "exit", // leaves to the dispatcher: this block is now the entry of a region
+  "jump", // dst count, {imm delta, link}
+  "indirect", // dst count, a address
+  "syscall", // dst count, imm delta
+  "trap", // dst count retired, a kind, imm delta
+  "branch", // dst count, a condition; second record: {delta, link} taken, {delta, link} not
+  "mov32",
+  "mov64",
+  "const64",
+  "pc_const",
+  "set_cc_imm",
+  "zext32",
+  "mov128",
+  "mov32_narrow", // leaves the upper half of dst alone
+] as const;
+export type Special = (typeof SPECIALS)[number];
+
+export interface Handlers {
+  readonly special: { readonly [Name in Special]: number };
+  /** By operation: operands in slots; right operand an int32 (sign-extended) in imm; branch on a comparison. */
+  readonly plain: Int16Array;
+  readonly immediate: Int16Array;
+  readonly branch: Int16Array;
+  readonly branchImmediate: Int16Array;
+  /** By helper number. */
+  readonly helper: Int16Array;
+  readonly hotCount: number;
+  readonly count: number;
+  /** What each number is, for the generator and the printer. */
+  readonly rows: readonly HandlerRow[];
+}
+
+export type Variant = "special" | "plain" | "immediate" | "branch" | "branchImmediate" | "helper";
+export interface HandlerRow {
+  readonly variant: Variant;
+  /** Operation, helper or special number. */
+  readonly id: number;
+  readonly name: string;
+}
+
+const COMPARISON = /^i(32|64)_(eq|ne|lt_s|lt_u|gt_s|gt_u|le_s|le_u|ge_s|ge_u)$/;
+const HOT_KEYS: ReadonlySet<string> = new Set([
+  "load", "store", "probe_write", "scaled_add", "insert8", "insert8h", "insert16", "trap_if", "set_cc",
+  "set_cc_dynamic", "cc_cond", "cc_flags", "mul_hi_u64", "mul_hi_s64",
+]);
+/** Lowered to moves, constants or nothing. */
+const NO_HANDLER_KEYS: ReadonlySet<string> = new Set([
+  "const32", "const64", "pc_const", "get_gpr", "set_gpr", "get_xmm", "set_xmm", "get_state32", "get_state64",
+  "get_statef32", "get_statef64", "get_state128", "set_state32", "set_state64", "set_statef32", "set_statef64",
+  "set_state128", "get_cc_op", "get_cc_a", "get_cc_b", "call", "insn",
+]);
+
+export function isComparison(info: OpInfo): boolean {
+  return COMPARISON.test(info.name);
+}
+
+function isInteger(info: OpInfo): boolean {
+  return /^[il]*$/.test(info.operands) && (info.result === "i" || info.result === "l");
+}
+
+function isHot(info: OpInfo): boolean {
+  if (info.opcode < 0) return HOT_KEYS.has(info.key) && !is128(info);
+  return isInteger(info) && info.opcode < 0x100;
+}
+
+function is128(info: OpInfo): boolean {
+  return info.name === "load128" || info.name === "store128";
+}
+
+/** Loads and stores of floats move the same bits as those of integers. */
+export const SAME_BITS: ReadonlyMap<number, number> = new Map([
+  [Op.loadf32, Op.load32],
+  [Op.loadf64, Op.load64],
+  [Op.storef32, Op.store32],
+  [Op.storef64, Op.store64],
+]);
+
+function hasHandler(info: OpInfo): boolean {
+  if (SAME_BITS.has(info.id)) return false;
+  if (info.opcode < 0) return !NO_HANDLER_KEYS.has(info.key);
+  return info.id !== Op.i32_wrap_i64 && info.id !== Op.i64_extend_i32_u;
+}
+
+export function makeHandlers(): Handlers {
+  const rows: HandlerRow[] = [];
+  const table = (): Int16Array => new Int16Array(OPS.length).fill(-1);
+  const [plain, immediate, branch, branchImmediate] = [table(), table(), table(), table()];
+  const add = (variant: Variant, id: number, name: string): number => rows.push({ variant, id, name }) - 1;
+  const special = {} as { [Name in Special]: number }; // every name is set right below
+  SPECIALS.forEach((name, id) => (special[name] = add("special", id, name)));
+  for (const info of OPS) {
+    if (!hasHandler(info) || !isHot(info)) continue;
+    plain[info.id] = add("plain", info.id, info.name);
+    const binary = info.opcode >= 0 && (info.operands === "ii" || info.operands === "ll");
+    if (binary) immediate[info.id] = add("immediate", info.id, `${info.name}#`);
+    if (isComparison(info)) {
+      branch[info.id] = add("branch", info.id, `br_${info.name}`);
+      branchImmediate[info.id] = add("branchImmediate", info.id, `br_${info.name}#`);
+    }
+  }
+  const hotCount = rows.length;
+  for (const info of OPS) {
+    if (hasHandler(info) && !isHot(info)) plain[info.id] = add("plain", info.id, info.name);
+  }
+  const helper = new Int16Array(HELPERS.length);
+  for (const info of HELPERS) helper[info.id] = add("helper", info.id, `call_${info.name}`);
+  return { special, plain, immediate, branch, branchImmediate, helper, hotCount, count: rows.length, rows };
+}
+
+/** Operations whose immediate is part of the record in another way than `imm`. */
+export function hasPool(info: OpInfo): boolean {
+  return (info.flags & FLAG_POOL) !== 0;
+}
+export function hasLane(info: OpInfo): boolean {
+  return (info.flags & FLAG_LANE) !== 0;
+}

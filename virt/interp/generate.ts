@@ -1,0 +1,559 @@
+// SPDX-License-Identifier: Apache-2.0
+// Generates the interpreter: one WebAssembly function with a br_table over the handlers of bytecode.ts.
+//
+// Locals: ip (record), pc (guest address of the block's start), budget. pc and budget are in memory only
+// while the function is not running. A fault adds the record's pcOffset and takes its instruction index off
+// the budget, so state and counters are those of before the instruction.
+
+import { TRAP_PREEMPTED, TRAP_SYSCALL } from "../../include/linux/cpu.ts";
+import { CPU_BASE, CPU_STATE, JUMP_CACHE, TLB_READ, TLB_WRITE } from "../layout.ts";
+import { LOADS, STORES } from "../runtime/access.ts";
+import { pushJumpCacheEntry, pushTlbHit } from "../runtime/inline.ts";
+import type { RuntimeFunctions } from "../runtime/module.ts";
+import { LINK_SLOT, STATUS_CONTINUE, STATUS_HOT, STATUS_LINK, stateAddress } from "../runtime/status.ts";
+import { type OpInfo, OPS } from "../ir/ops.ts";
+import { Assembler, type Label } from "../wasm/assembler.ts";
+import { I32, I64, W } from "../wasm/opcodes.ts";
+import { type HandlerRow, type Handlers, LINK_NEVER, LINK_NONE, RECORD_BYTES, type Special, SPECIALS } from "./bytecode.ts";
+import { emitComputation, pushImmediate64, pushSlot, type SlotContext, storeResult } from "./slots.ts";
+
+/** (first record) -> status. */
+export function emitInterpreter(handlers: Handlers, runtime: RuntimeFunctions, rare: number): Assembler {
+  return new Generator(handlers, runtime, rare).run();
+}
+
+class Generator implements SlotContext {
+  readonly f: Assembler = new Assembler([I32], [I32]);
+  readonly ip = 0;
+  readonly runtime: RuntimeFunctions;
+  readonly #handlers: Handlers;
+  readonly #rare: number;
+  readonly #pc = this.f.local(I64);
+  readonly #budget = this.f.local(I32);
+  readonly #status = this.f.local(I32);
+  readonly #side = this.f.local(I32); // {delta, link} of the way taken
+  readonly #count = this.f.local(I32); // instructions of the block that ends
+  readonly #va = this.f.local(I64);
+  readonly #entry = this.f.local(I32);
+  readonly #host = this.f.local(I32);
+  #top: Label = 0;
+  #fault: Label = 0;
+  #follow: Label = 0;
+  #indirect: Label = 0;
+  #next: Label = 0;
+
+  constructor(handlers: Handlers, runtime: RuntimeFunctions, rare: number) {
+    this.#handlers = handlers;
+    this.runtime = runtime;
+    this.#rare = rare;
+  }
+
+  run(): Assembler {
+    const f = this.f;
+    f.i32(stateAddress("pc"));
+    f.memory(W.i64_load, 0);
+    f.set(this.#pc);
+    f.i32(stateAddress("budget"));
+    f.memory(W.i32_load, 0);
+    f.set(this.#budget);
+    this.#countEntry();
+    this.#top = f.loop();
+    this.#next = f.block(); // out of it: on to the next record
+    this.#fault = f.block();
+    this.#indirect = f.block();
+    this.#follow = f.block();
+    this.#emitHandlers();
+    f.end();
+    this.#emitFollow();
+    f.end();
+    this.#emitIndirect();
+    f.end();
+    this.#emitFault();
+    f.end();
+    this.#advance(RECORD_BYTES);
+    f.br(this.#top);
+    f.end();
+    f.op(W.unreachable);
+    return f;
+  }
+
+  #emitHandlers(): void {
+    const f = this.f;
+    const rows = this.#handlers.rows.slice(0, this.#handlers.hotCount);
+    const fallback = f.block();
+    const labels: Label[] = [];
+    for (let n = 0; n < rows.length; n++) labels.unshift(f.block());
+    f.get(this.ip);
+    f.memory(W.i32_load16_u, 0);
+    f.brTable(labels, fallback);
+    for (const row of rows) {
+      f.end();
+      this.#emitHandler(row);
+      f.br(this.#next);
+    }
+    f.end();
+    // The rare ones: bytes to advance, or 0 after a trap. An ext may have changed the budget.
+    this.#storeBudget();
+    f.i32(stateAddress("pc"));
+    f.get(this.#pc);
+    f.memory(W.i64_store, 0);
+    f.get(this.ip);
+    f.call(this.#rare);
+    f.tee(this.#entry);
+    f.op(W.i32_eqz);
+    f.if_();
+    f.i32(stateAddress("trapKind"));
+    f.memory(W.i32_load, 0);
+    f.set(this.#status);
+    f.br(this.#fault);
+    f.end();
+    f.i32(stateAddress("budget"));
+    f.memory(W.i32_load, 0);
+    f.set(this.#budget);
+    f.get(this.ip);
+    f.get(this.#entry);
+    f.op(W.i32_add);
+    f.set(this.ip);
+    f.br(this.#top);
+  }
+
+  #emitHandler(row: HandlerRow): void {
+    const f = this.f;
+    switch (row.variant) {
+      case "special":
+        this.#emitSpecial(SPECIALS[row.id]!);
+        break;
+      case "plain":
+        this.#emitPlain(OPS[row.id]!);
+        break;
+      case "immediate": {
+        const info = OPS[row.id]!;
+        storeResult(this, info.result, () => {
+          pushSlot(this, info.operands, 0);
+          this.#pushImmediate(info);
+          f.op(info.opcode);
+        });
+        break;
+      }
+      case "branch":
+      case "branchImmediate": {
+        const info = OPS[row.id]!;
+        pushSlot(this, info.operands, 0);
+        if (row.variant === "branch") pushSlot(this, info.operands, 1);
+        else this.#pushImmediate(info);
+        f.op(info.opcode);
+        this.#chooseSide();
+        break;
+      }
+      case "helper":
+        throw new Error("helpers are rare");
+    }
+  }
+
+  #pushImmediate(info: OpInfo): void {
+    this.f.get(this.ip);
+    this.f.memory(info.operands === "ll" ? W.i64_load32_s : W.i32_load, 8);
+  }
+
+  /** The condition is on the stack; the sides are in the second record. */
+  #chooseSide(): void {
+    const f = this.f;
+    f.i32(3);
+    f.op(W.i32_shl);
+    f.get(this.ip);
+    f.op(W.i32_add);
+    f.i32(RECORD_BYTES);
+    f.op(W.i32_add);
+    f.set(this.#side);
+    this.#loadCount();
+    f.br(this.#follow);
+  }
+
+  #loadCount(): void {
+    this.f.get(this.ip);
+    this.f.memory(W.i32_load16_u, 2);
+    this.f.set(this.#count);
+  }
+
+  #advance(bytes: number): void {
+    this.f.get(this.ip);
+    this.f.i32(bytes);
+    this.f.op(W.i32_add);
+    this.f.set(this.ip);
+  }
+
+  #emitSpecial(name: Special): void {
+    const f = this.f;
+    switch (name) {
+      case "exit":
+        this.#leave(() => f.i32(STATUS_CONTINUE));
+        break;
+      case "jump":
+        f.get(this.ip);
+        f.i32(8);
+        f.op(W.i32_add);
+        f.set(this.#side);
+        this.#loadCount();
+        f.br(this.#follow);
+        break;
+      case "indirect":
+        pushSlot(this, "l", 0);
+        f.set(this.#pc);
+        this.#loadCount();
+        this.#takeCount();
+        f.br(this.#indirect);
+        break;
+      case "syscall":
+      case "trap":
+        this.#loadCount();
+        this.#takeCount();
+        this.#addDelta(() => f.get(this.ip), 8);
+        this.#leave(() => {
+          if (name === "syscall") f.i32(TRAP_SYSCALL);
+          else this.#pushField(4);
+        });
+        break;
+      case "branch":
+        pushSlot(this, "i", 0);
+        f.i32(0);
+        f.op(W.i32_ne);
+        this.#chooseSide();
+        break;
+      case "mov32":
+        storeResult(this, "i", () => pushSlot(this, "i", 0));
+        break;
+      case "zext32":
+        storeResult(this, "i", () => pushSlot(this, "i", 0));
+        break;
+      case "mov64":
+        storeResult(this, "l", () => pushSlot(this, "l", 0));
+        break;
+      case "mov128":
+        storeResult(this, "v", () => pushSlot(this, "v", 0));
+        break;
+      case "mov32_narrow":
+        this.#pushField(2);
+        pushSlot(this, "i", 0);
+        f.memory(W.i32_store, CPU_BASE);
+        break;
+      case "const64":
+        storeResult(this, "l", () => pushImmediate64(this));
+        break;
+      case "pc_const":
+        storeResult(this, "l", () => {
+          f.get(this.#pc);
+          pushImmediate64(this);
+          f.op(W.i64_add);
+        });
+        break;
+      case "set_cc_imm":
+        this.#emitSetCc(() => {
+          f.get(this.ip);
+          f.memory(W.i64_load32_s, 12);
+        });
+        break;
+    }
+  }
+
+  #pushField(offset: number): void {
+    this.f.get(this.ip);
+    this.f.memory(W.i32_load16_u, offset);
+  }
+
+  /** The condition's choice is the {delta, link} at `side`. */
+  #emitFollow(): void {
+    const f = this.f;
+    this.#takeCount();
+    this.#addDelta(() => f.get(this.#side), 0);
+    this.#checkBudget();
+    f.get(this.#side);
+    f.memory(W.i32_load, 4);
+    f.tee(this.#entry);
+    f.i32(LINK_NEVER);
+    f.op(W.i32_gt_u);
+    f.if_();
+    f.get(this.#entry);
+    f.set(this.ip);
+    this.#countEntry();
+    f.br(this.#top);
+    f.end();
+    f.get(this.#entry);
+    f.i32(LINK_NONE);
+    f.op(W.i32_eq);
+    f.if_();
+    f.i32(LINK_SLOT);
+    f.get(this.#side);
+    f.memory(W.i32_store, 0);
+    this.#leave(() => f.i32(STATUS_LINK));
+    f.end();
+  }
+
+  /** Falls in from #emitFollow too: pc and budget are those of after the jump. */
+  #emitIndirect(): void {
+    const f = this.f;
+    this.#checkBudget();
+    // A block of the interpreter under this pc in the jump cache is entered without leaving.
+    f.get(this.#pc);
+    f.i64(47);
+    f.op(W.i64_shr_u);
+    f.op(W.i64_eqz);
+    f.if_();
+    pushJumpCacheEntry(f, () => f.get(this.#pc));
+    f.tee(this.#entry);
+    f.memory(W.i64_load, JUMP_CACHE);
+    f.get(this.#pc);
+    f.i32(stateAddress("addressSpaceTag"));
+    f.memory(W.i64_load, 0);
+    f.op(W.i64_xor);
+    f.op(W.i64_eq);
+    f.if_();
+    f.get(this.#entry);
+    f.memory(W.i32_load, JUMP_CACHE + 8);
+    f.op(W.i32_eqz);
+    f.if_();
+    f.get(this.#entry);
+    f.memory(W.i32_load, JUMP_CACHE + 12);
+    f.set(this.ip);
+    this.#countEntry();
+    f.br(this.#top);
+    f.end();
+    f.end();
+    f.end();
+    this.#leave(() => f.i32(STATUS_CONTINUE));
+  }
+
+  /** `status` is set and the record names its instruction. */
+  #emitFault(): void {
+    const f = this.f;
+    f.get(this.#pc);
+    f.get(this.ip);
+    f.memory(W.i64_load16_u, 12);
+    f.op(W.i64_add);
+    f.set(this.#pc);
+    f.get(this.#budget);
+    this.#pushField(14);
+    f.op(W.i32_sub);
+    f.set(this.#budget);
+    this.#leave(() => f.get(this.#status));
+  }
+
+  /** Hot blocks go to the translator when the counter in the header reaches 0. */
+  #countEntry(): void {
+    const f = this.f;
+    f.get(this.ip);
+    f.i32(8);
+    f.op(W.i32_sub);
+    f.get(this.ip);
+    f.i32(8);
+    f.op(W.i32_sub);
+    f.memory(W.i32_load, 0);
+    f.i32(1);
+    f.op(W.i32_sub);
+    f.tee(this.#entry);
+    f.memory(W.i32_store, 0);
+    f.get(this.#entry);
+    f.op(W.i32_eqz);
+    f.if_();
+    this.#leave(() => f.i32(STATUS_HOT));
+    f.end();
+  }
+
+  #takeCount(): void {
+    const f = this.f;
+    f.get(this.#budget);
+    f.get(this.#count);
+    f.op(W.i32_sub);
+    f.set(this.#budget);
+  }
+
+  #checkBudget(): void {
+    const f = this.f;
+    f.get(this.#budget);
+    f.i32(0);
+    f.op(W.i32_le_s);
+    f.if_();
+    this.#leave(() => f.i32(TRAP_PREEMPTED));
+    f.end();
+  }
+
+  #addDelta(base: () => void, offset: number): void {
+    const f = this.f;
+    f.get(this.#pc);
+    base();
+    f.memory(W.i64_load32_s, offset);
+    f.op(W.i64_add);
+    f.set(this.#pc);
+  }
+
+  #storeBudget(): void {
+    this.f.i32(stateAddress("budget"));
+    this.f.get(this.#budget);
+    this.f.op(W.i64_extend_i32_s);
+    this.f.memory(W.i64_store, 0);
+  }
+
+  #leave(pushStatus: () => void): void {
+    this.f.i32(stateAddress("pc"));
+    this.f.get(this.#pc);
+    this.f.memory(W.i64_store, 0);
+    this.#storeBudget();
+    pushStatus();
+    this.f.return_();
+  }
+
+  #emitPlain(info: OpInfo): void {
+    const f = this.f;
+    switch (info.key) {
+      case "load":
+        this.#emitLoad(info);
+        break;
+      case "store":
+        this.#emitStore(info);
+        break;
+      case "probe_write":
+        this.#emitProbe();
+        break;
+      case "trap_if":
+        pushSlot(this, "i", 0);
+        f.if_();
+        f.get(this.ip);
+        f.memory(W.i32_load, 8);
+        f.set(this.#status);
+        f.br(this.#fault);
+        f.end();
+        break;
+      case "set_cc":
+        this.#emitSetCc(() => pushSlot(this, "ll", 1));
+        break;
+      case "set_cc_dynamic":
+        f.i32(CPU_BASE);
+        pushSlot(this, "i", 0);
+        f.op(W.i64_extend_i32_u);
+        f.memory(W.i64_store, CPU_STATE.ccOp);
+        this.#storeState("ccA", () => pushSlot(this, "ill", 1));
+        this.#storeState("ccB", () => pushSlot(this, "ill", 2));
+        break;
+      case "cc_cond":
+        storeResult(this, "i", () => {
+          f.get(this.ip);
+          f.memory(W.i32_load, 8);
+          f.call(this.runtime.flags);
+          f.call(this.runtime.condOf);
+        });
+        break;
+      case "cc_flags":
+        storeResult(this, "i", () => f.call(this.runtime.flags));
+        break;
+      default:
+        emitComputation(this, info);
+    }
+  }
+
+  #storeState(field: "ccA" | "ccB", push: () => void): void {
+    this.f.i32(CPU_BASE);
+    push();
+    this.f.memory(W.i64_store, CPU_STATE[field]);
+  }
+
+  #emitSetCc(pushB: () => void): void {
+    const f = this.f;
+    f.i32(CPU_BASE);
+    f.get(this.ip);
+    f.memory(W.i64_load32_u, 8);
+    f.memory(W.i64_store, CPU_STATE.ccOp);
+    this.#storeState("ccA", () => pushSlot(this, "ll", 0));
+    this.#storeState("ccB", pushB);
+  }
+
+  /** va = slot a + disp. */
+  #address(): void {
+    const f = this.f;
+    pushSlot(this, "l", 0);
+    f.get(this.ip);
+    f.memory(W.i64_load32_s, 8);
+    f.op(W.i64_add);
+    f.set(this.#va);
+  }
+
+  #pushHit(tlb: number, bytes: number): void {
+    pushTlbHit(this.f, tlb, bytes, this.#va, this.#entry);
+  }
+
+  #emitLoad(info: OpInfo): void {
+    const f = this.f;
+    const access = LOADS.get(info.id)!;
+    this.#address();
+    this.#pushHit(TLB_READ, access.bytes);
+    f.if_();
+    this.#host_(TLB_READ);
+    f.else_();
+    f.get(this.#va);
+    f.i32(access.bytes);
+    f.call(this.runtime.loadSlow);
+    f.tee(this.#host);
+    f.op(W.i32_eqz);
+    f.if_();
+    this.#trapStatus();
+    f.br(this.#fault);
+    f.end();
+    f.end();
+    storeResult(this, info.result, () => {
+      f.get(this.#host);
+      f.memory(access.opcode, 0);
+    });
+  }
+
+  #host_(tlb: number): void {
+    const f = this.f;
+    f.get(this.#va);
+    f.op(W.i32_wrap_i64);
+    f.get(this.#entry);
+    f.memory(W.i32_load, tlb + 8);
+    f.op(W.i32_add);
+    f.set(this.#host);
+  }
+
+  #trapStatus(): void {
+    this.f.i32(stateAddress("trapKind"));
+    this.f.memory(W.i32_load, 0);
+    this.f.set(this.#status);
+  }
+
+  #emitStore(info: OpInfo): void {
+    const f = this.f;
+    const access = STORES.get(info.id)!;
+    this.#address();
+    this.#pushHit(TLB_WRITE, access.bytes);
+    f.if_();
+    this.#host_(TLB_WRITE);
+    f.get(this.#host);
+    pushSlot(this, info.operands, 1);
+    f.memory(access.opcode, 0);
+    f.else_();
+    f.get(this.#va);
+    pushSlot(this, "ll", 1);
+    f.i32(access.bytes);
+    f.call(this.runtime.storeSlow);
+    f.tee(this.#status);
+    f.brIf(this.#fault);
+    f.end();
+  }
+
+  #emitProbe(): void {
+    const f = this.f;
+    this.#address();
+    // dst holds the width: the check is that of #pushHit with a width known at run time.
+    pushTlbHit(f, TLB_WRITE, -1, this.#va, this.#entry, () => {
+      f.get(this.ip);
+      f.memory(W.i64_load16_u, 2);
+    });
+    f.op(W.i32_eqz);
+    f.if_();
+    f.get(this.#va);
+    this.#pushField(2);
+    f.call(this.runtime.probeSlow);
+    f.tee(this.#status);
+    f.brIf(this.#fault);
+    f.end();
+  }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// The runtime module: made once per machine, it holds the TLB's slow half, the helpers, the interpreter and
+// the dispatch loop. Regions import its functions.
+
+import { JUMP_CACHE } from "../layout.ts";
+import { emitInterpreter } from "../interp/generate.ts";
+import type { Handlers } from "../interp/bytecode.ts";
+import { emitRareInterpreter } from "../interp/rare.ts";
+import { Assembler } from "../wasm/assembler.ts";
+import { WasmModule } from "../wasm/encoder.ts";
+import { I32, I64, W } from "../wasm/opcodes.ts";
+import { addArithFunctions, type ArithFunctions } from "./arith.ts";
+import { addFlagFunctions, type FlagFunctions } from "./flags.ts";
+import { pushJumpCacheEntry } from "./inline.ts";
+import { STATUS_MISS, stateAddress } from "./status.ts";
+import { addTlbFunctions, type TlbFunctions } from "./tlb.ts";
+
+/** Function indexes by name, within the runtime module or as a region imports them. */
+export interface RuntimeFunctions extends TlbFunctions, FlagFunctions, ArithFunctions {
+  /** The import: (ext number) -> TRAP_* or 0. */
+  readonly ext: number;
+}
+
+export const MEMORY_PAGES_MAX = 65536;
+
+/** What the instance exports. */
+export interface RuntimeExports {
+  /** Runs until a status other than STATUS_CONTINUE. */
+  readonly dispatch: () => number;
+  /** Runs the block whose first record is given. Table index 0. */
+  readonly interpret: (record: number) => number;
+  readonly flushTlb: () => void;
+  readonly flushTlbWrites: () => void;
+  readonly fillTlb: (va: bigint, access: number) => number;
+}
+
+export function buildRuntimeModule(handlers: Handlers): Uint8Array<ArrayBuffer> {
+  const module = new WasmModule();
+  module.importMemory("memory", 1, MEMORY_PAGES_MAX);
+  module.importTable("table");
+  const ext = module.importFunction("ext", [I32], [I32]);
+  const tlb = addTlbFunctions(module);
+  const flags = addFlagFunctions(module);
+  const arith = addArithFunctions(module, flags.flagsOf);
+  const runtime: RuntimeFunctions = { ext, ...tlb, ...flags, ...arith };
+  const rare = module.add(emitRareInterpreter(handlers, runtime));
+  const interpret = module.add(emitInterpreter(handlers, runtime, rare));
+  const dispatch = module.add(emitDispatch(module.typeIndex([I32], [I32])));
+  module.exportFunction("dispatch", dispatch);
+  module.exportFunction("interpret", interpret);
+  module.exportFunction("flushTlb", tlb.flush);
+  module.exportFunction("flushTlbWrites", tlb.flushWrites);
+  for (const [name, index] of regionImports(runtime)) module.exportFunction(name, index);
+  return module.finish();
+}
+
+/** What regions import from the runtime, by name. `ext` they import from TypeScript. */
+export function regionImports(runtime: RuntimeFunctions): Map<string, number> {
+  return new Map([
+    ["fill", runtime.fill],
+    ["loadSlow", runtime.loadSlow],
+    ["storeSlow", runtime.storeSlow],
+    ["storeSlow128", runtime.storeSlow128],
+    ["probeSlow", runtime.probeSlow],
+    ["flagsOf", runtime.flagsOf],
+    ["flags", runtime.flags],
+    ["condOf", runtime.condOf],
+    ["mulHiU", runtime.mulHiU],
+    ["mulHiS", runtime.mulHiS],
+    ...[...runtime.helpers].map(([name, index]): [string, number] => [`helper_${name}`, index]),
+    ...runtime.nans,
+  ]);
+}
+
+function emitDispatch(entryType: number): Assembler {
+  const f = new Assembler([], [I32]);
+  const pc = f.local(I64);
+  const entry = f.local(I32);
+  const status = f.local(I32);
+  const again = f.loop();
+  const miss = f.block();
+  f.i32(stateAddress("pc"));
+  f.memory(W.i64_load, 0);
+  f.tee(pc);
+  f.i64(47);
+  f.op(W.i64_shr_u);
+  f.op(W.i64_eqz);
+  f.op(W.i32_eqz);
+  f.brIf(miss);
+  pushJumpCacheEntry(f, () => f.get(pc));
+  f.tee(entry);
+  f.memory(W.i64_load, JUMP_CACHE);
+  f.get(pc);
+  f.i32(stateAddress("addressSpaceTag"));
+  f.memory(W.i64_load, 0);
+  f.op(W.i64_xor);
+  f.op(W.i64_ne);
+  f.brIf(miss);
+  f.get(entry);
+  f.memory(W.i32_load, JUMP_CACHE + 12);
+  f.get(entry);
+  f.memory(W.i32_load, JUMP_CACHE + 8);
+  f.callIndirect(entryType);
+  f.tee(status);
+  f.op(W.i32_eqz);
+  f.brIf(again);
+  f.get(status);
+  f.return_();
+  f.end();
+  f.i32(STATUS_MISS);
+  f.return_();
+  f.end();
+  f.op(W.unreachable);
+  return f;
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// What generated code returns, the machine's own fields of the register file, and addresses derived from
+// virt/layout.ts. Statuses below 32 are the TRAP_* of include/linux/cpu.ts.
+
+import { CPU_BASE, CPU_STATE } from "../layout.ts";
+
+/** Go on at CPU_STATE.pc: the dispatcher looks it up. */
+export const STATUS_CONTINUE = 0;
+/** No code is known for CPU_STATE.pc. */
+export const STATUS_MISS = 32;
+/** A direct jump has no link yet: LINK_SLOT is its address. */
+export const STATUS_LINK = 33;
+/** The block at CPU_STATE.pc has been entered often. */
+export const STATUS_HOT = 34;
+/** A store hit a frame with translated code; pc is that of the instruction. */
+export const STATUS_CODE_WRITE = 35;
+
+// Machine-private fields between scratch and temps.
+/** Values on their way to or from two pages. */
+export const BOUNCE: number = CPU_BASE + 0x500;
+export const LINK_SLOT: number = CPU_BASE + 0x540;
+/** Counters that generated code keeps. */
+export const COUNT_FILLS: number = CPU_BASE + 0x548;
+/** Interpreter: a record address (rest of the arena entry is in layout). */
+export const TLB_LOG = 0x5_0000;
+export const TLB_LOG_ENTRIES = 2048;
+
+/** Absolute address of a CPU_STATE field. */
+export function stateAddress(field: keyof typeof CPU_STATE): number {
+  return CPU_BASE + CPU_STATE[field];
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Page table walks from TypeScript: instruction fetch, and guest memory for ext functions.
+
+import { ACCESS_EXEC, ACCESS_WRITE, type Access, TRAP_FAULT, TRAP_PROTECTION } from "../include/linux/cpu.ts";
+import type { Ram } from "../lib/ram.ts";
+import {
+  CPU_BASE, CPU_STATE, FRAME_CODE, FRAME_FLAGS, PTE_ACCESSED, PTE_DIRTY, PTE_EXEC, PTE_PRESENT, PTE_WRITE,
+} from "./layout.ts";
+import type { Fetch } from "./frontend.ts";
+
+const TWO_47 = 2 ** 47;
+const UPPER_HALF = 2 ** 64 - TWO_47;
+
+/** Host address of the page that holds `address`, or -1. Sets ACCESSED, and DIRTY for a write. */
+export function walk(ram: Ram, address: number, access: Access): number {
+  if (address >= TWO_47 || address < 0) return -1;
+  const u32 = ram.u32;
+  const high = Math.floor(address / 4096 / 1024); // bits 22 and up
+  const low = Math.floor(address / 4096) % 1024;
+  let entry = u32[(CPU_BASE + CPU_STATE.pageTableRoot) >>> 2]!;
+  entry = u32[(frameOf(entry) + ((high >>> 20) & 1023) * 4) >>> 2]!;
+  if ((entry & PTE_PRESENT) === 0) return -1;
+  entry = u32[(frameOf(entry) + ((high >>> 10) & 1023) * 4) >>> 2]!;
+  if ((entry & PTE_PRESENT) === 0) return -1;
+  entry = u32[(frameOf(entry) + (high & 1023) * 4) >>> 2]!;
+  if ((entry & PTE_PRESENT) === 0) return -1;
+  const leaf = (frameOf(entry) + low * 4) >>> 2;
+  entry = u32[leaf]!;
+  const needed = PTE_PRESENT | (access === ACCESS_WRITE ? PTE_WRITE : access === ACCESS_EXEC ? PTE_EXEC : 0);
+  if ((entry & needed) !== needed) return -1;
+  const marks = access === ACCESS_WRITE ? PTE_ACCESSED | PTE_DIRTY : PTE_ACCESSED;
+  if ((entry & marks) !== marks) u32[leaf] = entry | marks;
+  return frameOf(entry);
+}
+
+function frameOf(entry: number): number {
+  return (entry & ~4095) >>> 0;
+}
+
+/** Records why an access failed; returns the trap. */
+export function recordFault(ram: Ram, address: number, access: Access): number {
+  const base = CPU_BASE >>> 2;
+  ram.i32[base + (CPU_STATE.trapAccess >>> 2)] = access;
+  ram.writeU64(CPU_BASE + CPU_STATE.trapAddress, address);
+  return address >= TWO_47 && address < UPPER_HALF ? TRAP_PROTECTION : TRAP_FAULT;
+}
+
+export function isCodeFrame(ram: Ram, frame: number): boolean {
+  return (ram.u8[FRAME_FLAGS + (frame >>> 12)]! & FRAME_CODE) !== 0;
+}
+
+/** Fetches code bytes; remembers the last page. */
+export class CodeFetch implements Fetch {
+  readonly #ram: Ram;
+  #page = -1;
+  #host = 0;
+
+  constructor(ram: Ram) {
+    this.#ram = ram;
+  }
+
+  /** Before each block: mappings may have changed. */
+  reset(): void {
+    this.#page = -1;
+  }
+
+  byte(pc: number): number {
+    const offset = pc % 4096;
+    const page = pc - offset;
+    if (page !== this.#page) {
+      const host = walk(this.#ram, page, ACCESS_EXEC);
+      if (host < 0) return -1;
+      this.#page = page;
+      this.#host = host;
+    }
+    return this.#ram.u8[this.#host + offset]!;
+  }
+}
