@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What mm counts and keeps per kernel: totals for /proc/meminfo and /proc/vmstat, the caches that can shrink.
 
-import { type Kernel, StateKey } from "../include/linux/sched.ts";
+import { type Kernel, StateKey, type ThreadGroup } from "../include/linux/sched.ts";
 
 /** A page cache that reclaim may ask for clean pages. */
 export interface Shrinkable {
@@ -23,6 +23,8 @@ export class MemoryState {
   minorFaults = 0;
   majorFaults = 0;
   oomKills = 0;
+  /** oom_score_adj by process, where it is not 0. */
+  readonly oomAdjust: WeakMap<ThreadGroup, number> = new WeakMap();
   overcommitMode = 0;
   overcommitRatio = 50;
   nextMmId = 1;
