@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ACCESS_EXEC, ACCESS_READ, ACCESS_WRITE } from "../include/linux/cpu.ts";
+import {
+  MADV_DONTNEED, MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_PRIVATE, MAP_SHARED,
+  MREMAP_MAYMOVE, PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE, RLIMIT_AS, RLIMIT_STACK,
+} from "../include/uapi/mman.ts";
+import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM } from "../lib/errno.ts";
+import { PAGE_SIZE } from "../virt/layout.ts";
+import { adviseRegion, residency } from "./madvise.ts";
+import { BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR } from "./memory.ts";
+import { createMm, type ProcessMm, mmStruct } from "./mm.ts";
+import { createShmemFile } from "./shmem_file.ts";
+import { run, testKernel, type TestKernel } from "./testing.ts";
+
+const RW = PROT_READ | PROT_WRITE;
+const PRIVATE = MAP_PRIVATE | MAP_ANONYMOUS;
+
+function start(pages = 256): TestKernel & { mm: ProcessMm } {
+  const test = testKernel(pages);
+  const mm = createMm(test.kernel);
+  test.task.mm = mm;
+  return { ...test, mm };
+}
+function map(t: TestKernel & { mm: ProcessMm }, length: number, prot = RW, flags = PRIVATE, at = 0): number {
+  return run(t.mm.mmap(t.task, at, length, prot, flags, undefined, 0));
+}
+function layout(mm: ProcessMm): string[] {
+  return [...mm.vmas()].map((a) => `${a.start.toString(16)}-${a.end.toString(16)} ${a.prot}`);
+}
+
+test("anonymous memory is zero, keeps bytes, crosses pages", () => {
+  const t = start();
+  const at = map(t, 4 * PAGE_SIZE);
+  assert.equal(t.mm.user.tryCopyOut(at, new Uint8Array(8)), false);
+  run(t.mm.user.copyOut(at + PAGE_SIZE - 3, new Uint8Array([1, 2, 3, 4, 5, 6])));
+  assert.deepEqual([...run(t.mm.user.copyIn(at + PAGE_SIZE - 4, 8))], [0, 1, 2, 3, 4, 5, 6, 0]);
+  assert.equal(run(t.mm.user.readU32(at + PAGE_SIZE - 2)), 0x0504_0302);
+  assert.equal(run(t.mm.user.readU64(at + 3 * PAGE_SIZE)), 0);
+});
+
+test("a read fault takes the shared zero page, a write then a page of its own", () => {
+  const t = start();
+  const at = map(t, PAGE_SIZE);
+  run(t.mm.user.prepare(at, 1, ACCESS_READ));
+  assert.equal(t.mm.residentPages, 0);
+  run(t.mm.user.writeU32(at, 42));
+  assert.equal(t.mm.residentPages, 1);
+  assert.equal(run(t.mm.user.readU32(at)), 42);
+});
+
+test("faults tell a hole from a missing right", () => {
+  const t = start();
+  const at = map(t, PAGE_SIZE, PROT_READ);
+  assert.equal(t.mm.handleFault(t.task, at - PAGE_SIZE, ACCESS_READ), SEGV_MAPERR);
+  assert.equal(t.mm.handleFault(t.task, 2 ** 63, ACCESS_READ), SEGV_MAPERR);
+  assert.equal(t.mm.handleFault(t.task, at, ACCESS_WRITE), SEGV_ACCERR);
+  assert.equal(t.mm.handleFault(t.task, at, ACCESS_EXEC), SEGV_ACCERR);
+  assert.throws(() => run(t.mm.user.copyOut(at, new Uint8Array(1))), (e) => e === EFAULT);
+  assert.throws(() => run(t.mm.user.copyIn(-1, 1)), (e) => e === EFAULT);
+});
+
+test("areas split, change and merge again", () => {
+  const t = start();
+  const at = map(t, 4 * PAGE_SIZE, RW, PRIVATE | MAP_FIXED, 0x10_0000);
+  t.mm.mprotect(at + PAGE_SIZE, PAGE_SIZE, PROT_READ);
+  assert.deepEqual(layout(t.mm), ["100000-101000 3", "101000-102000 1", "102000-104000 3"]);
+  t.mm.mprotect(at + PAGE_SIZE, PAGE_SIZE, RW);
+  assert.deepEqual(layout(t.mm), ["100000-104000 3"]);
+  t.mm.munmap(at + PAGE_SIZE, PAGE_SIZE);
+  assert.deepEqual(layout(t.mm), ["100000-101000 3", "102000-104000 3"]);
+  assert.throws(() => t.mm.mprotect(at, 4 * PAGE_SIZE, PROT_READ), (e) => e === ENOMEM);
+  assert.throws(() => map(t, PAGE_SIZE, RW, PRIVATE | MAP_FIXED_NOREPLACE, at), (e) => e === EEXIST);
+  assert.equal(map(t, PAGE_SIZE, RW, PRIVATE, at + PAGE_SIZE), at + PAGE_SIZE);
+  assert.equal(t.mm.totalPages, 4);
+});
+
+test("PROT_NONE hides pages and gives them back", () => {
+  const t = start();
+  const at = map(t, PAGE_SIZE);
+  run(t.mm.user.writeU32(at, 7));
+  t.mm.mprotect(at, PAGE_SIZE, PROT_NONE);
+  assert.equal(t.mm.user.translate(at, ACCESS_READ), 0);
+  assert.equal(t.mm.handleFault(t.task, at, ACCESS_READ), SEGV_ACCERR);
+  t.mm.mprotect(at, PAGE_SIZE, PROT_READ | PROT_EXEC);
+  assert.equal(run(t.mm.user.readU32(at)), 7);
+  assert.notEqual(t.mm.user.translate(at, ACCESS_EXEC), 0);
+});
+
+test("fork shares until one side writes, and frees everything at the end", () => {
+  const t = start();
+  const before = t.kernel.frames.freePages;
+  const mm = createMm(t.kernel);
+  const at = run(mm.mmap(t.task, 0, 8 * PAGE_SIZE, RW, PRIVATE, undefined, 0));
+  run(mm.user.copyOut(at, new Uint8Array([1, 2, 3])));
+  const child = mmStruct(mm.clone(t.task));
+  assert.equal(child.user.translate(at, ACCESS_READ), mm.user.translate(at, ACCESS_READ));
+  run(child.user.copyOut(at, new Uint8Array([9])));
+  assert.deepEqual([...run(mm.user.copyIn(at, 3))], [1, 2, 3]);
+  assert.deepEqual([...run(child.user.copyIn(at, 3))], [9, 2, 3]);
+  const frame = mm.user.translate(at, ACCESS_READ);
+  run(mm.user.copyOut(at, new Uint8Array([5])));
+  assert.equal(mm.user.translate(at, ACCESS_READ), frame, "the last owner writes in place");
+  child.put();
+  mm.put();
+  assert.equal(t.kernel.frames.freePages, before);
+});
+
+test("shared anonymous memory is seen by both sides of a fork", () => {
+  const t = start();
+  const at = map(t, 2 * PAGE_SIZE, RW, MAP_SHARED | MAP_ANONYMOUS);
+  const child = mmStruct(t.mm.clone(t.task));
+  run(child.user.writeU32(at + PAGE_SIZE, 77));
+  assert.equal(run(t.mm.user.readU32(at + PAGE_SIZE)), 77);
+  child.put();
+  assert.equal(run(t.mm.user.readU32(at + PAGE_SIZE)), 77);
+});
+
+test("a private file page is the cache's until it is written", () => {
+  const t = start();
+  const file = createShmemFile(t.kernel, "f", PAGE_SIZE + 10);
+  const cache = file.cache;
+  const shared = run(t.mm.mmap(t.task, 0, 3 * PAGE_SIZE, RW, MAP_SHARED, file, 0));
+  const own = run(t.mm.mmap(t.task, 0, 3 * PAGE_SIZE, RW, MAP_PRIVATE, file, 0));
+  run(t.mm.user.writeU32(shared, 1));
+  assert.equal(run(t.mm.user.readU32(own)), 1);
+  assert.equal(t.mm.user.translate(own, ACCESS_READ), cache.find(0));
+  run(t.mm.user.writeU32(own, 2));
+  assert.equal(run(t.mm.user.readU32(shared)), 1);
+  assert.equal(t.mm.handleFault(t.task, own + 2 * PAGE_SIZE, ACCESS_READ), BUS_ADRERR);
+  cache.inode.setAttributes({ size: 5 });
+  assert.equal(t.mm.user.translate(shared + PAGE_SIZE, ACCESS_READ), 0, "truncation unmaps");
+  assert.equal(t.mm.handleFault(t.task, shared + PAGE_SIZE, ACCESS_WRITE), BUS_ADRERR);
+});
+
+test("the stack grows to its limit and keeps its guard gap", () => {
+  const t = start();
+  const top = 0x7fff_0000_0000;
+  map(t, PAGE_SIZE, RW, PRIVATE | MAP_FIXED | MAP_GROWSDOWN, top - PAGE_SIZE);
+  t.task.group.rlimits[RLIMIT_STACK]!.soft = 64 * PAGE_SIZE;
+  run(t.mm.user.writeU32(top - 20 * PAGE_SIZE, 1));
+  assert.deepEqual(layout(t.mm), [`${(top - 20 * PAGE_SIZE).toString(16)}-${top.toString(16)} 3`]);
+  assert.equal(t.mm.handleFault(t.task, top - 65 * PAGE_SIZE, ACCESS_WRITE), SEGV_MAPERR);
+  t.task.group.rlimits[RLIMIT_STACK]!.soft = Infinity;
+  map(t, PAGE_SIZE, RW, PRIVATE | MAP_FIXED, top - 300 * PAGE_SIZE);
+  assert.equal(t.mm.handleFault(t.task, top - 60 * PAGE_SIZE, ACCESS_WRITE), SEGV_MAPERR);
+});
+
+test("mremap grows in place, moves, and keeps the bytes", () => {
+  const t = start();
+  const at = map(t, 2 * PAGE_SIZE, RW, PRIVATE | MAP_FIXED, 0x20_0000);
+  run(t.mm.user.writeU32(at + PAGE_SIZE, 5));
+  assert.equal(run(t.mm.mremap(t.task, at, 2 * PAGE_SIZE, 3 * PAGE_SIZE, 0, 0)), at);
+  map(t, PAGE_SIZE, PROT_READ, PRIVATE | MAP_FIXED, at + 3 * PAGE_SIZE);
+  assert.throws(() => run(t.mm.mremap(t.task, at, 3 * PAGE_SIZE, 8 * PAGE_SIZE, 0, 0)), (e) => e === ENOMEM);
+  const moved = run(t.mm.mremap(t.task, at, 3 * PAGE_SIZE, 8 * PAGE_SIZE, MREMAP_MAYMOVE, 0));
+  assert.notEqual(moved, at);
+  assert.equal(run(t.mm.user.readU32(moved + PAGE_SIZE)), 5);
+  assert.equal(t.mm.findVma(at), undefined);
+  assert.equal(t.mm.totalPages, 9);
+});
+
+test("brk moves the heap and refuses to run into a neighbour", () => {
+  const t = start();
+  t.mm.startBrk = t.mm.brk = 0x50_0100;
+  assert.equal(t.mm.setBrk(t.task, 0), 0x50_0100);
+  assert.equal(t.mm.setBrk(t.task, 0x50_5000), 0x50_5000);
+  run(t.mm.user.writeU32(0x50_4000, 1));
+  assert.equal(t.mm.setBrk(t.task, 0x50_2000), 0x50_2000);
+  assert.equal(t.mm.setBrk(t.task, 0x50_5000), 0x50_5000);
+  assert.equal(run(t.mm.user.readU32(0x50_4000)), 0, "memory given back comes again as zeros");
+  map(t, PAGE_SIZE, RW, PRIVATE | MAP_FIXED, 0x50_8000);
+  assert.equal(t.mm.setBrk(t.task, 0x50_8000), 0x50_5000);
+});
+
+test("limits and bad arguments", () => {
+  const t = start();
+  assert.throws(() => map(t, 0), (e) => e === EINVAL);
+  assert.throws(() => map(t, PAGE_SIZE, RW, MAP_ANONYMOUS), (e) => e === EINVAL);
+  assert.throws(() => map(t, PAGE_SIZE, RW, PRIVATE | MAP_FIXED, 0x10_0001), (e) => e === EINVAL);
+  assert.throws(() => map(t, 2 ** 46), (e) => e === ENOMEM, "overcommit refuses the absurd");
+  t.task.group.rlimits[RLIMIT_AS]!.soft = 10 * PAGE_SIZE;
+  assert.throws(() => map(t, 11 * PAGE_SIZE), (e) => e === ENOMEM);
+  map(t, 10 * PAGE_SIZE);
+  const readOnly = createShmemFile(t.kernel, "f", PAGE_SIZE);
+  readOnly.flags = 0;
+  assert.throws(() => run(t.mm.mmap(t.task, 0, PAGE_SIZE, RW, MAP_SHARED, readOnly, 0)), (e) => e === EACCES);
+});
+
+test("MADV_DONTNEED forgets, mincore tells", () => {
+  const t = start();
+  const at = map(t, 3 * PAGE_SIZE);
+  run(t.mm.user.writeU32(at, 3));
+  assert.deepEqual([...residency(t.mm, at, 3)], [1, 0, 0]);
+  run(adviseRegion(t.mm, t.task, at, PAGE_SIZE, MADV_DONTNEED));
+  assert.deepEqual([...residency(t.mm, at, 3)], [0, 0, 0]);
+  assert.equal(run(t.mm.user.readU32(at)), 0);
+});
+
+test("out of memory kills the largest process with a line in the log", () => {
+  const t = start(64);
+  const at = map(t, 60 * PAGE_SIZE);
+  map(t, 60 * PAGE_SIZE);
+  let signal;
+  for (let i = 0; i < 60 && t.signals.length === 0; i++) {
+    signal = run(t.mm.handleFault(t.task, at + i * PAGE_SIZE, ACCESS_WRITE));
+    if (signal !== undefined) break;
+  }
+  for (let i = 0; i < 60 && t.signals.length === 0; i++) {
+    run(t.mm.handleFault(t.task, at - 60 * PAGE_SIZE + i * PAGE_SIZE, ACCESS_WRITE));
+  }
+  assert.deepEqual(t.signals.map((s) => s.signal), [9]);
+  assert.match(t.log.join("\n"), /Out of memory: Killed process 2 \(test\)/);
+  t.mm.put();
+});
+
+test("strings end at NUL, at a bound, or at a fault", () => {
+  const t = start();
+  const at = map(t, 2 * PAGE_SIZE);
+  run(t.mm.user.copyOut(at + PAGE_SIZE - 2, new Uint8Array([97, 98, 99, 255, 0, 100])));
+  assert.equal(run(t.mm.user.readString(at + PAGE_SIZE - 2, 5, EINVAL)), "abc\u00ff");
+  assert.throws(() => run(t.mm.user.readString(at + PAGE_SIZE - 2, 4, EINVAL)), (e) => e === EINVAL);
+  run(t.mm.user.copyOut(at + 2 * PAGE_SIZE - 1, new Uint8Array([1])));
+  assert.throws(() => run(t.mm.user.readString(at + 2 * PAGE_SIZE - 1, 100, EINVAL)), (e) => e === EFAULT);
+});
+
+test("an iterator moves bytes across segments and pages, and goes back", () => {
+  const t = start();
+  const at = map(t, 4 * PAGE_SIZE);
+  const segments = [{ address: at + PAGE_SIZE - 2, length: 5 }, { address: at + 3 * PAGE_SIZE, length: 3 }];
+  for (const { address, length } of segments) run(t.mm.user.prepare(address, length, ACCESS_WRITE));
+  const iter = t.mm.user.iter(segments);
+  iter.copyOut(new Uint8Array([0, 1, 2, 3, 4, 5, 6, 7, 8]), 1, 8);
+  assert.equal(iter.remaining, 0);
+  iter.revert(4);
+  assert.equal(iter.remaining, 4);
+  const back = new Uint8Array(4);
+  iter.copyIn(back, 0, 4);
+  assert.deepEqual([...back], [5, 6, 7, 8]);
+});
