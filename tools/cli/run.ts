@@ -2,6 +2,7 @@
 // `rookery run`: one program in a fresh machine, with this process's terminal or streams as its own.
 
 import { existsSync, statSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 
 import { Machine, type MachineMount, type Process } from "../../init/machine.ts";
 import { openHostDirectory } from "../../virt/host/node/directory.ts";
@@ -30,7 +31,7 @@ export async function run(words: readonly string[]): Promise<number> {
   }
   if (!statSync(imagePath).isFile()) throw new UsageError(`--root: ${imagePath} is not an image file`);
   using disk = fileDisk(imagePath);
-  const host = options.time === "virtual" ? createSimHost({ seed: options.seed ?? 0 }) : createNodeHost();
+  const host = options.time === "virtual" ? createSimHost({ seed: options.seed ?? 0, breathe: () => setImmediate() }) : createNodeHost();
   const strace = options.strace;
   await using machine = await Machine.boot({
     host,
