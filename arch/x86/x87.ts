@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+// The x87 unit as `ext` functions for lifted code: one for each shape of operands, told apart inside by the
+// 11-bit opcode (low three bits of the opcode byte, then ModRM), which FNSTENV must know anyway.
+//
+// Arguments stand at CPU_STATE.scratch, 16 bytes apart: 0 opcode, 1 address of the instruction, 2 address of
+// the memory operand, 3 and 4 the operand's bytes (low 64, next 16 bits) or a condition.
+// The lifter has already raised a pending exception (#MF), loaded what is loaded and probed what is stored,
+// so no function here faults on memory except those of whole areas, which check before they change anything.
+// FXSAVE and FNSTENV report instruction and data pointers as AMD processors do: FXSAVE only while an
+// unmasked exception is pending, FNSTENV always.
+// Source: AMD64 Architecture Programmer's Manual, volume 5; volume 3, appendix A (encodings).
+
+import { TRAP_FAULT } from "../../include/linux/cpu.ts";
+import type { ExtFunction, GuestAccess } from "../../virt/frontend.ts";
+import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
+import { DEFAULT_NAN, type Float, fromInteger } from "./softfloat.ts";
+import { unpack32, unpack64 } from "./softfloat-pack.ts";
+import {
+  arithmetic, arithmeticRegisters, changeSign, COM, compareFlags, compareTop, COMP, examine, exchange, extract,
+  FLAGS_UNCHANGED, moveIf, partialRemainderTop, pushConstant, pushRegister, roundTop, scale, squareRoot,
+  storeRegister, test,
+} from "./x87-arithmetic.ts";
+import {
+  clearExceptions, commit, environment, environmentBytes, initialize, loadDecimal, loadEnvironment, loadFloat32,
+  loadFloat64, loadFloat80, loadInteger, loadStack, maskAll, stackImage, type Store, storeDecimal, storeFloat,
+  storeFloat80, storeInteger,
+} from "./x87-memory.ts";
+import { C1, X87 } from "./x87-state.ts";
+import { arcTangent, cosine, exponential, logarithm, logarithmPlusOne, sine, sineCosine, tangent } from "./x87-functions.ts";
+
+/** Offsets of these functions from the first x87 number in the front end's table. */
+export const X87_REGISTER = 0;
+export const X87_LOAD = 1;
+export const X87_STORE = 2;
+export const X87_COMPARE_FLAGS = 3;
+export const X87_MOVE_IF = 4;
+export const X87_AREA = 5;
+
+function scratch32(memory: GuestAccess, n: number, half: number = 0): number {
+  return memory.ram.i32[(CPU_BASE + CPU_STATE.scratch + 16 * n + 4 * half) >>> 2]!;
+}
+function scratch64(memory: GuestAccess, n: number): bigint {
+  return memory.ram.view.getBigUint64(CPU_BASE + CPU_STATE.scratch + 16 * n, true);
+}
+function addressArgument(memory: GuestAccess, n: number): number {
+  return (scratch32(memory, n, 1) >>> 0) * 0x1_0000_0000 + (scratch32(memory, n) >>> 0);
+}
+
+function start(memory: GuestAccess, operand: "register" | "memory"): X87 {
+  const unit = new X87(memory.ram);
+  unit.note(scratch32(memory, 0), scratch32(memory, 1), scratch32(memory, 1, 1));
+  if (operand === "memory") unit.noteData(scratch32(memory, 2), scratch32(memory, 2, 1));
+  return unit;
+}
+
+/** Register operations by opcode (D8 to DF) and reg field. */
+type RegisterOperation = (unit: X87, rm: number) => void;
+const nothing: RegisterOperation = () => {};
+
+function arithmeticRow(target: "top" | "other", pops: number, exchanged: boolean): RegisterOperation[] {
+  return [0, 1, 2, 3, 4, 5, 6, 7].map((reg): RegisterOperation => {
+    if (reg === COM || reg === COMP) return (unit, rm) => compareRegister(unit, rm, "signal", reg === COMP ? 1 : 0);
+    // DC and DE name the reversed operation where D8 names the plain one.
+    const operation = exchanged && reg >= 4 ? reg ^ 1 : reg;
+    return target === "top"
+      ? (unit, rm) => arithmeticRegisters(unit, operation, 0, rm, pops)
+      : (unit, rm) => arithmeticRegisters(unit, operation, rm, 0, pops);
+  });
+}
+
+function compareRegister(unit: X87, rm: number, quietNans: "signal" | "pass", pops: number): void {
+  compareTop(unit, unit.isEmpty(rm) ? undefined : unit.read(rm), quietNans, pops);
+}
+
+function rotate(unit: X87, by: number): void {
+  unit.setConditions(C1, 0);
+  unit.top += by;
+}
+
+/** D9 E0 to FF, by the low five bits of ModRM. */
+const D9_FUNCTIONS: readonly RegisterOperation[] = [
+  (unit) => changeSign(unit, "negate"),
+  (unit) => changeSign(unit, "clear"),
+  nothing,
+  nothing,
+  test,
+  examine,
+  nothing,
+  nothing,
+  ...[0, 1, 2, 3, 4, 5, 6].map((n): RegisterOperation => (unit) => pushConstant(unit, n)),
+  nothing,
+  exponential,
+  logarithm,
+  tangent,
+  arcTangent,
+  extract,
+  (unit) => partialRemainderTop(unit, "nearest"),
+  (unit) => rotate(unit, -1),
+  (unit) => rotate(unit, 1),
+  (unit) => partialRemainderTop(unit, "truncate"),
+  logarithmPlusOne,
+  squareRoot,
+  sineCosine,
+  roundTop,
+  scale,
+  sine,
+  cosine,
+];
+
+const d9Function = (reg: number): RegisterOperation => (unit, rm) => D9_FUNCTIONS[(reg & 3) * 8 + rm]!(unit, rm);
+const popBoth = (quietNans: "signal" | "pass"): RegisterOperation => (unit) => compareRegister(unit, 1, quietNans, 2);
+const store = (pops: number): RegisterOperation => (unit, rm) => storeRegister(unit, rm, pops);
+const free = (pops: number): RegisterOperation => (unit, rm) => {
+  unit.free(rm);
+  if (pops > 0) unit.pop();
+};
+
+const REGISTER_OPERATIONS: readonly (readonly RegisterOperation[])[] = [
+  arithmeticRow("top", 0, false), // D8
+  [pushRegister, exchange, nothing, store(1), d9Function(0), d9Function(1), d9Function(2), d9Function(3)],
+  [nothing, nothing, nothing, nothing, nothing, popBoth("pass"), nothing, nothing], // DA
+  [nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing], // DB
+  arithmeticRow("other", 0, true), // DC
+  [
+    free(0), exchange, store(0), store(1),
+    (unit, rm) => compareRegister(unit, rm, "pass", 0), (unit, rm) => compareRegister(unit, rm, "pass", 1),
+    nothing, nothing,
+  ],
+  popRow(), // DE
+  [free(1), exchange, store(1), store(1), nothing, nothing, nothing, nothing], // DF
+];
+
+function popRow(): RegisterOperation[] {
+  const row = arithmeticRow("other", 1, true);
+  row[COM] = (unit, rm) => compareRegister(unit, rm, "signal", 1);
+  row[COMP] = popBoth("signal");
+  return row;
+}
+
+/** FNINIT and FNCLEX do not count as instructions for the pointers. */
+function controlOperation(memory: GuestAccess, fop: number): boolean {
+  if (fop !== 0x3e2 && fop !== 0x3e3) return false;
+  const unit = new X87(memory.ram);
+  if (fop === 0x3e2) clearExceptions(unit);
+  else initialize(unit);
+  return true;
+}
+
+function registerForm(memory: GuestAccess): number {
+  const fop = scratch32(memory, 0);
+  if (controlOperation(memory, fop)) return 0;
+  const unit = start(memory, "register");
+  REGISTER_OPERATIONS[fop >> 8]![(fop >> 3) & 7]!(unit, fop & 7);
+  return 0;
+}
+
+/** The second operand of D8, DA, DC, DE with memory. */
+function memoryOperand(unit: X87, opcode: number, low: number, high: number): Float {
+  if (opcode === 0) return unpack32(low);
+  if (opcode === 4) return unpack64(low, high);
+  const value = opcode === 2 ? low : low << 16 >> 16;
+  return fromInteger(BigInt(value), unit.wideContext());
+}
+
+function arithmeticMemory(unit: X87, reg: number, operand: Float): void {
+  if (reg === COM || reg === COMP) {
+    compareTop(unit, operand, "signal", reg === COMP ? 1 : 0);
+  } else if (!unit.isEmpty(0)) {
+    arithmetic(unit, reg, 0, operand);
+  } else if (!unit.stackUnderflow()) {
+    unit.write(0, DEFAULT_NAN);
+  }
+}
+
+function loadForm(memory: GuestAccess): number {
+  const fop = scratch32(memory, 0);
+  const opcode = fop >> 8;
+  const reg = (fop >> 3) & 7;
+  const low = scratch32(memory, 3);
+  const high = scratch32(memory, 3, 1);
+  if (opcode === 1 && reg === 5) {
+    new X87(memory.ram).setControl(low & 0xffff); // FLDCW leaves the pointers alone
+    return 0;
+  }
+  const unit = start(memory, "memory");
+  if ((opcode & 1) === 0) {
+    arithmeticMemory(unit, reg, memoryOperand(unit, opcode, low, high));
+  } else if (opcode === 1) {
+    loadFloat32(unit, low);
+  } else if (opcode === 5) {
+    loadFloat64(unit, low, high);
+  } else if (reg === 0) {
+    loadInteger(unit, BigInt(opcode === 3 ? low : low << 16 >> 16));
+  } else if (opcode === 3) {
+    loadFloat80(unit, scratch64(memory, 3), scratch32(memory, 4) & 0xffff);
+  } else if (reg === 4) {
+    loadDecimal(unit, scratch64(memory, 3), scratch32(memory, 4) & 0xffff);
+  } else {
+    loadInteger(unit, BigInt.asIntN(64, scratch64(memory, 3)));
+  }
+  return 0;
+}
+
+const INTEGER_BYTES = [0, 0, 0, 4, 0, 8, 0, 2];
+
+function storeResult(unit: X87, opcode: number, reg: number): Store | undefined {
+  if (opcode === 1) return storeFloat(unit, 4);
+  if (opcode === 5) return reg === 1 ? storeInteger(unit, 8, "truncate") : storeFloat(unit, 8);
+  if (reg === 1) return storeInteger(unit, INTEGER_BYTES[opcode]!, "truncate");
+  if (reg === 2 || reg === 3) return storeInteger(unit, INTEGER_BYTES[opcode]!, "control");
+  if (opcode === 3) return storeFloat80(unit);
+  return reg === 6 ? storeDecimal(unit) : storeInteger(unit, 8, "control");
+}
+
+function storeForm(memory: GuestAccess): number {
+  const fop = scratch32(memory, 0);
+  const reg = (fop >> 3) & 7;
+  const unit = start(memory, "memory");
+  const result = storeResult(unit, fop >> 8, reg);
+  if (result === undefined) return 0;
+  if (!memory.write(addressArgument(memory, 2), result.bytes)) return TRAP_FAULT;
+  commit(unit, result, reg === 2 ? 0 : 1);
+  return 0;
+}
+
+/** Result 0: ZF PF CF in EFLAGS positions, or -1 when they stay. */
+function compareFlagsForm(memory: GuestAccess): number {
+  const fop = scratch32(memory, 0);
+  const unit = start(memory, "register");
+  const quietNans = ((fop >> 3) & 7) === 5 ? "pass" : "signal";
+  const flags = compareFlags(unit, fop & 7, quietNans, fop >> 8 === 7 ? 1 : 0);
+  memory.ram.i32[(CPU_BASE + CPU_STATE.scratch) >>> 2] = flags === FLAGS_UNCHANGED ? -1 : flags;
+  return 0;
+}
+
+function moveIfForm(memory: GuestAccess): number {
+  const fop = scratch32(memory, 0);
+  moveIf(start(memory, "register"), fop & 7, scratch32(memory, 3) !== 0);
+  return 0;
+}
+
+/** FLDENV, FNSTENV (D9 /4, /6), FRSTOR, FNSAVE (DD /4, /6). Argument 3 is the operand size. */
+function areaForm(memory: GuestAccess): number {
+  const fop = scratch32(memory, 0);
+  const address = addressArgument(memory, 2);
+  const operandSize = scratch32(memory, 3);
+  const header = environmentBytes(operandSize);
+  const withStack = fop >> 8 === 5;
+  const unit = new X87(memory.ram);
+  const bytes = new Uint8Array(header + (withStack ? 80 : 0));
+  if (((fop >> 3) & 7) === 4) {
+    if (!memory.read(address, bytes)) return TRAP_FAULT;
+    loadEnvironment(unit, bytes, operandSize);
+    if (withStack) loadStack(unit, bytes, header, 10);
+    return 0;
+  }
+  bytes.set(environment(unit, operandSize));
+  if (withStack) bytes.set(stackImage(unit), header);
+  if (!memory.write(address, bytes)) return TRAP_FAULT;
+  if (withStack) initialize(unit);
+  else maskAll(unit);
+  return 0;
+}
+
+/** In the order of the X87_* numbers. */
+export const X87_EXTS: readonly ExtFunction[] = [
+  registerForm,
+  loadForm,
+  storeForm,
+  compareFlagsForm,
+  moveIfForm,
+  areaForm,
+];
