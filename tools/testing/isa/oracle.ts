@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The instruction oracle: runs generated instances on this machine's CPU and in Rookery and compares.
+//
+//   node dist/tools/testing/isa/oracle.js [--instances N] [--seed N] [--form TEXT] [--backend interp|translate|both]
+//                                         [--report FILE] [--replay KEY] [--limit N]
+//
+// --form takes a part of a form's name, or @x87, @mmx ... for forms with that attribute.
+
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { runOracle } from "./run.ts";
+import { coverageText, reportText } from "./report.ts";
+import { replay } from "./replay.ts";
+
+const { values } = parseArgs({
+  options: {
+    instances: { type: "string", default: "1000000" },
+    seed: { type: "string", default: "1" },
+    form: { type: "string" },
+    backend: { type: "string", default: "both" },
+    report: { type: "string" },
+    replay: { type: "string" },
+    sequences: { type: "string", default: "yes" },
+  },
+});
+
+function backendsOf(name: string): ("interp" | "translate")[] {
+  if (name === "both") return ["interp", "translate"];
+  if (name === "interp" || name === "translate") return [name];
+  throw new RangeError(`--backend is interp, translate or both, not ${name}`);
+}
+
+if (values.replay !== undefined) {
+  console.log(replay(values.replay, backendsOf(values.backend)));
+} else {
+  const summary = runOracle({
+    instances: Number(values.instances),
+    seed: Number(values.seed),
+    form: values.form,
+    backends: backendsOf(values.backend),
+    sequences: values.sequences === "yes" && values.form === undefined,
+    progress: (line) => console.log(line),
+  });
+  const text = reportText(summary);
+  if (values.report !== undefined) writeFileSync(values.report, text);
+  console.log(text);
+  console.log(coverageText(summary));
+  process.exitCode = summary.differing === 0 && summary.missingForms.length === 0 ? 0 : 1;
+}

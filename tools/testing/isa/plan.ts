@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which instances run together: batches with one data background and a slot of code for each instance.
+//
+// Batch b holds the instances numbered b * PER_FORM and up of every chosen form; the number, not the batch size
+// chosen on the command line, decides background and slot, so that a single instance can be made again.
+
+import { X86_FORMS, type X86Form } from "../../../arch/x86/tables/forms.ts";
+import { exclusion } from "./exclusions.ts";
+import { type Case, Generator } from "./generate.ts";
+import { Random } from "./random.ts";
+import { type Batch, CODE_BASE, DATA_BYTES, SLOT_BYTES } from "./records.ts";
+import { SEQUENCE_ID, sequenceCase } from "./sequence.ts";
+
+/** Instances of each form in a batch. */
+export const PER_FORM = 8;
+/** Sequences in a batch. */
+export const SEQUENCES = 1024;
+
+export interface PlannedBatch extends Batch {
+  readonly cases: readonly Case[];
+}
+
+export function testedForms(filter: string | undefined): X86Form[] {
+  return X86_FORMS.filter((form) => exclusion(form) === undefined && matches(form, filter));
+}
+
+function matches(form: X86Form, filter: string | undefined): boolean {
+  if (filter === undefined) return true;
+  return form.name.includes(filter) || [...form.attributes].some((attribute) => `@${attribute}` === filter);
+}
+
+/** Contents of the data area: every kind of value, side by side. */
+function background(seed: number, batch: number): Uint8Array {
+  const words = new Uint32Array(DATA_BYTES / 4);
+  const random = new Random(seed, 0x8000_0000 + batch);
+  for (let at = 0; at < words.length; at += 4) random.vector(words, at);
+  return new Uint8Array(words.buffer);
+}
+
+function slotOf(index: number): number {
+  return CODE_BASE + index * SLOT_BYTES;
+}
+
+/** One batch of a run. `sequences` 0 leaves them out. */
+export function planBatch(seed: number, batch: number, forms: readonly X86Form[], sequences: number): PlannedBatch {
+  const generator = new Generator(seed);
+  const cases: Case[] = [];
+  for (const form of forms) {
+    for (let n = 0; n < PER_FORM; n++) {
+      const slot = slotOf(form.id * PER_FORM + n);
+      cases.push(generator.make(form, batch * PER_FORM + n, slot));
+    }
+  }
+  for (let n = 0; n < sequences; n++) {
+    cases.push(sequenceCase(seed, batch * SEQUENCES + n, slotOf(X86_FORMS.length * PER_FORM + n)));
+  }
+  return assemble(seed, batch, cases);
+}
+
+/** The one instance that a key names: seed/form/number. */
+export function planOne(key: string): PlannedBatch {
+  const [seed = NaN, id = NaN, n = NaN] = key.split("/").map(Number);
+  if (id === SEQUENCE_ID) {
+    const batch = Math.floor(n / SEQUENCES);
+    return assemble(seed, batch, [sequenceCase(seed, n, slotOf(X86_FORMS.length * PER_FORM + n % SEQUENCES))]);
+  }
+  const form = X86_FORMS[id];
+  if (form === undefined || Number.isNaN(n)) throw new RangeError(`no instance ${key}`);
+  const batch = Math.floor(n / PER_FORM);
+  return assemble(seed, batch, [new Generator(seed).make(form, n, slotOf(id * PER_FORM + n % PER_FORM))]);
+}
+
+function assemble(seed: number, batch: number, cases: readonly Case[]): PlannedBatch {
+  const end = Math.max(...cases.map(({ pc }) => pc)) + SLOT_BYTES;
+  const code = new Uint8Array((end - CODE_BASE + 4095) & ~4095).fill(0xcc);
+  for (const { pc, bytes } of cases) code.set(bytes, pc - CODE_BASE);
+  return { code, background: background(seed, batch), instances: cases.map(({ instance }) => instance), cases };
+}

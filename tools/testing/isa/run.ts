@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// A run of the oracle: batch after batch natively and in each back end, differences collected by form.
+
+import type { CpuOptions } from "../../../virt/cpu.ts";
+import { differences } from "./compare.ts";
+import type { Case } from "./generate.ts";
+import { buildNativeRunner, runNative } from "./native.ts";
+import { planBatch, type PlannedBatch, SEQUENCES, PER_FORM, testedForms } from "./plan.ts";
+import { FX, FX_MXCSR, type Result } from "./records.ts";
+import { hex, type Outcome, RookeryRunner } from "./rookery.ts";
+
+export type Backend = "interp" | "translate";
+
+export interface OracleOptions {
+  readonly instances: number;
+  readonly seed: number;
+  readonly form: string | undefined;
+  readonly backends: readonly Backend[];
+  readonly sequences: boolean;
+  readonly progress: (line: string) => void;
+}
+
+export interface Difference {
+  readonly key: string;
+  readonly backend: string;
+  readonly bytes: string;
+  readonly lines: readonly string[];
+}
+
+export interface FormCount {
+  readonly name: string;
+  run: number;
+  differing: number;
+  /** The first few. */
+  readonly examples: Difference[];
+}
+
+export interface Summary {
+  readonly seed: number;
+  readonly instances: number;
+  readonly executions: number;
+  readonly differing: number;
+  readonly seconds: number;
+  readonly backends: readonly string[];
+  readonly forms: ReadonlyMap<string, FormCount>;
+  /** Tested forms that did not run. */
+  readonly missingForms: readonly string[];
+}
+
+const EXAMPLES_MAX = 4;
+const MXCSR_DEFAULT = 0x1f80;
+
+export function cpuOptions(backend: Backend): CpuOptions {
+  return backend === "interp" ? { hotEntries: 0 } : { hotEntries: 1 };
+}
+
+class Collector {
+  readonly forms = new Map<string, FormCount>();
+  instances = 0;
+  executions = 0;
+  differing = 0;
+
+  count(item: Case): FormCount {
+    let form = this.forms.get(item.name);
+    if (form === undefined) {
+      form = { name: item.name, run: 0, differing: 0, examples: [] };
+      this.forms.set(item.name, form);
+    }
+    return form;
+  }
+
+  note(item: Case, backend: string, lines: readonly string[]): void {
+    this.executions++;
+    if (lines.length === 0) return;
+    this.differing++;
+    const form = this.count(item);
+    form.differing++;
+    if (form.examples.length < EXAMPLES_MAX) {
+      form.examples.push({ key: item.key, backend, bytes: hex(item.bytes), lines });
+    }
+  }
+}
+
+/** Modes to run an instance in: the relaxed one holds only while MXCSR has its default value. */
+export function modesOf(item: Case): readonly ("relaxed" | "exact")[] {
+  const mxcsr = item.instance.words[FX + FX_MXCSR]!;
+  if (mxcsr !== MXCSR_DEFAULT) return ["exact"];
+  return item.form !== undefined && touchesVectors(item) ? ["relaxed", "exact"] : ["relaxed"];
+}
+
+function touchesVectors(item: Case): boolean {
+  return item.form?.operands.some(({ text }) => "VWU".includes(text.charAt(0))) ?? false;
+}
+
+export function outcomeLines(
+  runner: RookeryRunner, item: Case, native: Result, mode: "relaxed" | "exact",
+): { lines: string[]; outcome: Outcome | undefined } {
+  let outcome: Outcome;
+  try {
+    outcome = runner.run(item, native, mode === "exact");
+  } catch (error) {
+    return { lines: [`exception ${error instanceof Error ? error.message.split("\n")[0]! : String(error)}`], outcome: undefined };
+  }
+  return { lines: differences(item, native, outcome, mode === "exact"), outcome };
+}
+
+function runBatch(runners: Map<Backend, RookeryRunner>, batch: PlannedBatch, natives: Result[], into: Collector): void {
+  for (const item of batch.cases) {
+    into.instances++;
+    into.count(item).run++;
+  }
+  for (const [backend, runner] of runners) {
+    runner.load(batch);
+    for (const [n, item] of batch.cases.entries()) {
+      for (const mode of modesOf(item)) {
+        const { lines, outcome } = outcomeLines(runner, item, natives[n]!, mode);
+        into.note(item, `${backend} ${mode}`, lines);
+        if (outcome === undefined) {
+          runners.set(backend, new RookeryRunner(cpuOptions(backend)));
+          runners.get(backend)!.load(batch);
+        }
+      }
+    }
+  }
+}
+
+export function runOracle(options: OracleOptions): Summary {
+  const started = performance.now();
+  const native = buildNativeRunner();
+  const forms = testedForms(options.form);
+  const sequences = options.sequences ? SEQUENCES : 0;
+  const runners = new Map(options.backends.map((backend) => [backend, new RookeryRunner(cpuOptions(backend))]));
+  const into = new Collector();
+  const perBatch = forms.length * PER_FORM + sequences;
+  const batches = Math.max(1, Math.ceil(options.instances / perBatch));
+  for (let n = 0; n < batches; n++) {
+    const batch = planBatch(options.seed, n, forms, sequences);
+    runBatch(runners, batch, runNative(native, batch), into);
+    const seconds = (performance.now() - started) / 1000;
+    if (n % 8 === 7) {
+      options.progress(`${into.instances} instances, ${into.differing} differing, ${seconds.toFixed(0)} s`);
+    }
+  }
+  return {
+    seed: options.seed,
+    instances: into.instances,
+    executions: into.executions,
+    differing: into.differing,
+    seconds: (performance.now() - started) / 1000,
+    backends: options.backends,
+    forms: into.forms,
+    missingForms: forms.filter((form) => !into.forms.has(form.name)).map((form) => form.name),
+  };
+}
