@@ -134,7 +134,7 @@ export class LineDiscipline {
     const { iflag } = this.#termios;
     let c = byte;
     if ((iflag & ISTRIP) !== 0) c &= 0x7f;
-    if ((iflag & IUCLC) !== 0 && this.#has(IEXTEN) && c >= 65 && c <= 90) c += 32;
+    if ((iflag & IUCLC) !== 0 && this.#has(IEXTEN) && isUpper(c)) c += 32;
     if (this.#isLiteralNext) {
       this.#isLiteralNext = false;
       this.#receiveOrdinary(c);
@@ -217,7 +217,7 @@ export class LineDiscipline {
     this.#tty.signalForeground(signal);
     if ((this.#termios.iflag & IXON) !== 0) this.#tty.startOutput();
     if (this.#has(ECHO)) this.#echo(c);
-    this.output.flushEcho();
+    else this.output.flushEcho();
     return true;
   }
 
@@ -478,4 +478,9 @@ export class LineDiscipline {
 function isWordByte(c: number): boolean {
   return c >= 48 && c <= 57 || c >= 65 && c <= 90 || c >= 97 && c <= 122 || c === 95 ||
     c >= 0xc0 && c !== 0xd7 && c !== 0xf7;
+}
+
+/** Capital letters of Latin-1. */
+function isUpper(c: number): boolean {
+  return c >= 65 && c <= 90 || c >= 0xc0 && c <= 0xde && c !== 0xd7;
 }

@@ -41,6 +41,11 @@ export function isControl(c: number): boolean {
   return c < 32 || c === 127;
 }
 
+/** Small letters of Latin-1 that have a capital there. */
+function isLower(c: number): boolean {
+  return c >= 97 && c <= 122 || c >= 0xe0 && c <= 0xfe && c !== 0xf7;
+}
+
 /** A byte of a UTF-8 sequence after its first. */
 export function isContinuation(termios: Termios, c: number): boolean {
   return (termios.iflag & IUTF8) !== 0 && (c & 0xc0) === 0x80;
@@ -59,6 +64,9 @@ export class TtyOutput {
   /** Each input byte becomes at most eight (a tab). */
   readonly #output: Uint8Array = new Uint8Array(CHUNK_BYTES * 8);
   #outputLength = 0;
+  /** Where the cursor was before the waiting echoes. */
+  #columnBeforeEcho = 0;
+  #canonColumnBeforeEcho = 0;
 
   constructor(owner: OutputOwner) {
     this.#owner = owner;
@@ -79,6 +87,7 @@ export class TtyOutput {
 
   /** Echoes one byte through output processing. */
   echo(c: number): void {
+    this.#keepColumn();
     this.#outputLength = 0;
     if ((this.#owner.termios.oflag & OPOST) !== 0) this.#process(c, Infinity);
     else this.#output[this.#outputLength++] = c;
@@ -87,6 +96,7 @@ export class TtyOutput {
 
   /** Echoes a control character as ^X. */
   echoCaret(c: number): void {
+    this.#keepColumn();
     this.#echo.pushByte(0x5e);
     this.#echo.pushByte(c ^ 0x40);
     this.column += 2;
@@ -94,6 +104,7 @@ export class TtyOutput {
 
   /** Moves the cursor back over a tab of `columns`. */
   echoBack(columns: number): void {
+    this.#keepColumn();
     for (let index = 0; index < columns; index++) {
       this.#echo.pushByte(BACKSPACE);
       if (this.column > 0) this.column--;
@@ -101,6 +112,7 @@ export class TtyOutput {
   }
 
   markCanonColumn(): void {
+    this.#keepColumn();
     this.canonColumn = this.column;
   }
 
@@ -118,8 +130,18 @@ export class TtyOutput {
     return true;
   }
 
+  /** Forgets waiting echoes: the cursor has not moved for them. */
   discardEcho(): void {
+    if (this.#echo.length === 0) return;
     this.#echo.clear();
+    this.column = this.#columnBeforeEcho;
+    this.canonColumn = this.#canonColumnBeforeEcho;
+  }
+
+  #keepColumn(): void {
+    if (this.#echo.length > 0) return;
+    this.#columnBeforeEcho = this.column;
+    this.#canonColumnBeforeEcho = this.canonColumn;
   }
 
   #writeRaw(iter: IovIter): number {
@@ -194,7 +216,7 @@ export class TtyOutput {
   #printable(c: number): number {
     const { termios } = this.#owner;
     if (!isContinuation(termios, c)) this.column++;
-    return (termios.oflag & OLCUC) !== 0 && c >= 97 && c <= 122 ? c - 32 : c;
+    return (termios.oflag & OLCUC) !== 0 && isLower(c) ? c - 32 : c;
   }
 
   #put(c: number): true {
