@@ -36,6 +36,7 @@ export const CPU_STATE = {
   fop: 0x290, // i32
   fip: 0x298, // i64
   fdp: 0x2a0, // i64
+  fselectors: 0x2a8, // i32: code and data selector beside fip and fdp, 16 bits each
   // Not saved:
   trapKind: 0x300, // i32: a TRAP_* of include/linux/cpu.ts
   trapAccess: 0x304, // i32: an ACCESS_*

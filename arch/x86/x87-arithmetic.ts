@@ -27,6 +27,7 @@ import {
   mul,
   noteDenormals,
   propagateNan,
+  QUIET_NAN,
   round,
   roundScaled,
   roundToIntegral,
@@ -114,19 +115,19 @@ export function compareTop(unit: X87, b: Float | undefined, quietNans: "signal" 
   for (let n = 0; n < pops; n++) unit.pop();
 }
 
-export const FLAGS_UNCHANGED = -1;
-
-/** FCOMI and its kin: ZF, PF, CF in EFLAGS positions, or FLAGS_UNCHANGED. */
+/**
+ * FCOMI and its kin: ZF, PF, CF in EFLAGS positions. Flags are written even when an unmasked exception
+ * forbids the pop, and C1 stays unless the stack faults.
+ */
 export function compareFlags(unit: X87, i: number, quietNans: "signal" | "pass", pops: number): number {
   let flags = 0x45;
-  unit.setConditions(C1, 0);
   if (unit.isEmpty(0) || unit.isEmpty(i)) {
-    if (unit.stackUnderflow()) return FLAGS_UNCHANGED;
+    if (unit.stackUnderflow()) return flags;
   } else {
     const context = unit.context();
     const order = compare(unit.read(0), unit.read(i), quietNans, context);
     flags = order === UNORDERED ? 0x45 : order === LESS ? 0x01 : order === EQUAL ? 0x40 : 0;
-    if (unit.raise(context.flags)) return FLAGS_UNCHANGED;
+    if (unit.raise(context.flags)) return flags;
   }
   for (let n = 0; n < pops; n++) unit.pop();
   return flags;
@@ -256,7 +257,8 @@ function quotientBits(quotient: bigint): number {
 
 interface Remainder {
   value: Float;
-  bits: number;
+  /** Conditions, or undefined when there is no quotient: C0 and C3 stay. */
+  bits: number | undefined;
 }
 
 function remainderSpecial(a: Float, b: Float, context: FloatContext): Float | undefined {
@@ -273,7 +275,9 @@ function remainderSpecial(a: Float, b: Float, context: FloatContext): Float | un
  */
 function remainder(a: Float, b: Float, rounding: "truncate" | "nearest", context: FloatContext): Remainder {
   const special = remainderSpecial(a, b, context);
-  if (special !== undefined) return { value: finishRemainder(special, context), bits: 0 };
+  if (special !== undefined) {
+    return { value: finishRemainder(special, context), bits: special.kind >= QUIET_NAN ? undefined : 0 };
+  }
   const distance = a.exponent - b.exponent;
   if (distance >= 64) return partialRemainder(a, b, distance, context);
   if (distance < (rounding === "nearest" ? -1 : 0)) return { value: finishRemainder(a, context), bits: 0 };
@@ -308,13 +312,14 @@ function partialRemainder(a: Float, b: Float, distance: number, context: FloatCo
 }
 
 export function partialRemainderTop(unit: X87, rounding: "truncate" | "nearest"): void {
-  let bits = 0;
+  let bits: number | undefined;
+  unit.setConditions(C2, 0);
   const done = binaryTop(unit, (a, b, context) => {
     const result = remainder(a, b, rounding, context);
     bits = result.bits;
     return result.value;
   }, unit.wideContext());
-  if (done) unit.setConditions(CONDITIONS, bits);
+  if (done && bits !== undefined) unit.setConditions(CONDITIONS, bits);
 }
 
 export function exchange(unit: X87, i: number): void {
@@ -338,20 +343,19 @@ export function moveIf(unit: X87, i: number, holds: boolean): void {
     if (!unit.stackUnderflow()) unit.write(0, DEFAULT_NAN);
     return;
   }
-  unit.setConditions(C1, 0);
   if (holds) unit.writeRaw(0, unit.significand(i), unit.signExponent(i));
 }
 
 /** FLD ST(i). */
 export function pushRegister(unit: X87, i: number): void {
-  if (!unit.isEmpty(7)) {
-    pushOverflow(unit);
-    return;
-  }
   if (unit.isEmpty(i)) {
     if (unit.stackUnderflow()) return;
     unit.top -= 1;
     unit.write(0, DEFAULT_NAN);
+    return;
+  }
+  if (!unit.isEmpty(7)) {
+    pushOverflow(unit);
     return;
   }
   unit.setConditions(C1, 0);
@@ -389,6 +393,16 @@ export function storeRegister(unit: X87, i: number, pops: number): void {
     unit.writeRaw(i, unit.significand(0), unit.signExponent(0));
   }
   if (pops > 0) unit.pop();
+}
+
+/** D9 /3: FSTP ST(i), but an empty ST(0) is only popped. */
+export function storeRegisterQuietly(unit: X87, i: number): void {
+  if (unit.isEmpty(0)) {
+    unit.setConditions(C1, 0);
+    unit.pop();
+  } else {
+    storeRegister(unit, i, 1);
+  }
 }
 
 /** FTST. */

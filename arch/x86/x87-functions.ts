@@ -88,6 +88,7 @@ type Trigonometric = (a: Float, context: FloatContext) => Float;
 
 /** Applies functions of an angle: the first replaces ST(0), the second (or 1.0) is pushed. */
 function ofAngle(unit: X87, first: Trigonometric, pushed: Trigonometric | undefined): void {
+  unit.setConditions(C1 | C2, 0);
   if (unit.isEmpty(0)) {
     if (unit.stackUnderflow()) return;
     unit.write(0, DEFAULT_NAN);
@@ -102,7 +103,6 @@ function ofAngle(unit: X87, first: Trigonometric, pushed: Trigonometric | undefi
   }
   const a = unit.read(0);
   const context = unit.wideContext();
-  unit.setConditions(C1 | C2, 0);
   const special = propagateNan(a, a, context) ?? (a.kind === INFINITE ? invalid(context) : undefined);
   if (special === undefined && a.exponent >= 63) {
     unit.setConditions(C2, C2);
@@ -110,7 +110,7 @@ function ofAngle(unit: X87, first: Trigonometric, pushed: Trigonometric | undefi
   }
   if (special === undefined) noteDenormals(a, a, context);
   const result = special ?? first(a, context);
-  const second = special ?? pushed?.(a, context);
+  const second = pushed === undefined ? undefined : special ?? pushed(a, context);
   if (!deliver(unit, 0, result, context) || second === undefined) return;
   unit.top -= 1;
   unit.write(0, second);

@@ -17,7 +17,6 @@ const WRITTEN_BYTES = 416;
 export const FXSAVE_BYTES = 512;
 /** Bits of MXCSR that may be set. */
 export const MXCSR_MASK = 0xffff;
-const USER_CS = 0x33;
 const ST_OFFSET = 32;
 const XMM_OFFSET = 160;
 
@@ -45,9 +44,9 @@ function writePointers(ram: Ram, view: DataView, pointers: "wide" | "narrow"): v
   const word = (offset: number): number => ram.u32[(CPU_BASE + offset) >>> 2]!;
   view.setUint16(6, word(CPU_STATE.fop), true);
   view.setUint32(8, word(CPU_STATE.fip), true);
-  view.setUint32(12, pointers === "wide" ? word(CPU_STATE.fip + 4) : USER_CS, true);
+  view.setUint32(12, pointers === "wide" ? word(CPU_STATE.fip + 4) : word(CPU_STATE.fselectors) & 0xffff, true);
   view.setUint32(16, word(CPU_STATE.fdp), true);
-  view.setUint32(20, pointers === "wide" ? word(CPU_STATE.fdp + 4) : 0, true);
+  view.setUint32(20, pointers === "wide" ? word(CPU_STATE.fdp + 4) : word(CPU_STATE.fselectors) >>> 16, true);
 }
 
 /** Loads an image whose MXCSR is valid. */
@@ -65,6 +64,8 @@ export function loadFxsaveImage(ram: Ram, bytes: Uint8Array, pointers: "wide" | 
   setWord(CPU_STATE.fip + 4, pointers === "wide" ? view.getUint32(12, true) : 0);
   setWord(CPU_STATE.fdp, view.getUint32(16, true));
   setWord(CPU_STATE.fdp + 4, pointers === "wide" ? view.getUint32(20, true) : 0);
+  const selectors = view.getUint16(12, true) | view.getUint16(20, true) << 16;
+  setWord(CPU_STATE.fselectors, pointers === "wide" ? 0 : selectors);
   setWord(CPU_STATE.mxcsr, view.getUint32(24, true));
   loadStack(unit, bytes, ST_OFFSET, 16);
   ram.u8.set(bytes.subarray(XMM_OFFSET, XMM_OFFSET + 256), CPU_BASE + CPU_STATE.xmm);

@@ -15,6 +15,7 @@ import {
   FLAG_DENORMAL,
   FLAG_INVALID,
   FLAG_OVERFLOW,
+  FLAG_PRECISION,
   FLAG_UNDERFLOW,
   type Float,
   type FloatContext,
@@ -104,8 +105,9 @@ const NO_STORE = FLAG_INVALID | FLAG_DENORMAL | FLAG_OVERFLOW | FLAG_UNDERFLOW;
 function decide(unit: X87, bytes: Uint8Array, context: FloatContext): Store | undefined {
   const unmasked = context.flags & ~unit.control;
   if ((unmasked & NO_STORE) !== 0) {
+    // Nothing was stored, so nothing was rounded.
     unit.setConditions(C1, 0);
-    unit.raise(context.flags);
+    unit.raise(context.flags & ~FLAG_PRECISION);
     return undefined;
   }
   return { bytes, flags: context.flags, roundedUp: context.roundedUp };
@@ -113,8 +115,7 @@ function decide(unit: X87, bytes: Uint8Array, context: FloatContext): Store | un
 
 /** To be called when the bytes are in memory. */
 export function commit(unit: X87, store: Store, pops: number): void {
-  const fault = (unit.status & C1) !== 0 && store.flags === 0;
-  if (!fault) unit.setConditions(C1, store.roundedUp ? C1 : 0);
+  unit.setConditions(C1, store.roundedUp ? C1 : 0);
   unit.raise(store.flags);
   if (pops > 0) unit.pop();
 }
@@ -212,9 +213,6 @@ function setField(unit: X87, offset: number, value: number): void {
   unit.ram.u32[(CPU_BASE + offset) >>> 2] = value;
 }
 
-/** Selector of user code, which FNSTENV stores beside the instruction pointer. */
-const USER_CS = 0x33;
-
 /** The environment of 28 bytes, or 14 with operand size 16. */
 export function environment(unit: X87, operandSize: number): Uint8Array {
   const wide = operandSize !== 2;
@@ -223,12 +221,15 @@ export function environment(unit: X87, operandSize: number): Uint8Array {
   const fop = field(unit, CPU_STATE.fop);
   const fip = field(unit, CPU_STATE.fip);
   const fdp = field(unit, CPU_STATE.fdp);
+  const selectors = field(unit, CPU_STATE.fselectors);
+  const code = selectors & 0xffff;
+  const data = selectors >>> 16;
   if (wide) {
     const words = [unit.control | 0xffff_0000, unit.statusWord | 0xffff_0000, tagWord(unit) | 0xffff_0000,
-      fip, USER_CS | fop << 16, fdp, 0xffff_0000];
+      fip, code | fop << 16, fdp, data | 0xffff_0000];
     words.forEach((word, n) => view.setUint32(4 * n, word, true));
   } else {
-    const words = [unit.control, unit.statusWord, tagWord(unit), fip, USER_CS, fdp, 0];
+    const words = [unit.control, unit.statusWord, tagWord(unit), fip, code, fdp, data];
     words.forEach((word, n) => view.setUint16(2 * n, word, true));
   }
   return bytes;
@@ -251,6 +252,7 @@ export function loadEnvironment(unit: X87, bytes: Uint8Array, operandSize: numbe
   setField(unit, CPU_STATE.fip, wide ? view.getUint32(12, true) : word(3));
   setField(unit, CPU_STATE.fip + 4, 0);
   setField(unit, CPU_STATE.fop, wide ? view.getUint16(18, true) & 0x7ff : 0);
+  setField(unit, CPU_STATE.fselectors, word(4) | word(6) << 16);
   setField(unit, CPU_STATE.fdp, wide ? view.getUint32(20, true) : word(5));
   setField(unit, CPU_STATE.fdp + 4, 0);
 }
@@ -266,7 +268,7 @@ export function initialize(unit: X87): void {
   unit.tags = 0;
   unit.status = 0;
   unit.setControl(0x37f);
-  for (const offset of [CPU_STATE.fop, CPU_STATE.fip, CPU_STATE.fip + 4, CPU_STATE.fdp, CPU_STATE.fdp + 4]) {
+  for (const offset of [CPU_STATE.fop, CPU_STATE.fselectors, CPU_STATE.fip, CPU_STATE.fip + 4, CPU_STATE.fdp, CPU_STATE.fdp + 4]) {
     setField(unit, offset, 0);
   }
 }

@@ -3,7 +3,8 @@
 // 11-bit opcode (low three bits of the opcode byte, then ModRM), which FNSTENV must know anyway.
 //
 // Arguments stand at CPU_STATE.scratch, 16 bytes apart: 0 opcode, 1 address of the instruction, 2 address of
-// the memory operand, 3 and 4 the operand's bytes (low 64, next 16 bits) or a condition.
+// the memory operand, 3 and 4 the operand's bytes (low 64, next 16 bits) or a condition, 5 the operand's
+// offset within its segment (the data pointer).
 // The lifter has already raised a pending exception (#MF), loaded what is loaded and probed what is stored,
 // so no function here faults on memory except those of whole areas, which check before they change anything.
 // FXSAVE and FNSTENV report instruction and data pointers as AMD processors do: FXSAVE only while an
@@ -17,8 +18,8 @@ import { DEFAULT_NAN, type Float, fromInteger } from "./softfloat.ts";
 import { unpack32, unpack64 } from "./softfloat-pack.ts";
 import {
   arithmetic, arithmeticRegisters, changeSign, COM, compareFlags, compareTop, COMP, examine, exchange, extract,
-  FLAGS_UNCHANGED, moveIf, partialRemainderTop, pushConstant, pushRegister, roundTop, scale, squareRoot,
-  storeRegister, test,
+  moveIf, partialRemainderTop, pushConstant, pushRegister, roundTop, scale, squareRoot,
+  storeRegister, storeRegisterQuietly, test,
 } from "./x87-arithmetic.ts";
 import {
   clearExceptions, commit, environment, environmentBytes, initialize, loadDecimal, loadEnvironment, loadFloat32,
@@ -49,7 +50,7 @@ function addressArgument(memory: GuestAccess, n: number): number {
 function start(memory: GuestAccess, operand: "register" | "memory"): X87 {
   const unit = new X87(memory.ram);
   unit.note(scratch32(memory, 0), scratch32(memory, 1), scratch32(memory, 1, 1));
-  if (operand === "memory") unit.noteData(scratch32(memory, 2), scratch32(memory, 2, 1));
+  if (operand === "memory") unit.noteData(scratch32(memory, 5), scratch32(memory, 5, 1));
   return unit;
 }
 
@@ -111,13 +112,14 @@ const d9Function = (reg: number): RegisterOperation => (unit, rm) => D9_FUNCTION
 const popBoth = (quietNans: "signal" | "pass"): RegisterOperation => (unit) => compareRegister(unit, 1, quietNans, 2);
 const store = (pops: number): RegisterOperation => (unit, rm) => storeRegister(unit, rm, pops);
 const free = (pops: number): RegisterOperation => (unit, rm) => {
+  unit.setConditions(C1, 0);
   unit.free(rm);
   if (pops > 0) unit.pop();
 };
 
 const REGISTER_OPERATIONS: readonly (readonly RegisterOperation[])[] = [
   arithmeticRow("top", 0, false), // D8
-  [pushRegister, exchange, nothing, store(1), d9Function(0), d9Function(1), d9Function(2), d9Function(3)],
+  [pushRegister, exchange, nothing, storeRegisterQuietly, d9Function(0), d9Function(1), d9Function(2), d9Function(3)],
   [nothing, nothing, nothing, nothing, nothing, popBoth("pass"), nothing, nothing], // DA
   [nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing], // DB
   arithmeticRow("other", 0, true), // DC
@@ -223,13 +225,13 @@ function storeForm(memory: GuestAccess): number {
   return 0;
 }
 
-/** Result 0: ZF PF CF in EFLAGS positions, or -1 when they stay. */
+/** Result 0: ZF PF CF in EFLAGS positions. */
 function compareFlagsForm(memory: GuestAccess): number {
   const fop = scratch32(memory, 0);
   const unit = start(memory, "register");
   const quietNans = ((fop >> 3) & 7) === 5 ? "pass" : "signal";
   const flags = compareFlags(unit, fop & 7, quietNans, fop >> 8 === 7 ? 1 : 0);
-  memory.ram.i32[(CPU_BASE + CPU_STATE.scratch) >>> 2] = flags === FLAGS_UNCHANGED ? -1 : flags;
+  memory.ram.i32[(CPU_BASE + CPU_STATE.scratch) >>> 2] = flags;
   return 0;
 }
 

@@ -41,6 +41,11 @@ function registerForm(l: Lift): void {
   l.b.ext(EXT_X87_BASE + X87_REGISTER, [opcodeArgument(l), pcArgument(l)]);
 }
 
+/** The offset of the operand in its segment: what the data pointer holds. */
+function dataPointerArgument(l: Lift, address: Temp): Temp {
+  return l.insn.segment === 0 ? address : l.effectiveAddress();
+}
+
 /** FNINIT, FNCLEX: do not wait. */
 function controlForm(l: Lift): void {
   l.b.ext(EXT_X87_BASE + X87_REGISTER, [opcodeArgument(l), pcArgument(l)]);
@@ -57,8 +62,8 @@ function loadOrRegister(l: Lift): void {
   const size = l.size(0);
   const address = addressArgument(l);
   const low = size === 10 ? b.load(Op.load64, l.addr, l.disp) : l.load(size);
-  const args = [opcodeArgument(l), pcArgument(l), address, low];
-  if (size === 10) args.push(b.load(Op.load16_u, l.addr, l.disp + 8));
+  const high = size === 10 ? b.load(Op.load16_u, l.addr, l.disp + 8) : b.const32(0);
+  const args = [opcodeArgument(l), pcArgument(l), address, low, high, dataPointerArgument(l, address)];
   b.ext(EXT_X87_BASE + X87_LOAD, args);
 }
 
@@ -70,7 +75,9 @@ function storeOrRegister(l: Lift): void {
   raisePending(l);
   const address = addressArgument(l);
   l.b.probeWrite(l.size(0), l.addr, l.disp);
-  l.b.ext(EXT_X87_BASE + X87_STORE, [opcodeArgument(l), pcArgument(l), address]);
+  const none = l.b.const32(0);
+  const args = [opcodeArgument(l), pcArgument(l), address, none, none, dataPointerArgument(l, address)];
+  l.b.ext(EXT_X87_BASE + X87_STORE, args);
 }
 
 function area(l: Lift): void {
@@ -83,14 +90,12 @@ function waitingArea(l: Lift): void {
   area(l);
 }
 
-/** FCOMI and its kin write ZF, PF and CF and clear the others, or leave all after an unmasked exception. */
+/** FCOMI and its kin write ZF, PF and CF and clear the others. */
 function compareFlags(l: Lift): void {
   const { b } = l;
   raisePending(l);
-  const before = b.ccFlags();
   const [flags] = b.ext(EXT_X87_BASE + X87_COMPARE_FLAGS, [opcodeArgument(l), pcArgument(l)], ["i"]);
-  const unchanged = b.emit(Op.i32_lt_s, flags!, b.const32(0));
-  b.setCc(ccOp(CC_EXPLICIT, 8), b.emit(Op.select_i32, before, flags!, unchanged));
+  b.setCc(ccOp(CC_EXPLICIT, 8), flags!);
 }
 
 /** `condition`: the x86 condition under which ST(i) moves. */
