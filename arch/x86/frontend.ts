@@ -14,6 +14,7 @@ import {
 import { X86Lifter } from "./lift.ts";
 import { enterExactMode, hasOtherControl, isExact } from "./mxcsr.ts";
 import { sseExact } from "./sse-exact.ts";
+import { approximateExt, crc32Ext, packedCompareStringExt, packedRareExt } from "./sse4.ts";
 import { fxrstor, fxsave } from "./x87-fxsave.ts";
 import { X87_EXTS } from "./x87.ts";
 
@@ -43,6 +44,10 @@ function extTable(): ExtFunction[] {
   table[EXT.repString] = repString;
   table[EXT.maskMove] = maskMoveExt;
   table[EXT.sseExact] = sseExact;
+  table[EXT.packedCompareString] = packedCompareStringExt;
+  table[EXT.approximate] = approximateExt;
+  table[EXT.packedRare] = packedRareExt;
+  table[EXT.crc32] = crc32Ext;
   return [...table, ...X87_EXTS];
 }
 

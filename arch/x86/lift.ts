@@ -20,12 +20,13 @@ import { SYSTEM } from "./lift/system.ts";
 import { SSE_MOVES } from "./lift/sse-move.ts";
 import { SSE_INTEGER } from "./lift/sse-int.ts";
 import { SSE_FLOAT } from "./lift/sse-fp.ts";
+import { SSE4 } from "./lift/sse4.ts";
 import { withMmx } from "./lift/vector.ts";
 import { X87_LIFTERS } from "./lift/x87.ts";
 import { X86_FORMS } from "./tables/forms.ts";
 
 const LIFTERS: LifterTable = {
-  ...ARITHMETIC, ...MOVES, ...SHIFTS, ...CONTROL, ...STRINGS, ...SYSTEM, ...SSE_MOVES, ...SSE_INTEGER, ...SSE_FLOAT,
+  ...ARITHMETIC, ...MOVES, ...SHIFTS, ...CONTROL, ...STRINGS, ...SYSTEM, ...SSE_MOVES, ...SSE_INTEGER, ...SSE_FLOAT, ...SSE4,
   ...X87_LIFTERS,
 };
 

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// SSE4.1 blends, inserts, extracts and rounding; SSE4.2 string compares and CRC32; the SSE approximations.
+// Source: AMD64 Architecture Programmer's Manual, volume 4.
+
+import { MODE_EXACT } from "../../../virt/frontend.ts";
+import { CC_EXPLICIT, ccOp } from "../../../virt/ir/cc.ts";
+import { Op } from "../../../virt/ir/ops.ts";
+import { EXT } from "../ext.ts";
+import { COMPARE_EXPLICIT, COMPARE_WIDE, RARE_MPSADBW, RARE_PHMINPOSUW } from "../sse4.ts";
+import { type Lift, type Lifter, type LifterTable, RAX, RCX, RDX } from "./context.ts";
+import { EXACT, exactVector } from "./sse-exact-call.ts";
+import { type Format, PD, PS, SD, SS } from "./sse-fp.ts";
+import { lanesOf, readBoth, readVector, writeVector } from "./vector.ts";
+
+/** Lanes of the source where the immediate has a bit. */
+function blend(bytes: number): Lifter {
+  return (l) => {
+    const [a, b] = readBoth(l);
+    const count = 16 / bytes;
+    const lanes = Array.from({ length: count }, (_, i) => (((l.insn.imm >> i) & 1) !== 0 ? count + i : i));
+    writeVector(l, 0, l.b.shuffle(a, b, lanesOf(bytes, lanes)));
+  };
+}
+
+/** Lanes of the source where xmm0 has its sign bit set. */
+function blendVariable(shift: number, bits: number): Lifter {
+  return (l) => {
+    const { b } = l;
+    const [x, y] = readBoth(l);
+    const mask = b.emit(shift, b.getXmm(0), b.const32(bits - 1));
+    writeVector(l, 0, b.emit(Op.v128_bitselect, y, x, mask));
+  };
+}
+
+function extract(op: number, mask: number): Lifter {
+  return (l) => l.write(0, l.b.extractLane(op, readVector(l, 1), l.insn.imm & mask));
+}
+
+/** PEXTRD, and PEXTRQ with REX.W. */
+function extractDouble(l: Lift): void {
+  if (l.insn.rexW) extract(Op.i64x2_extract_lane, 1)(l);
+  else extract(Op.i32x4_extract_lane, 3)(l);
+}
+
+function insertByte(l: Lift): void {
+  const value = l.read(1, l.isMemory(1) ? 1 : 4);
+  writeVector(l, 0, l.b.replaceLane(Op.i8x16_replace_lane, readVector(l, 0), l.insn.imm & 15, value));
+}
+
+function insertDouble(l: Lift): void {
+  const [op, mask] = l.insn.rexW ? [Op.i64x2_replace_lane, 1] : [Op.i32x4_replace_lane, 3];
+  const value = l.read(1);
+  writeVector(l, 0, l.b.replaceLane(op!, readVector(l, 0), l.insn.imm & mask!, value));
+}
+
+/** INSERTPS: one float of the source into one place, then zeros where the low bits say. */
+function insertFloat(l: Lift): void {
+  const { b } = l;
+  const { imm } = l.insn;
+  const source = readVector(l, 1);
+  const from = l.isMemory(1) ? 0 : (imm >> 6) & 3;
+  const value = b.extractLane(Op.i32x4_extract_lane, source, from);
+  const inserted = b.replaceLane(Op.i32x4_replace_lane, readVector(l, 0), (imm >> 4) & 3, value);
+  const keep = [0, 1, 2, 3].map((i) => (((imm >> i) & 1) !== 0 ? 0 : -1));
+  writeVector(l, 0, b.emit(Op.v128_and, inserted, b.const128(keep[0]!, keep[1]!, keep[2]!, keep[3]!)));
+}
+
+const ROUND_F32: readonly number[] = [Op.f32x4_nearest, Op.f32x4_floor, Op.f32x4_ceil, Op.f32x4_trunc];
+const ROUND_F64: readonly number[] = [Op.f64x2_nearest, Op.f64x2_floor, Op.f64x2_ceil, Op.f64x2_trunc];
+
+function round(format: Format): Lifter {
+  return (l) => {
+    if (l.mode === MODE_EXACT) return exactVector(l, format, EXACT.round);
+    const { b } = l;
+    const { imm } = l.insn;
+    const source = readVector(l, 1);
+    // In relaxed mode MXCSR rounds to nearest.
+    const mode = (imm & 4) !== 0 ? 0 : imm & 3;
+    const rounded = b.emit((format.bytes === 4 ? ROUND_F32 : ROUND_F64)[mode]!, source);
+    const result = b.emit(format.bytes === 4 ? Op.f32x4_nan1 : Op.f64x2_nan1, rounded, source);
+    if (!format.scalar) return writeVector(l, 0, result);
+    const lanes = format.bytes === 4 ? lanesOf(4, [4, 1, 2, 3]) : lanesOf(8, [2, 1]);
+    writeVector(l, 0, b.shuffle(readVector(l, 0), result, lanes));
+  };
+}
+
+function rare(kind: number): Lifter {
+  return (l) => {
+    const { b } = l;
+    const [x, y] = readBoth(l);
+    const imm = l.insn.form.operands.length === 3 ? l.insn.imm : 0;
+    const [result] = b.ext(EXT.packedRare, [b.const32(kind | (imm << 8)), x, y], ["v"]);
+    writeVector(l, 0, result!);
+  };
+}
+
+/** RCP* (0) and RSQRT* (1). */
+function approximate(kind: 0 | 1, lanes: number): Lifter {
+  return (l) => {
+    const [x, y] = readBoth(l);
+    const [result] = l.b.ext(EXT.approximate, [l.b.const32(kind | (lanes << 8)), x, y], ["v"]);
+    writeVector(l, 0, result!);
+  };
+}
+
+function crc32(l: Lift): void {
+  const { b } = l;
+  const size = l.size(1);
+  const value = l.wide(l.read(1), size, "unsigned");
+  const accumulator = l.narrow(b.getGpr(l.insn.reg));
+  const [crc] = b.ext(EXT.crc32, [accumulator, value, b.const32(size)], ["i"]);
+  b.setGpr(l.insn.reg, crc!);
+}
+
+function compareStrings(explicit: boolean, result: "index" | "mask"): Lifter {
+  return (l) => {
+    const { b } = l;
+    const [x, y] = readBoth(l);
+    const control = l.insn.imm | (explicit ? COMPARE_EXPLICIT : 0) | (l.insn.rexW ? COMPARE_WIDE : 0);
+    const lengths = explicit ? [b.getGpr(RAX), b.getGpr(RDX)] : [];
+    const [index, mask, flags] = b.ext(EXT.packedCompareString, [b.const32(control), x, y, ...lengths], ["i", "v", "i"]);
+    if (result === "index") b.setGpr(RCX, index!);
+    else b.setXmm(0, mask!);
+    b.setCc(ccOp(CC_EXPLICIT, 8), flags!);
+  };
+}
+
+export const SSE4: LifterTable = {
+  BLENDPS: blend(4),
+  BLENDPD: blend(8),
+  PBLENDW: blend(2),
+  PBLENDVB: blendVariable(Op.i8x16_shr_s, 8),
+  BLENDVPS: blendVariable(Op.i32x4_shr_s, 32),
+  BLENDVPD: blendVariable(Op.i64x2_shr_s, 64),
+  PEXTRB: extract(Op.i8x16_extract_lane_u, 15),
+  PEXTRD: extractDouble,
+  EXTRACTPS: extract(Op.i32x4_extract_lane, 3),
+  PINSRB: insertByte,
+  PINSRD: insertDouble,
+  INSERTPS: insertFloat,
+  ROUNDPS: round(PS),
+  ROUNDPD: round(PD),
+  ROUNDSS: round(SS),
+  ROUNDSD: round(SD),
+  DPPS: (l) => exactVector(l, PS, EXACT.dotProduct),
+  DPPD: (l) => exactVector(l, PD, EXACT.dotProduct),
+  MPSADBW: rare(RARE_MPSADBW),
+  PHMINPOSUW: rare(RARE_PHMINPOSUW),
+  RCPPS: approximate(0, 4),
+  RCPSS: approximate(0, 1),
+  RSQRTPS: approximate(1, 4),
+  RSQRTSS: approximate(1, 1),
+  CRC32: crc32,
+  PCMPESTRI: compareStrings(true, "index"),
+  PCMPESTRM: compareStrings(true, "mask"),
+  PCMPISTRI: compareStrings(false, "index"),
+  PCMPISTRM: compareStrings(false, "mask"),
+};

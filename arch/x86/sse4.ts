@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// The large and rare instructions of SSE4 (and the approximations of SSE) as ext functions.
+// Operands and results: CPU_STATE.scratch, slots of 16 bytes (lift/sse4.ts).
+// Source: AMD64 Architecture Programmer's Manual, volume 4; Intel SDM volume 2, section 4.1 (string compares).
+
+import type { GuestAccess } from "../../virt/frontend.ts";
+import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
+import { reciprocal, reciprocalRoot } from "./sse-approximate.ts";
+
+export const RARE_MPSADBW = 0;
+export const RARE_PHMINPOSUW = 1;
+
+const SCRATCH = CPU_BASE + CPU_STATE.scratch;
+
+/** Slot 0: 0 reciprocal, 1 of the root | lanes << 8; slot 1 target, slot 2 source. Result in slot 0. */
+export function approximateExt(memory: GuestAccess): number {
+  const { view, u8 } = memory.ram;
+  const word = view.getUint32(SCRATCH, true);
+  const lanes = word >> 8;
+  const approximate = (word & 1) === 0 ? reciprocal : reciprocalRoot;
+  const target = u8.slice(SCRATCH + 16, SCRATCH + 32);
+  const result = new DataView(target.buffer);
+  for (let i = 0; i < lanes; i++) {
+    result.setUint32(4 * i, approximate(view.getUint32(SCRATCH + 32 + 4 * i, true)), true);
+  }
+  u8.set(target, SCRATCH);
+  return 0;
+}
+
+/** Slot 0: RARE_* | immediate << 8; slot 1 target, slot 2 source. Result in slot 0. */
+export function packedRareExt(memory: GuestAccess): number {
+  const { view, u8 } = memory.ram;
+  const word = view.getUint32(SCRATCH, true);
+  const result = new Uint8Array(16);
+  const out = new DataView(result.buffer);
+  if ((word & 0xff) === RARE_MPSADBW) sumsOfDifferences(u8, word >> 8, out);
+  else smallestWord(view, out);
+  u8.set(result, SCRATCH);
+  return 0;
+}
+
+/** MPSADBW: eight sums over four bytes of the target, moving, against four fixed bytes of the source. */
+function sumsOfDifferences(u8: Uint8Array, imm: number, out: DataView): void {
+  const target = SCRATCH + 16 + ((imm >> 2) & 1) * 4;
+  const source = SCRATCH + 32 + (imm & 3) * 4;
+  for (let i = 0; i < 8; i++) {
+    let sum = 0;
+    for (let k = 0; k < 4; k++) sum += Math.abs(u8[target + i + k]! - u8[source + k]!);
+    out.setUint16(2 * i, sum, true);
+  }
+}
+
+function smallestWord(view: DataView, out: DataView): void {
+  let least = 0x1_0000;
+  let at = 0;
+  for (let i = 0; i < 8; i++) {
+    const value = view.getUint16(SCRATCH + 32 + 2 * i, true);
+    if (value >= least) continue;
+    least = value;
+    at = i;
+  }
+  out.setUint16(0, least, true);
+  out.setUint16(2, at, true);
+}
+
+/** CRC-32C, reflected. Slot 0 the accumulator, slot 1 the value (i64), slot 2 its bytes. */
+export function crc32Ext(memory: GuestAccess): number {
+  const { view, u8 } = memory.ram;
+  let crc = view.getUint32(SCRATCH, true);
+  const bytes = view.getUint32(SCRATCH + 32, true);
+  for (let i = 0; i < bytes; i++) {
+    crc ^= u8[SCRATCH + 16 + i]!;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ ((crc & 1) !== 0 ? 0x82f6_3b78 : 0);
+  }
+  view.setUint32(SCRATCH, crc >>> 0, true);
+  return 0;
+}
+
+// --- PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM ---
+
+const FORMAT_WORDS = 1;
+const FORMAT_SIGNED = 2;
+/** Bits of the control word above the immediate. */
+export const COMPARE_EXPLICIT = 0x100;
+export const COMPARE_WIDE = 0x200;
+
+interface Text {
+  readonly values: readonly number[];
+  /** Elements before the end. */
+  readonly length: number;
+}
+
+function readText(view: DataView, at: number, imm: number, explicitLength: number): Text {
+  const bytes = (imm & FORMAT_WORDS) !== 0 ? 2 : 1;
+  const count = 16 / bytes;
+  const isSigned = (imm & FORMAT_SIGNED) !== 0;
+  const values: number[] = [];
+  for (let i = 0; i < count; i++) {
+    if (bytes === 2) values.push(isSigned ? view.getInt16(at + 2 * i, true) : view.getUint16(at + 2 * i, true));
+    else values.push(isSigned ? view.getInt8(at + i) : view.getUint8(at + i));
+  }
+  const zero = values.indexOf(0);
+  const implicit = zero < 0 ? count : zero;
+  return { values, length: explicitLength < 0 ? implicit : Math.min(explicitLength, count) };
+}
+
+/** The magnitude of a length register, at most 16. */
+function lengthOf(view: DataView, at: number, control: number): number {
+  const value = (control & COMPARE_WIDE) !== 0 ? view.getBigInt64(at, true) : BigInt(view.getInt32(at, true));
+  const magnitude = value < 0n ? -value : value;
+  return magnitude > 16n ? 16 : Number(magnitude);
+}
+
+/** Whether element j of b matches, by the aggregation of the immediate. */
+function matches(imm: number, a: Text, b: Text, j: number): boolean {
+  const count = a.values.length;
+  switch ((imm >> 2) & 3) {
+    case 0:
+      return j < b.length && a.values.slice(0, a.length).includes(b.values[j]!);
+    case 1:
+      if (j >= b.length) return false;
+      for (let i = 0; i + 1 < a.length; i += 2) {
+        if (a.values[i]! <= b.values[j]! && b.values[j]! <= a.values[i + 1]!) return true;
+      }
+      return false;
+    case 2:
+      if (j < a.length && j < b.length) return a.values[j] === b.values[j];
+      return j >= a.length && j >= b.length;
+    default:
+      for (let i = 0; i + j < count && i < a.length; i++) {
+        if (i + j >= b.length || a.values[i] !== b.values[i + j]) return false;
+      }
+      return true;
+  }
+}
+
+function result2(imm: number, a: Text, b: Text): number {
+  const count = a.values.length;
+  let bits = 0;
+  for (let j = 0; j < count; j++) {
+    let bit = matches(imm, a, b, j);
+    if ((imm & 0x10) !== 0 && ((imm & 0x20) === 0 || j < b.length)) bit = !bit;
+    if (bit) bits |= 1 << j;
+  }
+  return bits;
+}
+
+/** Slot 0 immediate and COMPARE_*, 1 first, 2 second operand, 3 rAX, 4 rDX. Results: 0 index, 1 mask, 2 flags. */
+export function packedCompareStringExt(memory: GuestAccess): number {
+  const { view } = memory.ram;
+  const imm = view.getUint32(SCRATCH, true);
+  const explicit = (imm & COMPARE_EXPLICIT) !== 0;
+  const a = readText(view, SCRATCH + 16, imm, explicit ? lengthOf(view, SCRATCH + 48, imm) : -1);
+  const b = readText(view, SCRATCH + 32, imm, explicit ? lengthOf(view, SCRATCH + 64, imm) : -1);
+  const count = a.values.length;
+  const bits = result2(imm, a, b);
+  const isHigh = (imm & 0x40) !== 0;
+  const index = bits === 0 ? count : isHigh ? 31 - Math.clz32(bits) : 31 - Math.clz32(bits & -bits);
+  const flags =
+    (bits !== 0 ? 0x001 : 0) | (b.length < count ? 0x040 : 0) | (a.length < count ? 0x080 : 0) | ((bits & 1) << 11);
+  writeMask(view, bits, isHigh, count);
+  view.setUint32(SCRATCH, index, true);
+  view.setUint32(SCRATCH + 32, flags, true);
+  return 0;
+}
+
+function writeMask(view: DataView, bits: number, expanded: boolean, count: number): void {
+  view.setBigUint64(SCRATCH + 16, 0n);
+  view.setBigUint64(SCRATCH + 24, 0n);
+  if (!expanded) return view.setUint16(SCRATCH + 16, bits, true);
+  const bytes = 16 / count;
+  for (let i = 0; i < 16; i++) {
+    if (((bits >> Math.floor(i / bytes)) & 1) !== 0) view.setUint8(SCRATCH + 16 + i, 0xff);
+  }
+}
