@@ -92,7 +92,7 @@ export class FilesStructImpl implements FilesStruct {
   }
 
   /** A table of its own with the same open files: fork(2), unshare(CLONE_FILES). */
-  fork(): FilesStructImpl {
+  clone(): FilesStructImpl {
     const copy = new FilesStructImpl();
     copy.#files = this.#files.slice();
     copy.#closeOnExec = this.#closeOnExec.slice();
