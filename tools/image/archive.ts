@@ -6,6 +6,7 @@ import { paragraphs } from "../../lib/deb822.ts";
 import { fetchBytes } from "./cache.ts";
 import type { Cache, Wanted } from "./cache.ts";
 import { decompress } from "./decompress.ts";
+import type { Compression } from "./decompress.ts";
 import { verifyClearSigned } from "./keyring.ts";
 import { PackageIndex } from "./resolve.ts";
 import type { Package } from "./resolve.ts";
@@ -28,6 +29,10 @@ export interface Release {
   /** Files by their path under dists/SUITE. */
   readonly files: ReadonlyMap<string, { readonly sha256: string; readonly sizeBytes: number }>;
 }
+
+const INDEX_FORMS: readonly (readonly [suffix: string, compression: Compression])[] = [
+  [".xz", "xz"], [".gz", "gz"], ["", "none"],
+];
 
 /** Reads the text of a Release file. */
 export function parseRelease(text: string): Release {
@@ -56,22 +61,32 @@ export async function openArchive(
   const base = `${options.mirror}/dists/${options.suite}`;
   const signed = await fetchBytes(`${base}/InRelease`);
   const release = parseRelease(await verifyClearSigned(signed, options.keys, `${base}/InRelease`));
-  const indices = options.components.map((component): Wanted => {
-    const path = `${component}/binary-${options.architecture}/Packages.xz`;
-    const entry = release.files.get(path);
-    if (entry === undefined) throw new Error(`${base} has no ${path}`);
-    return { ...entry, url: `${base}/${path}` };
-  });
+  const indices = options.components.map((component) =>
+    findIndex(release, base, `${component}/binary-${options.architecture}/Packages`)
+  );
   progress.phase("Fetching the package index", indices.reduce((sum, file) => sum + file.sizeBytes, 0));
   await cache.fetch(indices, (count) => { progress.advance(count); });
-  progress.phase("Reading the package index", 0);
+  progress.phase("Reading the package index");
   const texts: string[] = [];
   for (const file of indices) {
     const pieces: Buffer[] = [];
-    await decompress(await cache.read(file), "xz", (bytes) => { pieces.push(Buffer.from(bytes)); });
+    await decompress(await cache.read(file), file.compression, (bytes) => { pieces.push(Buffer.from(bytes)); });
     texts.push(Buffer.concat(pieces).toString("latin1"));
   }
   return { release, index: new PackageIndex(texts) };
+}
+
+interface IndexFile extends Wanted {
+  readonly compression: Compression;
+}
+
+/** The smallest form in which the archive has an index. */
+function findIndex(release: Release, base: string, path: string): IndexFile {
+  for (const [suffix, compression] of INDEX_FORMS) {
+    const entry = release.files.get(path + suffix);
+    if (entry !== undefined) return { ...entry, compression, url: `${base}/${path}${suffix}` };
+  }
+  throw new Error(`${base} has no ${path}`);
 }
 
 /** Where a package's file is and what it must be. */

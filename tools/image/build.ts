@@ -16,6 +16,7 @@ import { configureOrder } from "./configure-order.ts";
 import { openDeb } from "./deb.ts";
 import { writeErofs } from "./erofs-writer.ts";
 import { readKeyring } from "./keyring.ts";
+import { GuestOutput } from "./guest-output.ts";
 import { mergeLayer } from "./merge.ts";
 import { BASE_PACKAGES } from "./packages.ts";
 import type { Progress } from "./progress.ts";
@@ -38,8 +39,8 @@ export interface BuildOptions {
   readonly progress: Progress;
   /** Runs the maintainer scripts; without one the image stays at stage 1, unpacked and unconfigured. */
   readonly runner: GuestRunner | undefined;
-  /** What the maintainer scripts print. */
-  readonly onGuestOutput: (bytes: Uint8Array) => void;
+  /** What the maintainer scripts print; the end of it is also told when they fail. */
+  readonly onGuestOutput?: (bytes: Uint8Array) => void;
 }
 
 const COMPONENTS = ["main"];
@@ -61,8 +62,9 @@ export async function buildImage(options: BuildOptions): Promise<void> {
   } else {
     using stage1 = new TemporaryFile(`${temporary}.stage1`);
     writeImage(tree, release, uuid, stage1.path, progress);
-    progress.phase("Configuring the packages in the guest", 0);
-    await configure(options.runner, stage1.path, { tree, spool, release, onOutput: options.onGuestOutput });
+    progress.phase("Configuring the packages in the guest", packages.length, "packages");
+    const output = new GuestOutput(progress, options.onGuestOutput);
+    await configure(options.runner, stage1.path, { tree, spool, release, output });
     cleanTree(tree, release.date);
     writeImage(tree, release, uuid, options.output, progress);
   }
@@ -123,14 +125,18 @@ interface Stage2 {
   readonly tree: Tree;
   readonly spool: Spool;
   readonly release: Release;
-  readonly onOutput: (bytes: Uint8Array) => void;
+  readonly output: GuestOutput;
 }
 
 async function configure(runner: GuestRunner, image: string, stage: Stage2): Promise<void> {
-  const { onOutput, release } = stage;
+  const { output, release } = stage;
+  const onOutput = (bytes: Uint8Array): void => {
+    output.take(bytes);
+  };
   const result = await runner({ image, script: `/${SECOND_STAGE_PATH}`, time: release.date, onOutput });
   if (result.exitCode !== 0) {
-    throw new Error(`configuring the packages failed in the guest (exit status ${String(result.exitCode)})`);
+    const status = String(result.exitCode);
+    throw new Error(`configuring the packages failed in the guest (exit status ${status}):\n${output.lastLines}`);
   }
   await mergeLayer(stage.tree, result.changes, stage.spool, release.date);
 }
@@ -146,7 +152,7 @@ function imageUuid(options: BuildOptions, packages: readonly Package[]): Uint8Ar
 
 /** Writes the image beside its place, flushes it and gives it its name. */
 function writeImage(tree: Tree, release: Release, uuid: Uint8Array, output: string, progress: Progress): void {
-  progress.phase("Writing the image", 0);
+  progress.phase("Writing the image");
   const temporary = `${output}.${String(process.pid)}.part`;
   const fd = openSync(temporary, "w");
   try {
@@ -154,7 +160,6 @@ function writeImage(tree: Tree, release: Release, uuid: Uint8Array, output: stri
     const sink = (bytes: Uint8Array): void => {
       writeFully(fd, bytes, position);
       position += bytes.length;
-      progress.advance(bytes.length);
     };
     writeErofs(tree.root, sink, { buildTime: release.date, uuid, volumeName: release.codename });
     fsyncSync(fd);

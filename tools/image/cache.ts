@@ -5,7 +5,6 @@
 
 import { createHash } from "node:crypto";
 import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
-import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 
 export interface Wanted {
@@ -18,19 +17,13 @@ const PARALLEL_DOWNLOADS = 8;
 const ATTEMPTS = 3;
 const STALL_MS = 30_000;
 
-/** $XDG_CACHE_HOME/rookery, or ~/.cache/rookery. */
-export function defaultCacheDirectory(environment: NodeJS.ProcessEnv): string {
-  const base = environment["XDG_CACHE_HOME"];
-  return join(base !== undefined && base !== "" ? base : join(homedir(), ".cache"), "rookery");
-}
-
 /** A server's answer that no second attempt will better. */
 class RefusedError extends Error {}
 
 async function openUrl(url: string, signal: AbortSignal): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(url, { signal });
+    response = await fetch(url, { signal, headers: { "accept-encoding": "identity" } });
   } catch (error) {
     throw new Error(`cannot reach ${url}: ${reasonOf(error)}`);
   }
@@ -139,20 +132,24 @@ export class Cache {
     const hash = createHash("sha256");
     let counted = 0;
     try {
-      await using file = await openForWriting(temporary);
-      await receive(wanted.url, async (bytes) => {
-        hash.update(bytes);
-        await file.handle.write(bytes);
-        counted += bytes.length;
-        onBytes(bytes.length);
-      });
+      const file = await open(temporary, "w");
+      try {
+        await receive(wanted.url, async (bytes) => {
+          hash.update(bytes);
+          await file.writeFile(bytes);
+          counted += bytes.length;
+          onBytes(bytes.length);
+        });
+        await file.sync();
+      } finally {
+        await file.close();
+      }
       if (counted !== wanted.sizeBytes) {
         throw new Error(`${wanted.url}: ${String(counted)} bytes came, ${String(wanted.sizeBytes)} were promised`);
       }
       if (hash.digest("hex") !== wanted.sha256) {
         throw new Error(`${wanted.url}: the SHA-256 is wrong; the mirror or the line damaged it`);
       }
-      await file.handle.sync();
       await rename(temporary, path);
     } catch (error) {
       onBytes(-counted);
@@ -162,7 +159,3 @@ export class Cache {
   }
 }
 
-async function openForWriting(path: string): Promise<AsyncDisposable & { handle: import("node:fs/promises").FileHandle }> {
-  const handle = await open(path, "w");
-  return { handle, [Symbol.asyncDispose]: () => handle.close() };
-}

@@ -9,10 +9,10 @@ export interface ProgressOutput {
   write(text: string): void;
 }
 
-/** One bar at a time. `total` may be 0 when it is not known. */
+/** One bar at a time; without a total there is no bar. */
 export interface Progress {
   /** Begins a phase and ends the one before. */
-  phase(label: string, total: number): void;
+  phase(label: string, total?: number, unit?: "bytes" | "packages"): void;
   /** Adds to what is done in this phase. */
   advance(amount: number): void;
   /** Ends the last phase. */
@@ -27,14 +27,15 @@ export function createProgress(output: ProgressOutput, now: () => number): Progr
   let total = 0;
   let loaded = 0;
   let drawnAt = 0;
+  let isBytes = true;
   const draw = (): void => {
     const cells = Math.max(0, Math.min(BAR_CELLS_MAX, output.columns - label.length - 24));
     const part = total > 0 ? Math.min(1, loaded / total) : 0;
     const filled = Math.round(part * cells);
     const bar = "█".repeat(filled) + "░".repeat(cells - filled);
     const colored = output.hasColor ? `\x1b[36m${bar}\x1b[0m` : bar;
-    const figures = total > 0 ? `${String(Math.floor(part * 100)).padStart(3)}% ${megabytes(total)}` : "";
-    output.write(`\r\x1b[K${label} ${colored} ${figures}`);
+    const figures = isBytes ? `${megabytes(loaded)} of ${megabytes(total)}` : `${String(loaded)} of ${String(total)}`;
+    output.write(total > 0 ? `\r\x1b[K${label} ${colored} ${figures}` : `\r\x1b[K${label} …`);
   };
   const end = (): void => {
     if (label === "") return;
@@ -42,10 +43,11 @@ export function createProgress(output: ProgressOutput, now: () => number): Progr
     label = "";
   };
   return {
-    phase(nextLabel, nextTotal) {
+    phase(nextLabel, nextTotal = 0, unit = "bytes") {
       end();
       label = nextLabel;
       total = nextTotal;
+      isBytes = unit === "bytes";
       loaded = 0;
       drawnAt = now();
       if (output.isTTY) draw();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Builds an image whose second stage runs on the host's kernel: build-native.js OUTPUT [stage1] [PACKAGE…]
 
-import { defaultCacheDirectory } from "../../image/cache.ts";
+import { cacheDirectory } from "../../cli/paths.ts";
 import { buildImage } from "../../image/build.ts";
 import { hostMirror } from "../../image/host.ts";
 import { HOST_KEYRING } from "../../image/keyring.ts";
@@ -19,7 +19,7 @@ await buildImage({
   suite: "trixie",
   architecture: "amd64",
   keyring: HOST_KEYRING,
-  cacheDirectory: defaultCacheDirectory(process.env),
+  cacheDirectory: cacheDirectory(),
   progress: createProgress(
     {
       isTTY: false, columns: 80, hasColor: false,

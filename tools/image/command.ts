@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// `rookery image build`: its options, checked, and the build with this host's mirror, keys, cache and terminal.
+
+import { statSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
+import { Command, Option } from "commander";
+import { UsageError } from "../cli/errors.ts";
+import { cacheDirectory, defaultImagePath } from "../cli/paths.ts";
+import { buildImage } from "./build.ts";
+import { hostMirror } from "./host.ts";
+import { HOST_KEYRING } from "./keyring.ts";
+import { createProgress } from "./progress.ts";
+import type { Progress } from "./progress.ts";
+
+export interface BuildArguments {
+  readonly output: string;
+  readonly suite: string;
+  readonly architecture: string;
+  readonly include: readonly string[];
+  readonly mirror: string | undefined;
+  readonly keyring: string;
+  readonly isConfigured: boolean;
+  readonly isVerbose: boolean;
+}
+
+const ARCHITECTURES = ["amd64"];
+
+function command(): Command {
+  return new Command("rookery image build")
+    .usage("[options]")
+    .description("Build a Debian root image from a mirror; needs no root and no dpkg.")
+    .option("-o, --output <FILE>", "the image to write", defaultImagePath())
+    .option("--suite <NAME>", "release of Debian", "trixie")
+    .addOption(new Option("--arch <NAME>", "architecture").choices(ARCHITECTURES).default("amd64"))
+    .option("--include <PKG,...>", "packages to add to the base (repeatable)", addNames, [])
+    .option("--mirror <URL>", "archive to fetch from (default: the one apt uses here)")
+    .option("--keyring <FILE>", "keys that may sign the archive", HOST_KEYRING)
+    .option("--no-configure", "only unpack; /var/lib/rookery/second-stage, run in the guest, does the rest")
+    .option("--verbose", "show what the maintainer scripts print", false)
+    .helpOption("--help", "show this")
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => { write(text.replace(/^error:/, "rookery: image build:")); } });
+}
+
+function addNames(value: string, previous: string[]): string[] {
+  return [...previous, ...value.split(",").map((name) => name.trim()).filter((name) => name !== "")];
+}
+
+/** The options in `words`, checked. Throws UsageError or commander's error. */
+export function parseBuildArguments(words: readonly string[]): BuildArguments {
+  const parsed = command().parse([...words], { from: "user" });
+  const options = parsed.opts<{
+    output: string; suite: string; arch: string; include: string[]; mirror?: string; keyring: string;
+    configure: boolean; verbose: boolean;
+  }>();
+  const mirror = options.mirror?.replace(/\/+$/, "");
+  if (mirror !== undefined && !/^https?:\/\/[^/]/.test(mirror)) {
+    throw new UsageError(`--mirror: "${mirror}" is not an http or https URL`);
+  }
+  for (const name of options.include) {
+    if (!/^[a-z0-9][a-z0-9+.-]+$/.test(name)) throw new UsageError(`--include: "${name}" is no package name`);
+  }
+  if (!/^[a-z][a-z0-9-]*$/.test(options.suite)) throw new UsageError(`--suite: "${options.suite}" is no suite`);
+  return {
+    output: options.output, suite: options.suite, architecture: options.arch, include: options.include, mirror,
+    keyring: options.keyring, isConfigured: options.configure, isVerbose: options.verbose,
+  };
+}
+
+/** Progress on standard error: a bar on a terminal, lines elsewhere; NO_COLOR and FORCE_COLOR hold. */
+export function standardProgress(): Progress {
+  const { stderr, env } = process;
+  const isForced = env["FORCE_COLOR"] !== undefined && env["FORCE_COLOR"] !== "0";
+  const hasColor = isForced || (stderr.isTTY && (env["NO_COLOR"] ?? "") === "");
+  return createProgress(
+    { isTTY: stderr.isTTY, columns: stderr.columns, hasColor, write: (text) => { stderr.write(text); } },
+    () => performance.now(),
+  );
+}
+
+/** Runs the words after `rookery image build`; the exit status. */
+export async function buildCommand(words: readonly string[]): Promise<number> {
+  const { isConfigured, isVerbose, ...choices } = parseBuildArguments(words);
+  const mirror = choices.mirror ?? await hostMirror();
+  await makeOutputDirectory(choices.output);
+  const progress = standardProgress();
+  try {
+    await buildImage({
+      ...choices, mirror, progress,
+      cacheDirectory: cacheDirectory(),
+      runner: isConfigured ? (await import("./guest.ts")).rookeryRunner : undefined,
+      onGuestOutput(bytes) {
+        if (isVerbose) process.stderr.write(bytes);
+      },
+    });
+  } finally {
+    progress.done();
+  }
+  console.error(`${choices.output} is ready (${String(Math.round(statSync(choices.output).size / 2 ** 20))} MiB)`);
+  return 0;
+}
+
+async function makeOutputDirectory(output: string): Promise<void> {
+  const directory = dirname(output);
+  try {
+    await mkdir(directory, { recursive: true });
+  } catch (error) {
+    throw new UsageError(`-o: cannot make ${directory}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
