@@ -6,7 +6,7 @@ import type { Mm, UserAccess } from "../include/linux/mm_types.ts";
 import type { Kernel, Task } from "../include/linux/sched.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { copyAddressSpace, handleFault } from "./memory.ts";
-import { mmapRegion, moveBreak, munmapChecked, protectRegion } from "./mmap.ts";
+import { findFree, mmapRegion, moveBreak, munmapChecked, protectRegion } from "./mmap.ts";
 import { type FaultAnswer, MmStruct } from "./mm_struct.ts";
 import { remapRegion } from "./mremap.ts";
 import { UserMemory } from "./uaccess.ts";
@@ -42,6 +42,10 @@ export class ProcessMm extends MmStruct implements Mm {
   ): Sleeps<number> {
     return remapRegion(this, task, address, oldLength, newLength, flags, newAddress);
   }
+  /** Where mmap would put `length` bytes. Throws ENOMEM. */
+  findFree(task: Task, length: number): number {
+    return findFree(this, task, 0, length, 0);
+  }
   setBrk(task: Task, brk: number): number {
     return moveBreak(this, task, brk);
   }
@@ -63,7 +67,7 @@ export class ProcessMm extends MmStruct implements Mm {
     child.argStart = this.argStart; child.argEnd = this.argEnd;
     child.envStart = this.envStart; child.envEnd = this.envEnd;
     child.auxv = this.auxv;
-    child.exeFile = this.exeFile?.get();
+    if (this.exeFile !== undefined) child.setExeFile(this.exeFile.get());
     child.dumpable = this.dumpable;
     child.mmapBase = this.mmapBase;
     return child;
@@ -72,8 +76,16 @@ export class ProcessMm extends MmStruct implements Mm {
   put(): void {
     if (--this.users > 0) return;
     this.destroy();
-    this.exeFile?.put();
-    this.exeFile = undefined;
+    this.setExeFile(undefined);
+  }
+
+  /** Takes over the caller's reference. The file cannot be written while it is executed (ETXTBSY). */
+  setExeFile(file: File | undefined): void {
+    const old = this.exeFile;
+    if (file?.inode !== undefined) file.inode.writeCount--;
+    this.exeFile = file;
+    if (old?.inode !== undefined) old.inode.writeCount++;
+    old?.put();
   }
 }
 

@@ -31,6 +31,8 @@ export interface Kernel {
 export interface ProcessControl {
   /** Sends a signal to a process, as kill(2) by the kernel itself. Never sleeps. */
   sendSignal(group: ThreadGroup, info: SignalInfo): void;
+  /** Makes `signal` pending for this thread with the default action, whatever it blocked, ignored or caught. */
+  forceFatalSignal(task: Task, signal: number): void;
   /** execve(2), the point of no return: every other thread of the group dies and `task` becomes its leader.
    *  Throws EAGAIN when another thread already does this, or the group is exiting. */
   deThread(task: Task): Sleeps<void>;
