@@ -205,6 +205,13 @@ function roundTiny(sign: number, exponent: number, value: bigint, width: number,
   };
 }
 
+/** An unmasked overflow or underflow so far out that moving the exponent does not help (FSCALE only). */
+function beyondWrap(result: Float, context: FloatContext): Float {
+  context.flags |= FLAG_PRECISION;
+  context.roundedUp = result.kind === INFINITE;
+  return result;
+}
+
 /**
  * Rounds value * 2^(exponent - (width - 1)), where `value` has exactly `width` bits, into the context's format.
  * A lost tail below must be present as a nonzero lowest bit, at least two bits below the rounding position.
@@ -225,10 +232,12 @@ export function round(sign: number, exponent: number, value: bigint, width: numb
     }
     context.flags |= FLAG_UNDERFLOW;
     top += context.wrapExponent;
+    if (context.wrapExponent !== 0 && top < format.minExponent) return beyondWrap(makeZero(sign), context);
   } else if (top > format.maxExponent) {
     if ((masks & FLAG_OVERFLOW) !== 0) return overflowResult(sign, context);
     context.flags |= FLAG_OVERFLOW;
     top -= context.wrapExponent;
+    if (context.wrapExponent !== 0 && top > format.maxExponent) return beyondWrap(makeInfinity(sign), context);
   }
   return makeFinite(sign, top, kept << BigInt(64 - precision));
 }

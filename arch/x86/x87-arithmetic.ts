@@ -371,16 +371,17 @@ function pushOverflow(unit: X87): void {
   unit.write(0, DEFAULT_NAN);
 }
 
-/** Pushes a value whose flags are in `context`. */
-export function push(unit: X87, value: Float, context: FloatContext): void {
+/** Pushes a value whose flags are in `context`. False when the stack was full. */
+export function push(unit: X87, value: Float, context: FloatContext): boolean {
   if (!unit.isEmpty(7)) {
     pushOverflow(unit);
-    return;
+    return false;
   }
   unit.setConditions(C1, 0);
-  if (unit.raise(context.flags)) return;
+  if (unit.raise(context.flags)) return true;
   unit.top -= 1;
   unit.write(0, value);
+  return true;
 }
 
 /** FST(P) ST(i). */

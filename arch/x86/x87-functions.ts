@@ -134,7 +134,7 @@ export function tangent(unit: X87): void {
   ofAngle(unit, tangentOf, () => makeFinite(0, 0, 1n << 63n));
 }
 
-/** 2^a - 1 for |a| <= 1. Outside of that manuals leave the result open; it is the operand here. */
+/** 2^a - 1 for |a| <= 1. Outside of that manuals leave the result open; processors give the operand. */
 function exponentialOf(a: Float, context: FloatContext): Float {
   const nan = propagateNan(a, a, context);
   if (nan !== undefined) return nan;
@@ -151,8 +151,13 @@ function exponentialOf(a: Float, context: FloatContext): Float {
 }
 
 function outsideUnit(a: Float, context: FloatContext): Float {
-  if (a.exponent > 0 || a.significand !== 1n << 63n) return a;
-  return a.sign === 0 ? a : roundScaled(1, 1n, -1, context);
+  if (a.exponent > 0 || a.significand !== 1n << 63n) {
+    context.flags |= FLAG_PRECISION;
+    return a;
+  }
+  if (a.sign === 0) return a;
+  context.flags |= FLAG_PRECISION; // -1/2 is exact, but processors say so
+  return roundScaled(1, 1n, -1, context);
 }
 
 export function exponential(unit: X87): void {
@@ -230,6 +235,7 @@ export function logarithm(unit: X87): void {
 function logarithmOf(y: Float, x: Float, context: FloatContext): Float {
   // Powers of two have exact logarithms.
   if (x.significand === 1n << 63n) {
+    context.flags |= FLAG_PRECISION; // processors say so even then
     const magnitude = y.significand * BigInt(Math.abs(x.exponent));
     return roundScaled(y.sign ^ (x.exponent < 0 ? 1 : 0), magnitude, y.exponent - 63, context);
   }
@@ -250,7 +256,11 @@ function logarithmPlusOneOf(y: Float, x: Float, context: FloatContext): Float {
     return timesFixed(y, x.sign === 1 ? -log : log, FRACTION + 63 - x.exponent - (bitLength(product) - 200), context);
   }
   const fixed = x.sign === 1 ? -toFixed(x) : toFixed(x);
-  if (fixed <= -ONE) return invalid(context);
+  if (fixed <= -ONE) {
+    // Outside of the domain, which manuals leave open; processors give x.
+    context.flags |= FLAG_PRECISION;
+    return x;
+  }
   const log = x.exponent < -1
     ? (2n * atanh((fixed << F) / (2n * ONE + fixed)) << F) / naturalLogOf2()
     : logarithmBase2(fixedToFloat(ONE + fixed));

@@ -5,7 +5,7 @@
 // As on AMD processors the instruction and data pointers are saved as zero while no exception is pending.
 // Source: AMD64 Architecture Programmer's Manual, volume 2, section 11.4.4 (FXSAVE image).
 
-import { TRAP_FAULT, TRAP_PROTECTION } from "../../include/linux/cpu.ts";
+import { ACCESS_READ, ACCESS_WRITE, type Access, TRAP_FAULT, TRAP_PROTECTION } from "../../include/linux/cpu.ts";
 import type { Ram } from "../../lib/ram.ts";
 import { EXT_LEAVE, type ExtFunction, type GuestAccess } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
@@ -49,6 +49,11 @@ function writePointers(ram: Ram, view: DataView, pointers: "wide" | "narrow"): v
   view.setUint32(20, pointers === "wide" ? word(CPU_STATE.fdp + 4) : word(CPU_STATE.fselectors) >>> 16, true);
 }
 
+/** Pointers are kept to 57 bits and sign-extended. */
+function pointerHigh(word: number): number {
+  return (word << 7) >> 7;
+}
+
 /** Loads an image whose MXCSR is valid. */
 export function loadFxsaveImage(ram: Ram, bytes: Uint8Array, pointers: "wide" | "narrow"): void {
   const unit = new X87(ram);
@@ -61,9 +66,9 @@ export function loadFxsaveImage(ram: Ram, bytes: Uint8Array, pointers: "wide" | 
   unit.tags = bytes[4]!;
   setWord(CPU_STATE.fop, view.getUint16(6, true) & 0x7ff);
   setWord(CPU_STATE.fip, view.getUint32(8, true));
-  setWord(CPU_STATE.fip + 4, pointers === "wide" ? view.getUint32(12, true) : 0);
+  setWord(CPU_STATE.fip + 4, pointers === "wide" ? pointerHigh(view.getInt32(12, true)) : 0);
   setWord(CPU_STATE.fdp, view.getUint32(16, true));
-  setWord(CPU_STATE.fdp + 4, pointers === "wide" ? view.getUint32(20, true) : 0);
+  setWord(CPU_STATE.fdp + 4, pointers === "wide" ? pointerHigh(view.getInt32(20, true)) : 0);
   const selectors = view.getUint16(12, true) | view.getUint16(20, true) << 16;
   setWord(CPU_STATE.fselectors, pointers === "wide" ? 0 : selectors);
   setWord(CPU_STATE.mxcsr, view.getUint32(24, true));
@@ -78,13 +83,20 @@ function addressOf(memory: GuestAccess): number {
   return argument(memory, 0, 1) * 0x1_0000_0000 + argument(memory, 0, 0);
 }
 
+/** The last byte of the area is touched first, which shows in the address of a fault. */
+function probeArea(memory: GuestAccess, access: Access): boolean {
+  return memory.translate(addressOf(memory) + FXSAVE_BYTES - 1, access) >= 0;
+}
+
 export const fxsave: ExtFunction = (memory) => {
+  if (!probeArea(memory, ACCESS_WRITE)) return TRAP_FAULT;
   const bytes = fxsaveImage(memory.ram, argument(memory, 1, 0) !== 0 ? "wide" : "narrow");
   return memory.write(addressOf(memory), bytes) ? 0 : TRAP_FAULT;
 };
 
 export const fxrstor: ExtFunction = (memory) => {
   const bytes = new Uint8Array(FXSAVE_BYTES);
+  if (!probeArea(memory, ACCESS_READ)) return TRAP_FAULT;
   if (!memory.read(addressOf(memory), bytes)) return TRAP_FAULT;
   const mxcsr = new DataView(bytes.buffer).getUint32(24, true);
   if ((mxcsr & ~MXCSR_MASK) !== 0) return TRAP_PROTECTION;

@@ -36,8 +36,9 @@ import { C1, CONDITIONS, type X87 } from "./x87-state.ts";
 function pushBinary(unit: X87, a: Float): void {
   const context = unit.wideContext();
   const value = propagateNan(a, a, context) ?? a;
-  if (a.denormal) context.flags |= FLAG_DENORMAL;
-  push(unit, value.denormal ? { ...value, denormal: false } : value, context);
+  const pushed = push(unit, value.denormal ? { ...value, denormal: false } : value, context);
+  // Reported after the push: an unmasked denormal exception does not keep the value from the stack.
+  if (pushed && a.denormal) unit.raise(FLAG_DENORMAL);
 }
 
 export function loadFloat32(unit: X87, bits: number): void {

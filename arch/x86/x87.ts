@@ -11,9 +11,9 @@
 // unmasked exception is pending, FNSTENV always.
 // Source: AMD64 Architecture Programmer's Manual, volume 5; volume 3, appendix A (encodings).
 
-import { TRAP_FAULT } from "../../include/linux/cpu.ts";
+import { ACCESS_READ, ACCESS_WRITE, type Access, TRAP_FAULT } from "../../include/linux/cpu.ts";
 import type { ExtFunction, GuestAccess } from "../../virt/frontend.ts";
-import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
+import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "../../virt/layout.ts";
 import { DEFAULT_NAN, type Float, fromInteger } from "./softfloat.ts";
 import { unpack32, unpack64 } from "./softfloat-pack.ts";
 import {
@@ -241,6 +241,14 @@ function moveIfForm(memory: GuestAccess): number {
   return 0;
 }
 
+/** Checks an area in the order of the processor, which shows in the address of a fault: first word, last byte. */
+function probeArea(memory: GuestAccess, address: number, first: number, bytes: number, access: Access): boolean {
+  if (memory.translate(address, access) < 0) return false;
+  const crossing = PAGE_SIZE - (address % PAGE_SIZE);
+  if (crossing < first && memory.translate(address + crossing, access) < 0) return false;
+  return memory.translate(address + bytes - 1, access) >= 0;
+}
+
 /** FLDENV, FNSTENV (D9 /4, /6), FRSTOR, FNSAVE (DD /4, /6). Argument 3 is the operand size. */
 function areaForm(memory: GuestAccess): number {
   const fop = scratch32(memory, 0);
@@ -250,7 +258,11 @@ function areaForm(memory: GuestAccess): number {
   const withStack = fop >> 8 === 5;
   const unit = new X87(memory.ram);
   const bytes = new Uint8Array(header + (withStack ? 80 : 0));
-  if (((fop >> 3) & 7) === 4) {
+  const isLoad = ((fop >> 3) & 7) === 4;
+  if (!probeArea(memory, address, operandSize === 2 ? 2 : 4, bytes.length, isLoad ? ACCESS_READ : ACCESS_WRITE)) {
+    return TRAP_FAULT;
+  }
+  if (isLoad) {
     if (!memory.read(address, bytes)) return TRAP_FAULT;
     loadEnvironment(unit, bytes, operandSize);
     if (withStack) loadStack(unit, bytes, header, 10);

@@ -51,6 +51,11 @@ function controlForm(l: Lift): void {
   l.b.ext(EXT_X87_BASE + X87_REGISTER, [opcodeArgument(l), pcArgument(l)]);
 }
 
+/** FENI, FDISI, FSETPM of older processors do nothing, not even wait. */
+function noOperation(l: Lift): void {
+  if (l.insn.opcode === 0xd9) registerForm(l);
+}
+
 /** Any form that reads memory of up to 10 bytes; the register form of the same mnemonic otherwise. */
 function loadOrRegister(l: Lift): void {
   if (l.insn.isReg) {
@@ -132,7 +137,7 @@ export const X87_LIFTERS: LifterTable = {
   ...table("FADD FMUL FCOM FCOMP FSUB FSUBR FDIV FDIVR FIADD FIMUL FICOM FICOMP FISUB FISUBR FIDIV FIDIVR", loadOrRegister),
   ...table("FLD FILD FBLD FLDCW", loadOrRegister),
   ...table("FST FSTP FIST FISTP FISTTP FBSTP", storeOrRegister),
-  ...table("FADDP FMULP FSUBP FSUBRP FDIVP FDIVRP FCOMPP FUCOM FUCOMP FUCOMPP FXCH FFREE FFREEP FNOP", registerForm),
+  ...table("FADDP FMULP FSUBP FSUBRP FDIVP FDIVRP FCOMPP FUCOM FUCOMP FUCOMPP FXCH FFREE FFREEP", registerForm),
   ...table("FCHS FABS FTST FXAM FLD1 FLDL2T FLDL2E FLDPI FLDLG2 FLDLN2 FLDZ FDECSTP FINCSTP", registerForm),
   ...table("F2XM1 FYL2X FPTAN FPATAN FXTRACT FPREM1 FPREM FYL2XP1 FSQRT FSINCOS FRNDINT FSCALE FSIN FCOS", registerForm),
   ...table("FCOMI FCOMIP FUCOMI FUCOMIP", compareFlags),
@@ -149,6 +154,7 @@ export const X87_LIFTERS: LifterTable = {
   FCMOVNU: moveIf(11),
   FNSTCW: (l) => l.store(2, l.b.getState32(CPU_STATE.fcw)),
   FNSTSW: storeStatus,
+  FNOP: noOperation,
   FWAIT: raisePending,
   EMMS: emptyAll,
 };

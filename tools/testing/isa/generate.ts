@@ -7,7 +7,7 @@
 import { BASE_RIP, DECODE_OK, Decoder } from "../../../arch/x86/decode.ts";
 import {
   IMM_8S, IMM_8U, IMM_16, IMM_ENTER, IMM_NONE, IMM_OFFSET, IMM_REL32, IMM_V, IMM_Z, KIND_CL, KIND_E, KIND_IMM, KIND_M,
-  KIND_ONE, KIND_OFFSET, KIND_Q, KIND_REL, KIND_W, SIZE_V, SIZE_Y, SIZE_Z, type X86Form,
+  KIND_ONE, KIND_Q, KIND_REL, KIND_W, SIZE_V, SIZE_Y, SIZE_Z, type X86Form,
 } from "../../../arch/x86/tables/forms.ts";
 import { type Addressing, randomAddress, randomAddressing } from "./memory-operand.ts";
 import { Random } from "./random.ts";
@@ -170,7 +170,8 @@ export class Generator {
     };
     const prepared = prepare(random, state, choice);
     const modrm = this.#modrm(random, form, state, prefixes, choice, prepared.address, prepared.avoid);
-    const bytes = encode(random, form, prefixes, modrm, choice, pc, state);
+    if (modrm === undefined && form.hasModrm) return undefined;
+    const bytes = encode(random, form, prefixes, modrm, choice, pc);
     if (bytes.length > 15 || !this.#resolves(bytes, form, pc)) return undefined;
     return bytes;
   }
@@ -196,6 +197,8 @@ export class Generator {
       return { modrm: 0xc0 | reg << 3 | rm, addressing: undefined, rexR, rexX: random.oneIn(8) ? 1 : 0, rexB };
     }
     const base = prefixes.segment === SEGMENT_FS ? FS_BASE : prefixes.segment === SEGMENT_GS ? GS_BASE : 0;
+    // Operands that wrap round at 4 GiB are left out.
+    if (choice.addressBits === 32 && (address - base + choice.memoryBytes) % 2 ** 32 < choice.memoryBytes) return undefined;
     const addressing = randomAddressing(random, state, address - base, avoid, choice.addressBits);
     const bitTest = form.mnemonic.startsWith("BT") && form.map === 1 && form.digit < 0;
     if (bitTest && !random.oneIn(6)) boundBitOffset(random, state, reg | rexR << 3, choice, addressing);
@@ -236,7 +239,6 @@ function landing(random: Random, slot: number): number {
 
 function encode(
   random: Random, form: X86Form, prefixes: Prefixes, modrm: ModRm | undefined, choice: Choice, pc: number,
-  state: StartState,
 ): Uint8Array {
   const out = new Bytes();
   const legacy = [...prefixes.ignored];
@@ -255,7 +257,7 @@ function encode(
   out.push(form.opcode + random.below(form.span));
   const immediate = immediateBytes(form, choice);
   if (modrm !== undefined) putModrm(out, modrm, pc, immediate);
-  putImmediate(out, random, form, choice, pc, state, immediate);
+  putImmediate(out, random, form, choice, pc, immediate);
   return Uint8Array.from(out.list);
 }
 
@@ -290,7 +292,7 @@ function immediateBytes(form: X86Form, choice: Choice): number {
 }
 
 function putImmediate(
-  out: Bytes, random: Random, form: X86Form, choice: Choice, pc: number, state: StartState, bytes: number,
+  out: Bytes, random: Random, form: X86Form, choice: Choice, pc: number, bytes: number,
 ): void {
   if (form.imm === IMM_NONE) return;
   const next = pc + out.list.length + bytes;
@@ -304,14 +306,13 @@ function putImmediate(
   } else if (form.mnemonic === "RET") {
     out.int(random.below(65536), 2);
   } else if (bytes === 1) {
-    out.push(random.oneIn(2) ? random.below(256) : random.word32() & 0xff);
+    const value = random.oneIn(2) ? random.below(256) : random.word32() & 0xff;
+    // INT 80h enters the kernel.
+    out.push(form.mnemonic === "INT" && value === 0x80 ? 0x81 : value);
   } else {
     const words = new Uint32Array(2);
     random.word64(words, 0);
     out.int(words[0]!, Math.min(4, bytes));
     if (bytes === 8) out.int(words[1]!, 4);
   }
-  void state;
 }
-
-export { KIND_OFFSET };
