@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// The composition root: builds one kernel from its parts. Only this folder names concrete file systems, drivers and
+// system calls.
+
+import { x86, x86FrontEnd } from "../arch/x86/index.ts";
+import { registerDevices } from "../drivers/base/devtmpfs.ts";
+import { devPtsType } from "../fs/devpts/inode.ts";
+import { erofs } from "../fs/erofs/erofs.ts";
+import { createVfs, FilesStructImpl, type VfsImpl } from "../fs/fs.ts";
+import { openFifo } from "../fs/pipe.ts";
+import { ramfs, tmpfs } from "../fs/tmpfs/tmpfs.ts";
+import type { Host } from "../include/host/host.ts";
+import type { FileSystemType } from "../include/linux/fs.ts";
+import type { FsStruct } from "../include/linux/sched.ts";
+import { LinuxKernel } from "../kernel/kernel.ts";
+import { Ram } from "../lib/ram.ts";
+import { BuddyAllocator } from "../mm/page_alloc.ts";
+import { credentialsOf } from "../security/commoncap.ts";
+import { WasmCpu } from "../virt/cpu.ts";
+import { FRAMES_START } from "../virt/layout.ts";
+import { mountInitialRoot } from "./rootfs.ts";
+import { SYSCALLS } from "./syscalls.ts";
+
+export interface KernelOptions {
+  readonly host: Host;
+  /** Guest memory in bytes, without what the machine itself uses. */
+  readonly memoryBytes: number;
+  readonly hostname: string;
+  /** Makes WebAssembly modules of translated code (a host may steer its compiler). */
+  readonly compile?: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
+}
+
+const FILE_SYSTEMS: readonly FileSystemType[] = [tmpfs, ramfs, erofs, devPtsType];
+
+/** A kernel with an empty tmpfs as its root, and no process. */
+export function createKernel(options: KernelOptions): { kernel: LinuxKernel; vfs: VfsImpl } {
+  const ram = new Ram(FRAMES_START + options.memoryBytes);
+  const cpu = new WasmCpu(ram, x86FrontEnd, options.compile === undefined ? {} : { compile: options.compile });
+  let made: VfsImpl | undefined;
+  let first: FsStruct | undefined;
+  const root = (): FsStruct => (first ??= mountInitialRoot(kernel, vfs));
+  const kernel: LinuxKernel = new LinuxKernel({
+    host: options.host,
+    arch: x86,
+    cpu,
+    ram,
+    frames: new BuddyAllocator(ram, cpu),
+    createVfs: (owner) => (made = createVfs(owner)),
+    syscalls: SYSCALLS,
+    createFiles: () => new FilesStructImpl(),
+    rootFs: () => ({ ...root() }),
+    rootCred: credentialsOf(0, 0),
+    hostname: options.hostname,
+  });
+  const vfs = made!;
+  for (const type of FILE_SYSTEMS) vfs.registerFileSystem(type);
+  vfs.openFifo = openFifo;
+  registerDevices(kernel);
+  return { kernel, vfs };
+}

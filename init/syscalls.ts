@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every system call of the kernel, from the folders that declare them.
+
+import { execSyscalls } from "../fs/exec.ts";
+import { fsSyscalls } from "../fs/fs.ts";
+import { pipeSyscalls } from "../fs/pipe.ts";
+import { selectSyscalls } from "../fs/select.ts";
+import type { Syscall } from "../include/linux/syscalls.ts";
+import { futexSyscalls } from "../kernel/futex/syscalls.ts";
+import { printkSyscalls } from "../kernel/printk.ts";
+import { processSyscalls } from "../kernel/process-syscalls.ts";
+import { signalSyscalls } from "../kernel/signal-syscalls.ts";
+import { waitSyscalls } from "../kernel/wait4.ts";
+import { mmSyscalls } from "../mm/syscalls.ts";
+
+export const SYSCALLS: readonly Syscall[] = [
+  ...fsSyscalls,
+  ...execSyscalls,
+  ...pipeSyscalls,
+  ...selectSyscalls,
+  ...mmSyscalls,
+  ...processSyscalls,
+  ...signalSyscalls,
+  ...waitSyscalls,
+  ...futexSyscalls,
+  ...printkSyscalls,
+];
