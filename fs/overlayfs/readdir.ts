@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The merged listing of an overlay directory.
+//
+// Each name gets a serial number when it is first listed and keeps it, so that a listing that is under way neither
+// skips nor repeats what stays while other names come and go (rm -r).
+
+import type { DirEntry, Inode } from "../../include/linux/fs.ts";
+import { isSleeping, type Sleeps } from "../../include/linux/wait.ts";
+import { DT_CHR } from "../../include/uapi/stat.ts";
+import { isWhiteout, type OverlayNode } from "./layers.ts";
+
+function* list(directory: Inode): Sleeps<DirEntry[]> {
+  const entries: DirEntry[] = [];
+  const answer = directory.iterate(0, (entry) => {
+    entries.push(entry);
+    return true;
+  });
+  if (isSleeping(answer)) yield* answer;
+  return entries;
+}
+
+/** All visible entries, in the order of their serial numbers. */
+export function* mergeEntries(node: OverlayNode): Sleeps<readonly DirEntry[]> {
+  if (node.merged !== undefined) return node.merged;
+  const found = new Map<string, DirEntry | undefined>();
+  for (const layer of node.upper === undefined ? node.lowers : [node.upper, ...node.lowers]) {
+    for (const entry of yield* list(layer)) {
+      if (found.has(entry.name)) continue;
+      found.set(entry.name, yield* visible(node, layer, entry));
+    }
+  }
+  const entries: { entry: DirEntry; serial: number }[] = [];
+  for (const [name, entry] of found) {
+    let serial = node.serials.get(name);
+    if (serial === undefined) {
+      serial = node.serials.size + 1;
+      node.serials.set(name, serial);
+    }
+    if (entry !== undefined) entries.push({ entry, serial });
+  }
+  entries.sort((one, other) => one.serial - other.serial);
+  node.merged = entries.map(({ entry }) => entry);
+  return node.merged;
+}
+
+/** The entry as the overlay shows it; undefined for a whiteout. */
+function* visible(node: OverlayNode, layer: Inode, entry: DirEntry): Sleeps<DirEntry | undefined> {
+  const isUpper = layer === node.upper;
+  if (!isUpper && entry.type !== DT_CHR) return entry;
+  const answer = layer.lookup(entry.name);
+  const inode = isSleeping(answer) ? yield* answer : answer;
+  if (inode === undefined || isWhiteout(inode)) return undefined;
+  if (!isUpper) return entry;
+  const { superBlock } = node;
+  return { ...entry, ino: superBlock.byUpper.get(inode)?.ino ?? superBlock.upperIno(inode) };
+}
