@@ -16,8 +16,10 @@ import type { IovIter } from "../include/linux/uio.ts";
 import { WaitQueue, WOULD_BLOCK, type Sleeps, type Try } from "../include/linux/wait.ts";
 import { O_ACCMODE, O_CLOEXEC, O_DIRECT, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } from "../include/uapi/fcntl.ts";
 import { FIONREAD } from "../include/uapi/ioctls.ts";
+import { SIGPIPE } from "../include/uapi/signal.ts";
 import { S_IFIFO } from "../include/uapi/stat.ts";
 import { EBUSY, EFAULT, EINVAL, ENOTTY, ENXIO, EPERM, EPIPE } from "../lib/errno.ts";
+import { sendToTask, userSignal } from "../kernel/signal.ts";
 import { waitUntil } from "../kernel/wait.ts";
 import { AnonymousInode } from "./anon_inodes.ts";
 
@@ -39,7 +41,7 @@ const SLOT_PACKET = 2;
 
 export class Pipe {
   readonly queue: WaitQueue = new WaitQueue();
-  readonly #kernel: Kernel;
+  readonly kernel: Kernel;
   #frames: number[];
   #offsets: number[];
   #lengths: number[];
@@ -56,7 +58,7 @@ export class Pipe {
   writerOpens = 0;
 
   constructor(kernel: Kernel) {
-    this.#kernel = kernel;
+    this.kernel = kernel;
     this.#frames = [];
     this.#offsets = [];
     this.#lengths = [];
@@ -101,16 +103,15 @@ export class Pipe {
     return done;
   }
 
-  /** Throws EPIPE without readers; whoever called write(2) for a task sends SIGPIPE. */
+  /** Precondition: there are readers (PipeFile.write deals with a broken pipe). */
   write(iter: IovIter, isPacketMode: boolean): Try<number> {
-    if (this.readers === 0) throw EPIPE;
     const total = iter.remaining;
     if (total === 0) return 0;
     let done = isPacketMode ? 0 : this.#append(iter, total & (PAGE - 1));
     const flags = isPacketMode ? SLOT_PACKET : SLOT_MERGEABLE;
     while (done < total && this.#count < this.#slots) {
       const size = Math.min(PAGE, total - done);
-      const frame = this.#spare.pop() ?? this.#kernel.frames.allocDirty();
+      const frame = this.#spare.pop() ?? this.kernel.frames.allocDirty();
       iter.copyInRam(frame, size);
       this.#push(frame, 0, size, flags);
       done += size;
@@ -174,7 +175,7 @@ export class Pipe {
     if (isWriter) this.writers--;
     if (this.readers + this.writers === 0) {
       while (this.#count > 0) this.#dropHead(this.#lengths[this.#head]!);
-      for (const frame of this.#spare) this.#kernel.frames.put(frame);
+      for (const frame of this.#spare) this.kernel.frames.put(frame);
       this.#spare.length = 0;
       return true;
     }
@@ -206,7 +207,7 @@ export class Pipe {
 
   #dropHead(length: number): void {
     const frame = this.#frames[this.#head]!;
-    const { frames } = this.#kernel;
+    const { frames } = this.kernel;
     if (this.#spare.length < SPARE_FRAMES_MAX && frames.references(frame) === 1) this.#spare.push(frame);
     else frames.put(frame);
     this.#head = (this.#head + 1) % this.#slots;
@@ -257,6 +258,7 @@ export class PipeFile extends File {
     return this.pipe.read(iter);
   }
   override write(iter: IovIter): Try<number> {
+    if (this.pipe.readers === 0) throw brokenPipe(this.pipe.kernel);
     return this.pipe.write(iter, (this.flags & O_DIRECT) !== 0);
   }
   override poll(): number {
@@ -286,6 +288,13 @@ export class PipeFile extends File {
 }
 
 const PIPE_KEY = "pipe";
+
+/** SIGPIPE for the writer; returns the error to throw. */
+export function brokenPipe(kernel: Kernel): Error {
+  const writer = kernel.tasks.current;
+  if (writer !== undefined) sendToTask(writer, userSignal(writer, SIGPIPE));
+  return EPIPE;
+}
 
 /** Stores a C int for an ioctl: at once when the page is there. */
 export function writeInt(task: Task, address: number, value: number): number | Sleeps<number> {

@@ -10,6 +10,7 @@ import { makeDevice, S_IFCHR } from "../../include/uapi/stat.ts";
 import { credentialsOf } from "../../security/commoncap.ts";
 import { registerMemoryDevices } from "../char/mem.ts";
 import { registerConsoleDevices } from "../tty/console.ts";
+import { registerPtyDevices } from "../tty/pty.ts";
 
 const GID_TTY = 5;
 const GID_KMEM = 15;
@@ -56,6 +57,7 @@ const DIRECTORIES: readonly (readonly [name: string, mode: number])[] = [
 export function registerDevices(kernel: Kernel): void {
   registerMemoryDevices(kernel);
   registerConsoleDevices(kernel);
+  registerPtyDevices(kernel);
 }
 
 /** Fills the root directory of a fresh devtmpfs (a tmpfs). */

@@ -150,7 +150,7 @@ function flush(tty: Tty, which: number): number {
     tty.driver.flushOutput();
     tty.outputResumed();
   }
-  tty.announceFlush();
+  if (which !== TCOFLUSH) tty.announceFlush();
   return 0;
 }
 
