@@ -7,6 +7,7 @@ import type { Syscall } from "../include/linux/syscalls.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { attributeSyscalls } from "./attr.ts";
 import { chdirSyscalls } from "./chdir.ts";
+import { mountSyscalls } from "./mount.ts";
 import { nameSyscalls } from "./namei.ts";
 import { openPath } from "./open.ts";
 import { openSyscalls } from "./open-syscalls.ts";
@@ -28,9 +29,10 @@ export function createVfs(kernel: Kernel): VfsImpl {
 
 export { vfsOf, type VfsImpl } from "./vfs.ts";
 export { FilesStructImpl } from "./file.ts";
+export { showFileSystems, showMountInfo, showMounts } from "./proc_namespace.ts";
 export { AnonymousFile, AnonymousInode } from "./anon_inodes.ts";
 
 export const fsSyscalls: readonly Syscall[] = [
   ...openSyscalls, ...readWriteSyscalls, ...statSyscalls, ...readdirSyscalls, ...nameSyscalls, ...renameSyscalls,
-  ...chdirSyscalls, ...attributeSyscalls,
+  ...chdirSyscalls, ...attributeSyscalls, ...mountSyscalls,
 ];
