@@ -33,7 +33,7 @@ export function defaultAction(signal: number): DefaultAction {
 
 function isIgnored(task: TaskStruct, info: SignalInfo): boolean {
   const { signal } = info;
-  if (task.blocked.has(signal)) return false;
+  if (task.blocked.has(signal) || task.awaited?.has(signal) === true) return false;
   if (task.trace !== undefined && signal !== SIGKILL) return false;
   const { handler } = task.sighand.get(signal);
   if (handler === SIG_IGN) return true;
@@ -117,6 +117,7 @@ function isCertainDeath(task: TaskStruct, info: SignalInfo): boolean {
   const { signal } = info;
   if (task.trace !== undefined && signal !== SIGKILL) return false;
   if (task.sighand.get(signal).handler !== SIG_DFL || task.blocked.has(signal)) return false;
+  if (task.awaited?.has(signal) === true) return false;
   if (task.group.isUnkillable && info.code !== SI_KERNEL) return false;
   return signal === SIGKILL || defaultAction(signal) === "terminate";
 }

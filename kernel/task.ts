@@ -121,6 +121,11 @@ export class ThreadGroupStruct implements ThreadGroup {
   onExit: ((status: number) => void) | undefined;
   /** Timers and the like that end with the process. */
   readonly exitHooks: Set<() => void> = new Set();
+  /** What ends when another program is executed: POSIX timers. */
+  readonly execHooks: Set<() => void> = new Set();
+  /** Of threads that are gone. */
+  minorFaults: number = 0;
+  majorFaults: number = 0;
 
   constructor(tgid: number, rlimits: { soft: number; hard: number }[]) {
     this.tgid = tgid;
@@ -148,6 +153,10 @@ export interface TaskScheduler {
   makeLive(task: TaskStruct): void;
   /** Writes the live registers back, so that `task.registers` is exact. */
   saveRegisters(task: TaskStruct): void;
+  /** `task.registers` was changed: what is live of the task is replaced by it. */
+  restoreRegisters(task: TaskStruct): void;
+  /** `mm` is about to go: the CPU must not be left with its tables. */
+  leaveSpace(mm: Mm): void;
   /** Brings CPU-time accounts up to this moment. */
   account(): void;
 }
@@ -172,11 +181,15 @@ export interface KernelCore extends Kernel {
   /** pid 1: adopts orphans. */
   readonly init: ThreadGroupStruct | undefined;
   readonly syscallHooks: SyscallHooks;
+  /** By number of the guest's instruction set. */
+  readonly syscallTable: readonly (Syscall | undefined)[];
 }
 
 /** Watchers of system calls (strace, middleware); `isActive` decides whether tasks take the slow way. */
 export interface SyscallHooks {
   readonly isActive: boolean;
+  /** Middleware: what is to be done instead of the plain call, if anything. */
+  around?(task: TaskStruct, number: number, call: Syscall | undefined): Sleeps<number | bigint> | undefined;
   enter(task: TaskStruct, number: number, call: Syscall | undefined): void;
   exit(task: TaskStruct, number: number, call: Syscall | undefined, result: number | bigint | Error): void;
   signal(task: TaskStruct, info: SignalInfo): void;
@@ -216,6 +229,8 @@ export class TaskStruct implements Task {
   readonly blocked: SigSet = new SigSet();
   /** Mask to go back to after a handler (sigsuspend, ppoll). */
   savedMask: SigSet | undefined = undefined;
+  /** What sigtimedwait(2) waits for: blocked, but it wakes the task. */
+  awaited: SigSet | undefined = undefined;
   readonly pending: PendingSignals = new PendingSignals();
   altStack: SignalStack = { sp: 0, flags: SS_DISABLE, size: 0 };
 
@@ -252,8 +267,8 @@ export class TaskStruct implements Task {
   trace: TraceState | undefined = undefined;
   readonly tracees: Set<TaskStruct> = new Set();
   seccomp: SeccompState | undefined = undefined;
-  /** Semaphore adjustments (ipc/sem.ts) and the like, by owner. */
-  readonly attached: Map<string, unknown> = new Map();
+  /** Semaphore adjustments (ipc/sem.ts) and the like: run when the thread ends. */
+  readonly exitHooks: Set<() => void> = new Set();
 
   constructor(kernel: KernelCore, pid: number, group: ThreadGroupStruct, from: TaskParts) {
     this.kernel = kernel;
@@ -311,6 +326,8 @@ export interface TraceState {
   isStopped: boolean;
   syscallInfo: { readonly op: number; readonly result?: number } | undefined;
   interrupt: boolean;
+  /** PTRACE_EVENT_* to report at the next chance, or 0. */
+  pendingEvent: number;
 }
 
 /** Owned by kernel/seccomp.ts. */

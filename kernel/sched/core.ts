@@ -138,9 +138,12 @@ export class Scheduler implements TaskScheduler {
     task.registers.set(this.#liveView);
   }
 
-  /** `task.registers` was changed while the task did not run: what is live of it is void. */
-  discardLive(task: TaskStruct): void {
-    if (this.#live === task) this.#live = undefined;
+  restoreRegisters(task: TaskStruct): void {
+    if (this.#live === task) this.#ram.u8.set(task.registers, CPU_BASE);
+  }
+
+  leaveSpace(mm: Mm): void {
+    if (this.#space === mm) this.#space = undefined;
   }
 
   account(): void {
