@@ -16,16 +16,16 @@ export const MS_BIND = 4096;
 export const MS_MOVE = 8192;
 export const MS_REC = 16384;
 export const MS_SILENT = 32768;
-export const MS_POSIXACL = 1 << 16;
-export const MS_UNBINDABLE = 1 << 17;
-export const MS_PRIVATE = 1 << 18;
-export const MS_SLAVE = 1 << 19;
-export const MS_SHARED = 1 << 20;
-export const MS_RELATIME = 1 << 21;
-export const MS_STRICTATIME = 1 << 24;
-export const MS_LAZYTIME = 1 << 25;
-export const MS_MGC_VAL = 0xc0ed0000;
-export const MS_MGC_MSK = 0xffff0000;
+export const MS_POSIXACL: number = 1 << 16;
+export const MS_UNBINDABLE: number = 1 << 17;
+export const MS_PRIVATE: number = 1 << 18;
+export const MS_SLAVE: number = 1 << 19;
+export const MS_SHARED: number = 1 << 20;
+export const MS_RELATIME: number = 1 << 21;
+export const MS_STRICTATIME: number = 1 << 24;
+export const MS_LAZYTIME: number = 1 << 25;
+export const MS_MGC_VAL: number = 0xc0ed0000;
+export const MS_MGC_MSK: number = 0xffff0000;
 
 export const MOUNT_FLAGS: Readonly<Record<string, number>> = {
   MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_SYNCHRONOUS, MS_REMOUNT, MS_DIRSYNC, MS_NOSYMFOLLOW, MS_NOATIME,
