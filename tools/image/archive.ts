@@ -54,13 +54,21 @@ export function parseRelease(text: string): Release {
   throw new Error("the Release file lists no SHA256 sums or has no date");
 }
 
-/** Fetches the Release file and the indices, every byte verified. */
+/** Fetches the Release file, its signature verified, and the indices that it vouches for. */
 export async function openArchive(
   options: ArchiveOptions, cache: Cache, progress: Progress,
 ): Promise<{ readonly release: Release; readonly index: PackageIndex }> {
   const base = `${options.mirror}/dists/${options.suite}`;
   const signed = await fetchBytes(`${base}/InRelease`);
   const release = parseRelease(await verifyClearSigned(signed, options.keys, `${base}/InRelease`));
+  return { release, index: await readIndex(release, options, cache, progress) };
+}
+
+/** Fetches and reads the indices that `release` lists. */
+export async function readIndex(
+  release: Release, options: Omit<ArchiveOptions, "keys">, cache: Cache, progress: Progress,
+): Promise<PackageIndex> {
+  const base = `${options.mirror}/dists/${options.suite}`;
   const indices = options.components.map((component) =>
     findIndex(release, base, `${component}/binary-${options.architecture}/Packages`)
   );
@@ -73,7 +81,7 @@ export async function openArchive(
     await decompress(await cache.read(file), file.compression, (bytes) => { pieces.push(Buffer.from(bytes)); });
     texts.push(Buffer.concat(pieces).toString("latin1"));
   }
-  return { release, index: new PackageIndex(texts) };
+  return new PackageIndex(texts);
 }
 
 interface IndexFile extends Wanted {

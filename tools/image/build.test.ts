@@ -14,7 +14,9 @@ import { startMirror } from "../testing/image/mirror.ts";
 import type { Mirror } from "../testing/image/mirror.ts";
 import { readErofs } from "../testing/image/read-erofs.ts";
 import type { ErofsEntry } from "../testing/image/read-erofs.ts";
+import { fetchArchiveKeys } from "./bootstrap-keys.ts";
 import { buildImage } from "./build.ts";
+import { Cache } from "./cache.ts";
 import type { GuestRunner } from "./runner.ts";
 
 function recipe(name: string, fields: string, data: readonly TarEntry[], scripts: Record<string, string> = {}): DebRecipe {
@@ -39,6 +41,12 @@ const PACKAGES: readonly DebRecipe[] = [
   recipe("heir", "Replaces: apt (<< 2)\n", [{ path: "./usr/bin/apt", data: "heir" }]),
 ];
 
+function keyringPackage(key: Uint8Array): DebRecipe {
+  return recipe("debian-archive-keyring", "", [{ path: "./usr/share/keyrings/debian-archive-keyring.pgp", data: key }]);
+}
+
+const SILENT = { phase: () => undefined, advance: () => undefined, done: () => undefined };
+
 interface Trial {
   readonly mirror: Mirror;
   readonly directory: string;
@@ -47,7 +55,7 @@ interface Trial {
 }
 
 async function withMirror(body: (trial: Trial) => Promise<void>): Promise<void> {
-  await using mirror = await startMirror(PACKAGES);
+  await using mirror = await startMirror((key) => [...PACKAGES, keyringPackage(key)]);
   const directory = mkdtempSync(join(tmpdir(), "rookery-build-"));
   const keyring = join(directory, "keyring.asc");
   writeFileSync(keyring, mirror.publicKey);
@@ -59,7 +67,7 @@ async function withMirror(body: (trial: Trial) => Promise<void>): Promise<void> 
         await buildImage({
           output, include, runner, keyring, mirror: mirror.url, suite: "trixie", architecture: "amd64",
           cacheDirectory: join(directory, "cache"),
-          progress: { phase: () => undefined, advance: () => undefined, done: () => undefined },
+          progress: SILENT,
         });
         return readErofs(readFileSync(output));
       },
@@ -200,6 +208,16 @@ test("a signature of a stranger is refused", async () => {
     writeFileSync(join(directory, "keyring.asc"), "nonsense");
     await assert.rejects(build(), /is no OpenPGP keyring/);
     rmSync(join(directory, "keyring.asc"));
-    await assert.rejects(build(), /--keyring FILE/);
+    await assert.rejects(build(), /--keyring: cannot read/);
+  });
+});
+
+test("a host without keys takes the mirror's, if their fingerprints are known", async () => {
+  await withMirror(async ({ directory, mirror }) => {
+    const options = { mirror: mirror.url, suite: "trixie", architecture: "amd64", components: ["main"] };
+    const cache = new Cache(join(directory, "cache"));
+    const keys = await fetchArchiveKeys(options, cache, SILENT, new Map([[mirror.fingerprint, "test"]]));
+    assert.deepEqual(keys.map((key) => key.getFingerprint()), [mirror.fingerprint]);
+    await assert.rejects(fetchArchiveKeys(options, cache, SILENT), /none that Rookery knows/);
   });
 });

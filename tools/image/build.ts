@@ -10,12 +10,13 @@ import { createHash } from "node:crypto";
 import { closeSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
 import { openArchive, packageFile } from "./archive.ts";
 import type { Release } from "./archive.ts";
+import { fetchArchiveKeys } from "./bootstrap-keys.ts";
 import { Cache } from "./cache.ts";
 import { cleanTree } from "./clean.ts";
 import { configureOrder } from "./configure-order.ts";
 import { openDeb } from "./deb.ts";
 import { writeErofs } from "./erofs-writer.ts";
-import { readKeyring } from "./keyring.ts";
+import { HOST_KEYRING, hasHostKeyring, readKeyring } from "./keyring.ts";
 import { GuestOutput } from "./guest-output.ts";
 import { mergeLayer } from "./merge.ts";
 import { BASE_PACKAGES } from "./packages.ts";
@@ -34,7 +35,8 @@ export interface BuildOptions {
   readonly suite: string;
   readonly architecture: string;
   readonly include: readonly string[];
-  readonly keyring: string;
+  /** A file of keys that may sign the archive; without one the host's, or those Rookery knows. */
+  readonly keyring: string | undefined;
   readonly cacheDirectory: string;
   readonly progress: Progress;
   /** Runs the maintainer scripts; without one the image stays at stage 1, unpacked and unconfigured. */
@@ -48,9 +50,11 @@ const COMPONENTS = ["main"];
 /** Builds the image. Any failure is an Error with a message for the user; no half image is left. */
 export async function buildImage(options: BuildOptions): Promise<void> {
   const { progress } = options;
-  const keys = await readKeyring(options.keyring);
   const cache = new Cache(options.cacheDirectory);
-  const { release, index } = await openArchive({ ...options, components: COMPONENTS, keys }, cache, progress);
+  const archive = { ...options, components: COMPONENTS };
+  const keyring = options.keyring ?? (hasHostKeyring() ? HOST_KEYRING : undefined);
+  const keys = keyring === undefined ? await fetchArchiveKeys(archive, cache, progress) : await readKeyring(keyring);
+  const { release, index } = await openArchive({ ...archive, keys }, cache, progress);
   const packages = choosePackages(index, options.include);
   const temporary = `${options.output}.${String(process.pid)}`;
   using spool = new Spool(`${temporary}.spool`);

@@ -9,7 +9,6 @@ import { UsageError } from "../cli/errors.ts";
 import { cacheDirectory, defaultImagePath } from "../cli/paths.ts";
 import { buildImage } from "./build.ts";
 import { hostMirror } from "./host.ts";
-import { HOST_KEYRING } from "./keyring.ts";
 import { createProgress } from "./progress.ts";
 import type { Progress } from "./progress.ts";
 
@@ -19,7 +18,7 @@ export interface BuildArguments {
   readonly architecture: string;
   readonly include: readonly string[];
   readonly mirror: string | undefined;
-  readonly keyring: string;
+  readonly keyring: string | undefined;
   readonly isConfigured: boolean;
   readonly isVerbose: boolean;
 }
@@ -35,7 +34,7 @@ function command(): Command {
     .addOption(new Option("--arch <NAME>", "architecture").choices(ARCHITECTURES).default("amd64"))
     .option("--include <PKG,...>", "packages to add to the base (repeatable)", addNames, [])
     .option("--mirror <URL>", "archive to fetch from (default: the one apt uses here)")
-    .option("--keyring <FILE>", "keys that may sign the archive", HOST_KEYRING)
+    .option("--keyring <FILE>", "keys that may sign the archive (default: this host's Debian keys)")
     .option("--no-configure", "only unpack; /var/lib/rookery/second-stage, run in the guest, does the rest")
     .option("--verbose", "show what the maintainer scripts print", false)
     .helpOption("--help", "show this")
@@ -51,7 +50,7 @@ function addNames(value: string, previous: string[]): string[] {
 export function parseBuildArguments(words: readonly string[]): BuildArguments {
   const parsed = command().parse([...words], { from: "user" });
   const options = parsed.opts<{
-    output: string; suite: string; arch: string; include: string[]; mirror?: string; keyring: string;
+    output: string; suite: string; arch: string; include: string[]; mirror?: string; keyring?: string;
     configure: boolean; verbose: boolean;
   }>();
   const mirror = options.mirror?.replace(/\/+$/, "");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The keys that may vouch for an archive, and the check of a clear-signed InRelease. Source: RFC 9580, apt-secure(8).
 
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { readCleartextMessage, readKey, readKeys, verify } from "openpgp";
 import type { Key } from "openpgp";
@@ -13,9 +14,7 @@ export async function readKeyring(path: string): Promise<Key[]> {
   try {
     bytes = await readFile(path);
   } catch {
-    throw new Error(
-      `no archive keys at ${path}: install the package debian-archive-keyring, or name a keyring with --keyring FILE`,
-    );
+    throw new Error(`--keyring: cannot read ${path}`);
   }
   try {
     const isArmored = bytes.subarray(0, 64).toString("latin1").includes("-----BEGIN PGP");
@@ -24,6 +23,11 @@ export async function readKeyring(path: string): Promise<Key[]> {
   } catch (error) {
     throw new Error(`${path} is no OpenPGP keyring: ${error instanceof Error ? error.message : String(error)}`);
   }
+}
+
+/** Whether this host has the keys of the Debian archive. */
+export function hasHostKeyring(): boolean {
+  return existsSync(HOST_KEYRING);
 }
 
 /** The signed text of an InRelease file, once one of `keys` has signed it; throws otherwise. `name` is for messages. */

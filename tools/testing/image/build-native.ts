@@ -4,7 +4,6 @@
 import { cacheDirectory } from "../../cli/paths.ts";
 import { buildImage } from "../../image/build.ts";
 import { hostMirror } from "../../image/host.ts";
-import { HOST_KEYRING } from "../../image/keyring.ts";
 import { createProgress } from "../../image/progress.ts";
 import { nativeRunner } from "./native-runner.ts";
 
@@ -18,7 +17,7 @@ await buildImage({
   mirror: await hostMirror(),
   suite: "trixie",
   architecture: "amd64",
-  keyring: HOST_KEYRING,
+  keyring: undefined,
   cacheDirectory: cacheDirectory(),
   progress: createProgress(
     {

@@ -14,6 +14,7 @@ export interface Mirror extends AsyncDisposable {
   readonly url: string;
   /** The keyring that vouches for it, armored. */
   readonly publicKey: string;
+  readonly fingerprint: string;
   /** What is served, by path; a test may change it. */
   readonly files: Map<string, Buffer>;
 }
@@ -27,15 +28,15 @@ async function signRelease(text: string, signingKey: PrivateKey): Promise<Buffer
   return Buffer.from(await sign({ message, signingKeys: signingKey }));
 }
 
-/** Serves `packages` as suite "trixie", component "main", architecture "amd64". */
-export async function startMirror(packages: readonly DebRecipe[]): Promise<Mirror> {
+/** Serves packages, made with the archive's key at hand, as suite "trixie", component "main", for amd64. */
+export async function startMirror(makePackages: (publicKey: Uint8Array) => readonly DebRecipe[]): Promise<Mirror> {
   const { privateKey, publicKey } = await generateKey({
     type: "ecc", curve: "ed25519Legacy", userIDs: [{ name: "Archive of a test" }], format: "object",
     date: new Date(Date.now() - 86_400_000),
   });
   const files = new Map<string, Buffer>();
   let index = "";
-  for (const recipe of packages) {
+  for (const recipe of makePackages(publicKey.write())) {
     const deb = makeDeb(recipe);
     const name = /^Package: (.*)$/m.exec(recipe.control)?.[1] ?? "";
     files.set(`/pool/${name}.deb`, deb);
@@ -55,7 +56,11 @@ export async function startMirror(packages: readonly DebRecipe[]): Promise<Mirro
     else response.end(body);
   });
   await new Promise<void>((done) => { server.listen(0, "127.0.0.1", done); });
-  return { url: `http://127.0.0.1:${String(portOf(server))}`, publicKey: publicKey.armor(), files, [Symbol.asyncDispose]: () => stop(server) };
+  const url = `http://127.0.0.1:${String(portOf(server))}`;
+  return {
+    url, files, publicKey: publicKey.armor(), fingerprint: publicKey.getFingerprint(),
+    [Symbol.asyncDispose]: () => stop(server),
+  };
 }
 
 function portOf(server: Server): number {
