@@ -2,9 +2,13 @@
 // Every system call of the kernel, from the folders that declare them.
 
 import { execSyscalls } from "../fs/exec.ts";
+import { eventfdSyscalls } from "../fs/eventfd.ts";
+import { eventpollSyscalls } from "../fs/eventpoll.ts";
 import { fsSyscalls } from "../fs/fs.ts";
 import { pipeSyscalls } from "../fs/pipe.ts";
 import { selectSyscalls } from "../fs/select.ts";
+import { signalfdSyscalls } from "../fs/signalfd.ts";
+import { timerfdSyscalls } from "../fs/timerfd.ts";
 import type { Syscall } from "../include/linux/syscalls.ts";
 import { futexSyscalls } from "../kernel/futex/syscalls.ts";
 import { printkSyscalls } from "../kernel/printk.ts";
@@ -18,6 +22,10 @@ export const SYSCALLS: readonly Syscall[] = [
   ...execSyscalls,
   ...pipeSyscalls,
   ...selectSyscalls,
+  ...eventpollSyscalls,
+  ...eventfdSyscalls,
+  ...timerfdSyscalls,
+  ...signalfdSyscalls,
   ...mmSyscalls,
   ...processSyscalls,
   ...signalSyscalls,
