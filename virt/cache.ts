@@ -5,8 +5,10 @@
 // no jump-cache entry (the jump cache is emptied when blocks die). Bytecode of dead blocks stays where it is
 // until the arena is full and everything is dropped.
 
+import type { Region } from "./translate/translator.ts";
 import type { Ram } from "../lib/ram.ts";
 import { BYTECODE_ARENA, FRAME_CODE, FRAME_FLAGS, FRAMES_START, JUMP_CACHE, JUMP_CACHE_ENTRIES } from "./layout.ts";
+import { SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
 
 /** The upper end of the arena is for single steps. */
 export const STEP_AREA: number = FRAMES_START - 0x4_0000;
@@ -23,9 +25,14 @@ export interface Block {
   readonly instructions: number;
   readonly bytes: number;
   isDead: boolean;
-  /** Table index and entry number when a region begins here, else 0. */
+  /** Table index and entry word when it is an entry of a region, else 0. */
   tableIndex: number;
   entry: number;
+  region: Region | undefined;
+  /** Regions made with a copy of it. */
+  copies: number;
+  /** Word addresses of links in bytecode that lead here; void when the arena was emptied. */
+  readonly incoming: number[];
 }
 
 interface FrameCode {
@@ -127,8 +134,10 @@ export class CodeCache {
     this.clearJumpCache();
   }
 
+  /** Empties the slow cache with it. */
   clearJumpCache(): void {
     this.#ram.u8.fill(0xff, JUMP_CACHE, JUMP_CACHE + JUMP_CACHE_ENTRIES * 16);
+    this.#ram.u8.fill(0xff, SLOW_CACHE, SLOW_CACHE + SLOW_CACHE_ENTRIES * 16);
   }
 
   #kill(block: Block): void {

@@ -15,12 +15,16 @@ import { EXT_LEAVE, type FrontEnd, type GuestAccess, type Lifted } from "./front
 import { type Handlers, HEADER_BYTES, LINK_NEVER, makeHandlers } from "./interp/bytecode.ts";
 import { LOWERED_BYTES_MAX, Lowering } from "./interp/lower.ts";
 import { IrBuilder } from "./ir/builder.ts";
+import { type IrBlock, keepIr } from "./translate/ir-block.ts";
+import type { BlockSource } from "./translate/region.ts";
+import { type Region, Translator } from "./translate/translator.ts";
 import {
   CPU_BASE, CPU_STATE, JUMP_CACHE, JUMP_CACHE_ENTRIES, PAGE_SIZE, TLB_ENTRIES, TLB_READ, TLB_WRITE,
 } from "./layout.ts";
 import { buildRuntimeModule, type RuntimeExports } from "./runtime/module.ts";
 import {
-  COUNT_FILLS, LINK_SLOT, STATUS_CODE_WRITE, STATUS_CONTINUE, STATUS_HOT, STATUS_LINK, STATUS_MISS, TLB_LOG,
+  COUNT_FILLS, LINK_SLOT, STATUS_CODE_WRITE, STATUS_CONTINUE, STATUS_HOT, STATUS_LINK, STATUS_MISS, STATUS_SLOW,
+  COUNT_SLOW, SLOW_CACHE, SLOW_CACHE_ENTRIES, TLB_LOG,
 } from "./runtime/status.ts";
 import { CodeFetch, isCodeFrame, recordFault, walk } from "./walk.ts";
 
@@ -29,12 +33,16 @@ export interface CpuOptions {
   readonly blockInstructionsMax?: number;
   /** Entries of a block before it is translated; 0: never. */
   readonly hotEntries?: number;
+  readonly regionBlocksMax?: number;
+  readonly regionInstructionsMax?: number;
   /** Makes a module; a host may steer its compiler around this. */
   readonly compile?: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
 }
 
 /** Instructions between two visits of TypeScript: V8 replaces running code only when it is entered again. */
 const SLICE = 200_000;
+/** Copies of a block in regions. */
+const COPIES_MAX = 4;
 const NEVER_HOT = 0x7fff_ffff;
 const TAGS_MAX = 0xffff;
 const BIG_FLUSH_PAGES = 512;
@@ -50,7 +58,7 @@ interface SpaceTags {
   readonly codePages: Set<number>;
 }
 
-export class WasmCpu implements Cpu, GuestAccess {
+export class WasmCpu implements Cpu, GuestAccess, BlockSource {
   readonly ram: Ram;
   readonly #frontEnd: FrontEnd;
   readonly #handlers: Handlers;
@@ -60,6 +68,7 @@ export class WasmCpu implements Cpu, GuestAccess {
   readonly #fetch: CodeFetch;
   readonly #lifted: Lifted = { bytes: 0, faultPc: 0 };
   readonly #runtime: RuntimeExports;
+  readonly #translator: Translator;
   readonly #blockInstructionsMax: number;
   readonly #hotEntries: number;
   readonly #spaces = new Map<number, SpaceTags>();
@@ -93,6 +102,11 @@ export class WasmCpu implements Cpu, GuestAccess {
     // The module was generated right here with these exports.
     this.#runtime = instance.exports as unknown as RuntimeExports;
     table.set(0, this.#runtime.interpret);
+    this.#translator = new Translator(
+      { memory: ram.memory, table, imports: { ...instance.exports, ext }, compile },
+      this.#cache,
+      { blocksMax: options.regionBlocksMax ?? 64, instructionsMax: options.regionInstructionsMax ?? 1000 },
+    );
     ram.u8.fill(0xff, TLB_READ, TLB_READ + 2 * TLB_ENTRIES * 16);
     ram.u32[TLB_LOG >>> 2] = 0;
   }
@@ -180,6 +194,8 @@ export class WasmCpu implements Cpu, GuestAccess {
   statistics(): Record<string, number> {
     return {
       ...this.#counters,
+      ...this.#translator.counters,
+      slowExits: this.ram.u32[COUNT_SLOW >>> 2]!,
       retired: this.retired,
       tlbFills: this.ram.u32[COUNT_FILLS >>> 2]!,
       liveBlocks: this.#cache.liveBlocks,
@@ -266,9 +282,17 @@ export class WasmCpu implements Cpu, GuestAccess {
 
   /** Until a TRAP_*: PREEMPTED when the granted budget is used up or was set aside. */
   #runSlice(): number {
+    let slow = 0;
     for (;;) {
-      const status = this.#runtime.dispatch();
+      const status = this.#runtime.dispatch(slow);
+      slow = 0;
       switch (status) {
+        case STATUS_SLOW: {
+          const trap = this.#slow();
+          if (trap !== 0) return trap;
+          slow = 1;
+          break;
+        }
         case STATUS_MISS: {
           const trap = this.#miss();
           if (trap !== 0) return trap;
@@ -341,6 +365,9 @@ export class WasmCpu implements Cpu, GuestAccess {
       isDead: false,
       tableIndex: 0,
       entry: 0,
+      region: undefined,
+      copies: 0,
+      incoming: [],
     };
     if (cache.add(block, end)) this.#runtime.flushTlbWrites();
     this.#counters.lifted++;
@@ -361,18 +388,55 @@ export class WasmCpu implements Cpu, GuestAccess {
   }
 
   #enterJumpCache(pc: number, block: Block): void {
+    const at = this.#cacheSlot(pc, JUMP_CACHE, JUMP_CACHE_ENTRIES);
+    const i32 = this.ram.i32;
+    this.#noteCodePages(pc, block);
+    if (block.region !== undefined && this.#isMapped(block.region, pc, block)) {
+      i32[at + 2] = block.tableIndex;
+      i32[at + 3] = block.entry;
+    } else {
+      i32[at + 2] = 0;
+      i32[at + 3] = block.record;
+    }
+  }
+
+  /** Word index of the entry for `pc`, with its key written. */
+  #cacheSlot(pc: number, cache: number, entries: number): number {
+    const lo = pc | 0;
+    const hi = Math.floor(pc / 0x1_0000_0000);
+    const at = (cache >>> 2) + ((lo ^ (lo >>> 12)) & (entries - 1)) * 4;
+    const i32 = this.ram.i32;
+    i32[at] = lo;
+    i32[at + 1] = hi ^ i32[((CPU_BASE + CPU_STATE.addressSpaceTag) >>> 2) + 1]!;
+    return at;
+  }
+
+  #noteCodePages(pc: number, block: Block): void {
     const page = Math.floor(pc / PAGE_SIZE);
     this.#space.codePages.add(page);
     if (block.secondFrame >= 0) this.#space.codePages.add(page + 1);
-    const lo = pc | 0;
-    const hi = Math.floor(pc / 0x1_0000_0000);
-    const index = (lo ^ (lo >>> 12)) & (JUMP_CACHE_ENTRIES - 1);
-    const at = (JUMP_CACHE >>> 2) + index * 4;
-    const i32 = this.ram.i32;
-    i32[at] = lo;
-    i32[at + 1] = hi ^ this.ram.i32[((CPU_BASE + CPU_STATE.addressSpaceTag) >>> 2) + 1]!;
-    i32[at + 2] = block.tableIndex;
-    i32[at + 3] = block.tableIndex === 0 ? block.record : block.entry;
+  }
+
+  /** True when all pages of the region are mapped as they were when it was made. Notes them as code. */
+  #isMapped(region: Region, pc: number, block: Block): boolean {
+    const anchorPage = Math.floor((pc - (block.entry >> 8)) / PAGE_SIZE);
+    for (const { distance, frame } of region.pages) {
+      const page = anchorPage + distance;
+      if (walk(this.ram, page * PAGE_SIZE, ACCESS_EXEC) !== frame) return false;
+      this.#space.codePages.add(page);
+    }
+    return true;
+  }
+
+  /** A region left the instruction at pc to the interpreter. */
+  #slow(): number {
+    const pc = this.ram.readU64(PC);
+    const block = this.#blockAt(pc);
+    if (typeof block === "number") return block;
+    this.#noteCodePages(pc, block);
+    const at = this.#cacheSlot(pc, SLOW_CACHE, SLOW_CACHE_ENTRIES);
+    this.ram.i32[at + 2] = block.record;
+    return 0;
   }
 
   /** A direct jump within its page asks for its target. */
@@ -386,15 +450,41 @@ export class WasmCpu implements Cpu, GuestAccess {
     this.#enterJumpCache(pc, block);
     // The arena was emptied: the slot is gone.
     if (this.#cache.arenaEnd < arenaBefore) return 0;
-    this.ram.u32[slot + 1] = block.secondFrame >= 0 || block.tableIndex !== 0 ? LINK_NEVER : block.record;
+    const mayLink = block.secondFrame < 0 && block.tableIndex === 0;
+    this.ram.u32[slot + 1] = mayLink ? block.record : LINK_NEVER;
+    if (mayLink) block.incoming.push(slot + 1);
     return 0;
   }
 
+  /** The block at pc is worth translating. */
   #hot(): void {
-    // Translation comes with virt/translate; until then a hot block stays where it is.
     const pc = this.ram.readU64(PC);
     const block = this.#blockAt(pc);
-    if (typeof block !== "number") this.ram.i32[(block.record - 8) >>> 2] = NEVER_HOT;
+    if (typeof block === "number") return;
+    this.ram.i32[(block.record - 8) >>> 2] = NEVER_HOT;
+    if (block.tableIndex !== 0) return;
+    const region = this.#translator.translate(this, pc);
+    if (region === undefined) return;
+    // Links past the region's entries are undone; the jump cache is filled anew.
+    for (const entry of region.entries) {
+      for (const slot of entry.incoming) this.ram.u32[slot] = LINK_NEVER;
+      entry.incoming.length = 0;
+    }
+    this.#cache.clearJumpCache();
+  }
+
+  /** BlockSource: known blocks that have run a fair share of the times that make one hot. */
+  take(pc: number): { block: Block; ir: IrBlock } | undefined {
+    const frame = walk(this.ram, pc, ACCESS_EXEC);
+    if (frame < 0) return undefined;
+    const block = this.#cache.find(frame, pc % PAGE_SIZE, this.#mode);
+    if (block === undefined || block.isDead || block.copies >= COPIES_MAX) return undefined;
+    if (block.secondFrame >= 0 && walk(this.ram, nextPage(pc), ACCESS_EXEC) !== block.secondFrame) return undefined;
+    const left = this.ram.i32[(block.record - 8) >>> 2]!;
+    if (left <= this.#hotEntries && this.#hotEntries - left < this.#hotEntries >> 4) return undefined;
+    if (this.#liftInto(pc, this.#blockInstructionsMax) !== 0) return undefined;
+    block.copies++;
+    return { block, ir: keepIr(this.#builder) };
   }
 
   /** Drops the code of the frame that a store was about to change. */

@@ -8,11 +8,13 @@ import type { Handlers } from "../interp/bytecode.ts";
 import { emitRareInterpreter } from "../interp/rare.ts";
 import { Assembler } from "../wasm/assembler.ts";
 import { WasmModule } from "../wasm/encoder.ts";
-import { I32, I64, W } from "../wasm/opcodes.ts";
+import { I32, I64, V128, W } from "../wasm/opcodes.ts";
+import { HELPERS, OPS } from "../ir/ops.ts";
+import { WASM_TYPES } from "./access.ts";
 import { addArithFunctions, type ArithFunctions } from "./arith.ts";
 import { addFlagFunctions, type FlagFunctions } from "./flags.ts";
 import { pushJumpCacheEntry } from "./inline.ts";
-import { STATUS_MISS, stateAddress } from "./status.ts";
+import { COUNT_SLOW, SLOW_CACHE, SLOW_CACHE_ENTRIES, STATUS_MISS, STATUS_SLOW, stateAddress } from "./status.ts";
 import { addTlbFunctions, type TlbFunctions } from "./tlb.ts";
 
 /** Function indexes by name, within the runtime module or as a region imports them. */
@@ -25,8 +27,8 @@ export const MEMORY_PAGES_MAX = 65536;
 
 /** What the instance exports. */
 export interface RuntimeExports {
-  /** Runs until a status other than STATUS_CONTINUE. */
-  readonly dispatch: () => number;
+  /** Runs until a status other than STATUS_CONTINUE. With 1 the first block is taken from the slow cache. */
+  readonly dispatch: (slow: number) => number;
   /** Runs the block whose first record is given. Table index 0. */
   readonly interpret: (record: number) => number;
   readonly flushTlb: () => void;
@@ -45,7 +47,7 @@ export function buildRuntimeModule(handlers: Handlers): Uint8Array<ArrayBuffer> 
   const runtime: RuntimeFunctions = { ext, ...tlb, ...flags, ...arith };
   const rare = module.add(emitRareInterpreter(handlers, runtime));
   const interpret = module.add(emitInterpreter(handlers, runtime, rare));
-  const dispatch = module.add(emitDispatch(module.typeIndex([I32], [I32])));
+  const dispatch = module.add(emitDispatch(module.typeIndex([I32], [I32]), interpret));
   module.exportFunction("dispatch", dispatch);
   module.exportFunction("interpret", interpret);
   module.exportFunction("flushTlb", tlb.flush);
@@ -53,6 +55,34 @@ export function buildRuntimeModule(handlers: Handlers): Uint8Array<ArrayBuffer> 
   for (const [name, index] of regionImports(runtime)) module.exportFunction(name, index);
   return module.finish();
 }
+
+interface Signature {
+  readonly params: readonly number[];
+  readonly results: readonly number[];
+}
+
+/** Types of what regions import, by name. */
+export const runtimeSignatures: ReadonlyMap<string, Signature> = new Map<string, Signature>([
+  ["ext", { params: [I32], results: [I32] }],
+  ["fill", { params: [I64, I32], results: [I32] }],
+  ["loadSlow", { params: [I64, I32], results: [I32] }],
+  ["storeSlow", { params: [I64, I64, I32], results: [I32] }],
+  ["storeSlow128", { params: [I64, V128], results: [I32] }],
+  ["probeSlow", { params: [I64, I32], results: [I32] }],
+  ["flagsOf", { params: [I32, I64, I64], results: [I32] }],
+  ["flags", { params: [], results: [I32] }],
+  ["condOf", { params: [I32, I32], results: [I32] }],
+  ["mulHiU", { params: [I64, I64], results: [I64] }],
+  ["mulHiS", { params: [I64, I64], results: [I64] }],
+  ...HELPERS.map((helper): [string, Signature] => [
+    `helper_${helper.name}`,
+    { params: [...helper.operands].map((letter) => WASM_TYPES[letter]!), results: [WASM_TYPES[helper.result]!] },
+  ]),
+  ...OPS.filter((info) => info.key.includes("_nan")).map((info): [string, Signature] => [
+    info.key,
+    { params: [...info.operands].map((letter) => WASM_TYPES[letter]!), results: [WASM_TYPES[info.result]!] },
+  ]),
+]);
 
 /** What regions import from the runtime, by name. `ext` they import from TypeScript. */
 export function regionImports(runtime: RuntimeFunctions): Map<string, number> {
@@ -72,12 +102,14 @@ export function regionImports(runtime: RuntimeFunctions): Map<string, number> {
   ]);
 }
 
-function emitDispatch(entryType: number): Assembler {
-  const f = new Assembler([], [I32]);
+/** (slow): with 1 the first block is looked up in the slow cache, so that the interpreter makes progress. */
+function emitDispatch(entryType: number, interpret: number): Assembler {
+  const f = new Assembler([I32], [I32]);
   const pc = f.local(I64);
   const entry = f.local(I32);
   const status = f.local(I32);
   const again = f.loop();
+  const slowMiss = f.block();
   const miss = f.block();
   f.i32(stateAddress("pc"));
   f.memory(W.i64_load, 0);
@@ -87,13 +119,28 @@ function emitDispatch(entryType: number): Assembler {
   f.op(W.i64_eqz);
   f.op(W.i32_eqz);
   f.brIf(miss);
+  f.get(0);
+  f.if_();
+  // key of the slow cache: the same, with fewer entries
+  pushJumpCacheEntry(f, () => f.get(pc));
+  f.i32((SLOW_CACHE_ENTRIES - 1) << 4);
+  f.op(W.i32_and);
+  f.tee(entry);
+  f.memory(W.i64_load, SLOW_CACHE);
+  pushKey(f, pc);
+  f.op(W.i64_ne);
+  f.brIf(slowMiss);
+  f.get(entry);
+  f.memory(W.i32_load, SLOW_CACHE + 8);
+  f.call(interpret);
+  f.set(status);
+  f.i32(0);
+  f.set(0);
+  f.else_();
   pushJumpCacheEntry(f, () => f.get(pc));
   f.tee(entry);
   f.memory(W.i64_load, JUMP_CACHE);
-  f.get(pc);
-  f.i32(stateAddress("addressSpaceTag"));
-  f.memory(W.i64_load, 0);
-  f.op(W.i64_xor);
+  pushKey(f, pc);
   f.op(W.i64_ne);
   f.brIf(miss);
   f.get(entry);
@@ -101,15 +148,42 @@ function emitDispatch(entryType: number): Assembler {
   f.get(entry);
   f.memory(W.i32_load, JUMP_CACHE + 8);
   f.callIndirect(entryType);
-  f.tee(status);
+  f.set(status);
+  f.end();
+  f.get(status);
   f.op(W.i32_eqz);
   f.brIf(again);
+  f.get(status);
+  f.i32(STATUS_SLOW);
+  f.op(W.i32_eq);
+  f.if_();
+  f.i32(COUNT_SLOW);
+  f.i32(COUNT_SLOW);
+  f.memory(W.i32_load, 0);
+  f.i32(1);
+  f.op(W.i32_add);
+  f.memory(W.i32_store, 0);
+  f.i32(1);
+  f.set(0);
+  f.br(again);
+  f.end();
   f.get(status);
   f.return_();
   f.end();
   f.i32(STATUS_MISS);
   f.return_();
   f.end();
+  f.i32(STATUS_SLOW);
+  f.return_();
+  f.end();
   f.op(W.unreachable);
   return f;
+}
+
+/** pc xor the tag of the address space. */
+function pushKey(f: Assembler, pc: number): void {
+  f.get(pc);
+  f.i32(stateAddress("addressSpaceTag"));
+  f.memory(W.i64_load, 0);
+  f.op(W.i64_xor);
 }

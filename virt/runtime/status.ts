@@ -14,6 +14,8 @@ export const STATUS_LINK = 33;
 export const STATUS_HOT = 34;
 /** A store hit a frame with translated code; pc is that of the instruction. */
 export const STATUS_CODE_WRITE = 35;
+/** A region leaves the instruction at pc to the interpreter: a TLB miss, a fault, a NaN. */
+export const STATUS_SLOW = 36;
 
 // Machine-private fields between scratch and temps.
 /** Values on their way to or from two pages. */
@@ -21,7 +23,12 @@ export const BOUNCE: number = CPU_BASE + 0x500;
 export const LINK_SLOT: number = CPU_BASE + 0x540;
 /** Counters that generated code keeps. */
 export const COUNT_FILLS: number = CPU_BASE + 0x548;
-/** Interpreter: a record address (rest of the arena entry is in layout). */
+/** Regions left for one slow instruction. */
+export const COUNT_SLOW: number = CPU_BASE + 0x54c;
+/** Like the jump cache, but always to the interpreter: i64 pc xor tag, u32 record. */
+export const SLOW_CACHE = 0x5_4000;
+export const SLOW_CACHE_ENTRIES = 1024;
+/** u32 count, then the addresses of filled TLB entries. */
 export const TLB_LOG = 0x5_0000;
 export const TLB_LOG_ENTRIES = 2048;
 

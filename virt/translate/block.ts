@@ -1,0 +1,491 @@
+// SPDX-License-Identifier: Apache-2.0
+// Emits the straight-line part of one block of a region.
+//
+// Temps are lazy where that is safe: a pure operation with one use is emitted where it is used, a get_gpr is the
+// register's local itself. Before a register is set, what still depends on its old value is put into locals.
+// Whatever may leave the block branches to the region's shared side exit with `site` set; the interpreter then
+// does that instruction again from its start, so nothing before it in the instruction may have been stored.
+
+import { CPU_BASE } from "../layout.ts";
+import { FLAG_LANE, FLAG_POOL, FLAG_TRAP, FLAG_WRITE, Op, OPS, HELPERS } from "../ir/ops.ts";
+import { emitKey } from "../interp/slots.ts";
+import { LOADS, STORES, WASM_TYPES } from "../runtime/access.ts";
+import type { RuntimeFunctions } from "../runtime/module.ts";
+import { W } from "../wasm/opcodes.ts";
+import type { Label } from "../wasm/assembler.ts";
+import type { RegionFrame } from "./frame.ts";
+import type { IrBlock } from "./ir-block.ts";
+import { findGroups, type Group, MemoryEmitter } from "./memory.ts";
+import { emitExtCall } from "./ext-call.ts";
+
+const CAPACITY = 3072;
+const NONE = 0;
+const LAZY = 1;
+const LOCAL = 2;
+
+export interface RegionLabels {
+  /** The instruction at `site` is left to the interpreter. */
+  readonly side: Label;
+  /** pc, status and budget are set; registers go to memory. */
+  readonly exit: Label;
+}
+
+const STATE_ACCESS: ReadonlyMap<number, number> = new Map([
+  [Op.get_state32, W.i32_load], [Op.get_state64, W.i64_load], [Op.get_statef32, W.f32_load],
+  [Op.get_statef64, W.f64_load], [Op.get_state128, W.v128_load], [Op.set_state32, W.i32_store],
+  [Op.set_state64, W.i64_store], [Op.set_statef32, W.f32_store], [Op.set_statef64, W.f64_store],
+  [Op.set_state128, W.v128_store],
+]);
+
+export class BlockEmitter {
+  readonly frame: RegionFrame;
+  readonly runtime: RuntimeFunctions;
+  labels: RegionLabels = { side: 0, exit: 0 };
+  ir!: IrBlock; // set by emit()
+  /** Offset of the block from the anchor. */
+  offset = 0;
+  /** True when an ext may have asked to leave: the terminator must look at the budget. */
+  hasExt = false;
+  readonly #memory: MemoryEmitter;
+  readonly #uses = new Uint16Array(CAPACITY);
+  readonly #left = new Uint16Array(CAPACITY);
+  readonly #state = new Uint8Array(CAPACITY);
+  readonly #local = new Int32Array(CAPACITY);
+  readonly #mask = new Int32Array(CAPACITY);
+  readonly #pinned = new Uint8Array(CAPACITY);
+  readonly #dead = new Uint8Array(CAPACITY);
+  #pending: number[] = [];
+  #groups: readonly (Group | undefined)[] = [];
+  #insnOffset = 0;
+  #insnIndex = -1;
+  #siteIsSet = false;
+  /** The instruction in progress has changed state: it cannot be done again. */
+  #isDirty = false;
+
+  constructor(frame: RegionFrame, runtime: RuntimeFunctions) {
+    this.frame = frame;
+    this.runtime = runtime;
+    this.#memory = new MemoryEmitter(this);
+  }
+
+  emit(ir: IrBlock, offset: number): void {
+    this.ir = ir;
+    this.offset = offset;
+    this.hasExt = false;
+    this.#insnIndex = -1;
+    this.#siteIsSet = false;
+    this.#isDirty = false;
+    this.#pending = [];
+    this.#analyse();
+    this.#groups = findGroups(ir);
+    for (let i = 0; i < ir.length; i++) if (this.#dead[i] === 0) this.#record(i);
+  }
+
+  /** Ends the block: locals are free again. */
+  release(): void {
+    for (let i = 0; i < this.ir.length; i++) {
+      if (this.#state[i] === LOCAL && this.#local[i]! >= 0) this.#free(i);
+    }
+    this.#memory.release(this.#groups);
+  }
+
+  get insnOffset(): number {
+    return this.#insnOffset;
+  }
+
+  get insnIndex(): number {
+    return this.#insnIndex;
+  }
+
+  /** Pushes a temp; each operand of each record is pushed once, address bases as often as needed. */
+  push(temp: number): void {
+    const f = this.frame.f;
+    if (this.#state[temp] === LOCAL) {
+      f.get(this.#local[temp]!);
+    } else {
+      this.#emitValue(temp);
+    }
+    this.#consume(temp);
+  }
+
+  /** Makes pushing `temp` cheap and repeatable: a local, a register or a constant. */
+  ensureLocal(temp: number): void {
+    const op = this.ir.op[temp]!;
+    this.#pinned[temp] = 1;
+    if (this.#state[temp] === LOCAL || isConstant(op) || op === Op.get_gpr || op === Op.get_xmm) return;
+    this.#toLocal(temp);
+  }
+
+  /** True when the instruction has changed state, so that a side exit would do it twice. */
+  get isDirty(): boolean {
+    return this.#isDirty;
+  }
+
+  /** Leaves with `status` set and the pc and count of before this instruction. */
+  exitAtInstruction(): void {
+    const { frame } = this;
+    frame.setPc(this.offset + this.#insnOffset);
+    frame.f.get(frame.budget);
+    frame.f.i32(this.#insnIndex);
+    frame.f.op(W.i32_sub);
+    frame.f.set(frame.budget);
+    frame.f.br(this.labels.exit);
+  }
+
+  /** Must precede anything that may leave. */
+  setSite(): void {
+    if (this.#siteIsSet) return;
+    this.#siteIsSet = true;
+    const f = this.frame.f;
+    f.i32(((this.offset + this.#insnOffset) << 8) | this.#insnIndex);
+    f.set(this.frame.site);
+  }
+
+  #analyse(): void {
+    const ir = this.ir;
+    const length = ir.length;
+    this.#uses.fill(0, 0, length);
+    this.#state.fill(NONE, 0, length);
+    this.#pinned.fill(0, 0, length);
+    this.#local.fill(-1, 0, length);
+    if (ir.termTemp >= 0) this.#uses[ir.termTemp] = 1;
+    let ccDead = false;
+    for (let i = length - 1; i >= 0; i--) {
+      const op = ir.op[i]!;
+      this.#dead[i] = 0;
+      const flags = OPS[op]!.flags;
+      if (op === Op.set_cc || op === Op.set_cc_dynamic) {
+        if (ccDead) {
+          this.#dead[i] = 1;
+          continue;
+        }
+        ccDead = true;
+      } else if ((flags & FLAG_TRAP) !== 0 || (op >= Op.get_cc_op && op <= Op.cc_flags)) {
+        ccDead = false;
+      }
+      if ((flags & (FLAG_TRAP | FLAG_WRITE)) === 0 && this.#uses[i] === 0 && op !== Op.insn) {
+        this.#dead[i] = 1;
+        continue;
+      }
+      const a = ir.a[i]!;
+      if (a >= 0) this.#uses[a]!++;
+      const b = ir.b[i]!;
+      if (b >= 0) this.#uses[b]!++;
+      const c = ir.c[i]!;
+      if (c >= 0) this.#uses[c]!++;
+    }
+    this.#left.set(this.#uses.subarray(0, length));
+  }
+
+  #consume(temp: number): void {
+    const left = --this.#left[temp]!;
+    if (left === 0 && this.#state[temp] === LOCAL && this.#pinned[temp] === 0) this.#free(temp);
+  }
+
+  #free(temp: number): void {
+    this.frame.give(this.#type(temp), this.#local[temp]!);
+    this.#local[temp] = -1;
+  }
+
+  #type(temp: number): number {
+    return WASM_TYPES[OPS[this.ir.op[temp]!]!.result]!;
+  }
+
+  /** Emits the value now and keeps it. */
+  #toLocal(temp: number): void {
+    this.#emitValue(temp);
+    this.#keep(temp);
+  }
+
+  /** Moves the value on the stack into a local of `temp`. */
+  #keep(temp: number): void {
+    const local = this.frame.take(this.#type(temp));
+    this.frame.f.set(local);
+    this.#state[temp] = LOCAL;
+    this.#local[temp] = local;
+  }
+
+  /** The result of a record that was just emitted: dropped when nobody wants it. */
+  keepResult(temp: number): void {
+    if (this.#uses[temp] === 0) this.frame.f.op(W.drop);
+    else this.#keep(temp);
+  }
+
+  #makeLazy(temp: number, mask: number): void {
+    this.#state[temp] = LAZY;
+    this.#mask[temp] = mask;
+    if (mask !== 0) this.#pending.push(temp);
+  }
+
+  #maskOf(temp: number): number {
+    return temp >= 0 && this.#state[temp] === LAZY ? this.#mask[temp]! : 0;
+  }
+
+  /** What depends on these registers and is still wanted goes into locals. */
+  #settle(mask: number): void {
+    if (this.#pending.length === 0) return;
+    const rest: number[] = [];
+    for (const temp of this.#pending) {
+      if (this.#state[temp] !== LAZY) continue;
+      if (this.#left[temp] === 0 && this.#pinned[temp] === 0) continue;
+      if ((this.#mask[temp]! & mask) === 0) rest.push(temp);
+      else this.#toLocal(temp);
+    }
+    this.#pending = rest;
+  }
+
+  #record(i: number): void {
+    const ir = this.ir;
+    const op = ir.op[i]!;
+    switch (op) {
+      case Op.insn:
+        this.#insnOffset = ir.imm[i]!;
+        this.#insnIndex++;
+        this.#siteIsSet = false;
+        this.#isDirty = false;
+        return;
+      case Op.const32:
+      case Op.const64:
+      case Op.const128:
+      case Op.pc_const:
+        this.#makeLazy(i, 0);
+        return;
+      case Op.get_gpr:
+        this.#makeLazy(i, 1 << ir.imm[i]!);
+        return;
+      case Op.get_xmm:
+        this.#makeLazy(i, 1 << (16 + ir.imm[i]!));
+        return;
+      case Op.set_gpr:
+        this.#setRegister(ir.a[i]!, ir.imm[i]!);
+        return;
+      case Op.set_xmm:
+        this.#setRegister(ir.a[i]!, 16 + ir.imm[i]!);
+        return;
+      case Op.set_cc:
+      case Op.set_cc_dynamic:
+        this.#setCc(i, op);
+        return;
+      case Op.trap_if:
+        this.#trapIf(i);
+        return;
+      case Op.ext:
+        this.hasExt = true;
+        this.#settle(-1);
+        this.#isDirty = true;
+        emitExtCall(this, ir.imm[i]!);
+        return;
+      default:
+        this.#other(i, op);
+    }
+  }
+
+  #other(i: number, op: number): void {
+    const f = this.frame.f;
+    const state = STATE_ACCESS.get(op);
+    if (state !== undefined) {
+      f.i32(CPU_BASE);
+      const isStore = OPS[op]!.result === "";
+      if (isStore) this.push(this.ir.a[i]!);
+      f.memory(state, this.ir.imm[i]!);
+      if (isStore) this.#isDirty = true;
+      else this.#keep(i);
+      return;
+    }
+    if (LOADS.has(op)) {
+      this.#memory.load(i, this.#groups[i]);
+      return;
+    }
+    if (STORES.has(op)) {
+      this.#memory.store(i, this.#groups[i]);
+      this.#isDirty = true;
+      return;
+    }
+    if (op === Op.probe_write) {
+      this.#memory.probe(i, this.#groups[i]);
+      return;
+    }
+    this.#pure(i, op);
+  }
+
+  #trapIf(i: number): void {
+    const { frame, ir } = this;
+    const f = frame.f;
+    if (!this.#isDirty) {
+      this.setSite();
+      this.push(ir.a[i]!);
+      f.brIf(this.labels.side);
+      return;
+    }
+    this.push(ir.a[i]!);
+    f.if_();
+    f.i32(ir.imm[i]!);
+    f.set(frame.status);
+    this.exitAtInstruction();
+    f.end();
+  }
+
+  #setRegister(temp: number, register: number): void {
+    const isLast = this.#left[temp] === 1 && this.#pinned[temp] === 0;
+    if (isLast) this.#left[temp] = 0; // it is not kept for its own sake
+    this.#settle(1 << register);
+    if (isLast) this.#left[temp] = 1;
+    this.push(temp);
+    this.frame.f.set(this.frame.registers[register]!);
+    this.#isDirty = true;
+  }
+
+  #setCc(i: number, op: number): void {
+    const { frame, ir } = this;
+    const f = frame.f;
+    const isStatic = op === Op.set_cc;
+    this.#isDirty = true;
+    if (isStatic) {
+      f.i32(ir.imm[i]!);
+      f.set(frame.ccOp);
+      this.push(ir.a[i]!);
+      f.set(frame.ccA);
+      this.push(ir.b[i]!);
+      f.set(frame.ccB);
+      return;
+    }
+    this.push(ir.a[i]!);
+    f.set(frame.ccOp);
+    this.push(ir.b[i]!);
+    f.set(frame.ccA);
+    this.push(ir.c[i]!);
+    f.set(frame.ccB);
+  }
+
+  /** Operations that only compute. */
+  #pure(i: number, op: number): void {
+    const ir = this.ir;
+    const info = OPS[op]!;
+    if (info.key.includes("_nan")) {
+      this.#nan(i);
+      return;
+    }
+    const isFlagRead = op >= Op.get_cc_op && op <= Op.cc_flags;
+    const isCall = op >= Op.call_i32 && op <= Op.call_v128;
+    if (this.#uses[i] === 1 && !isFlagRead && !isCall) {
+      this.#makeLazy(i, this.#maskOf(ir.a[i]!) | this.#maskOf(ir.b[i]!) | this.#maskOf(ir.c[i]!));
+      return;
+    }
+    this.#toLocal(i);
+  }
+
+  /** A NaN leaves to the interpreter, which knows x86's choice; unless the instruction has already acted. */
+  #nan(i: number): void {
+    const { frame, ir } = this;
+    const f = frame.f;
+    const info = OPS[ir.op[i]!]!;
+    if (this.#isDirty) {
+      for (let n = 0; n < info.operands.length; n++) this.push(n === 0 ? ir.a[i]! : n === 1 ? ir.b[i]! : ir.c[i]!);
+      f.call(this.runtime.nans.get(info.key)!);
+      this.#keep(i);
+      return;
+    }
+    this.setSite();
+    this.push(ir.a[i]!);
+    this.#keep(i);
+    this.#discard(ir.b[i]!);
+    if (ir.c[i]! >= 0) this.#discard(ir.c[i]!);
+    const local = this.#local[i]!;
+    f.get(local);
+    f.get(local);
+    if (info.result === "f" || info.result === "d") {
+      f.op(info.result === "f" ? W.f32_ne : W.f64_ne);
+    } else {
+      const wide = info.name.startsWith("f64");
+      f.op(wide ? W.f64x2_eq : W.f32x4_eq);
+      f.op(wide ? W.i64x2_all_true : W.i32x4_all_true);
+      f.op(W.i32_eqz);
+    }
+    f.brIf(this.labels.side);
+  }
+
+  /** A use that turned out not to be needed. */
+  #discard(temp: number): void {
+    this.#consume(temp);
+  }
+
+  /** Leaves the value of a temp that is not in a local on the stack. */
+  #emitValue(temp: number): void {
+    const { frame, ir } = this;
+    const f = frame.f;
+    const op = ir.op[temp]!;
+    const info = OPS[op]!;
+    const push = (n: number): void => this.push(n === 0 ? ir.a[temp]! : n === 1 ? ir.b[temp]! : ir.c[temp]!);
+    switch (op) {
+      case Op.const32:
+        f.i32(ir.imm[temp]!);
+        return;
+      case Op.const64:
+        f.i64Halves(ir.imm[temp]!, ir.imm2[temp]!);
+        return;
+      case Op.const128:
+        f.v128(this.#poolWords(ir.imm[temp]!));
+        return;
+      case Op.pc_const:
+        frame.pushAddress(this.offset + ir.imm2[temp]! * 0x1_0000_0000 + (ir.imm[temp]! >>> 0));
+        return;
+      case Op.get_gpr:
+        f.get(frame.registers[ir.imm[temp]!]!);
+        return;
+      case Op.get_xmm:
+        f.get(frame.registers[16 + ir.imm[temp]!]!);
+        return;
+      case Op.get_cc_op:
+        f.get(frame.ccOp);
+        return;
+      case Op.get_cc_a:
+        f.get(frame.ccA);
+        return;
+      case Op.get_cc_b:
+        f.get(frame.ccB);
+        return;
+      case Op.cc_flags:
+        this.#pushFlags();
+        return;
+      case Op.cc_cond:
+        f.i32(ir.imm[temp]!);
+        this.#pushFlags();
+        f.call(this.runtime.condOf);
+        return;
+    }
+    if (op >= Op.call_i32 && op <= Op.call_v128) {
+      const helper = HELPERS[ir.imm[temp]!]!;
+      for (let n = 0; n < helper.operands.length; n++) push(n);
+      f.call(this.runtime.helpers.get(helper.name)!);
+      return;
+    }
+    if (info.opcode < 0) {
+      emitKey(this.runtime, f, info, push, () => f.i64(ir.imm[temp]!));
+      return;
+    }
+    for (let n = 0; n < info.operands.length; n++) push(n);
+    if ((info.flags & FLAG_LANE) !== 0) {
+      f.lane(info.opcode, ir.imm[temp]!);
+    } else {
+      f.op(info.opcode);
+      if ((info.flags & FLAG_POOL) !== 0) for (const word of this.#poolWords(ir.imm[temp]!)) f.body.u32le(word);
+    }
+  }
+
+  #pushFlags(): void {
+    const { frame } = this;
+    frame.f.get(frame.ccOp);
+    frame.f.get(frame.ccA);
+    frame.f.get(frame.ccB);
+    frame.f.call(this.runtime.flagsOf);
+  }
+
+  #poolWords(index: number): readonly number[] {
+    return [...this.ir.pool.subarray(index * 4, index * 4 + 4)];
+  }
+}
+
+function isConstant(op: number): boolean {
+  return op === Op.const32 || op === Op.const64 || op === Op.pc_const || op === Op.const128;
+}
+

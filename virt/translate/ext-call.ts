@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// A call to TypeScript from a region: all registers are in memory around it.
+
+import { W } from "../wasm/opcodes.ts";
+import type { BlockEmitter } from "./block.ts";
+
+export function emitExtCall(block: BlockEmitter, id: number): void {
+  const { frame } = block;
+  const f = frame.f;
+  const takeIndex = (op: number): void => {
+    f.get(frame.budget);
+    f.i32(block.insnIndex);
+    f.op(op);
+    f.set(frame.budget);
+  };
+  // TypeScript sees the pc and the count of before this instruction.
+  frame.setPc(block.offset + block.insnOffset);
+  takeIndex(W.i32_sub);
+  frame.storeState();
+  frame.storePcAndBudget();
+  f.i32(id);
+  f.call(block.runtime.ext);
+  f.set(frame.status);
+  frame.loadState();
+  f.get(frame.status);
+  f.brIf(block.labels.exit);
+  takeIndex(W.i32_add);
+}
+
