@@ -7,6 +7,7 @@ import { registerDevices } from "../drivers/base/devtmpfs.ts";
 import { devPtsType } from "../fs/devpts/inode.ts";
 import { erofs } from "../fs/erofs/erofs.ts";
 import { createVfs, FilesStructImpl, type VfsImpl } from "../fs/fs.ts";
+import { overlay } from "../fs/overlayfs/super.ts";
 import { openFifo } from "../fs/pipe.ts";
 import { ramfs, tmpfs } from "../fs/tmpfs/tmpfs.ts";
 import type { Host } from "../include/host/host.ts";
@@ -30,15 +31,21 @@ export interface KernelOptions {
   readonly compile?: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
 }
 
-const FILE_SYSTEMS: readonly FileSystemType[] = [tmpfs, ramfs, erofs, devPtsType];
+const FILE_SYSTEMS: readonly FileSystemType[] = [tmpfs, ramfs, erofs, overlay, devPtsType];
+
+export interface BuiltKernel {
+  readonly kernel: LinuxKernel;
+  readonly vfs: VfsImpl;
+  /** Where processes that the host starts from now on stand. */
+  readonly setRoot: (fs: FsStruct) => void;
+}
 
 /** A kernel with an empty tmpfs as its root, and no process. */
-export function createKernel(options: KernelOptions): { kernel: LinuxKernel; vfs: VfsImpl } {
+export function createKernel(options: KernelOptions): BuiltKernel {
   const ram = new Ram(FRAMES_START + options.memoryBytes);
   const cpu = new WasmCpu(ram, x86FrontEnd, options.compile === undefined ? {} : { compile: options.compile });
   let made: VfsImpl | undefined;
-  let first: FsStruct | undefined;
-  const root = (): FsStruct => (first ??= mountInitialRoot(kernel, vfs));
+  let root: FsStruct | undefined;
   const kernel: LinuxKernel = new LinuxKernel({
     host: options.host,
     arch: x86,
@@ -48,7 +55,7 @@ export function createKernel(options: KernelOptions): { kernel: LinuxKernel; vfs
     createVfs: (owner) => (made = createVfs(owner)),
     syscalls: SYSCALLS,
     createFiles: () => new FilesStructImpl(),
-    rootFs: () => ({ ...root() }),
+    rootFs: () => ({ ...(root ??= mountInitialRoot(kernel, vfs)) }),
     rootCred: credentialsOf(0, 0),
     hostname: options.hostname,
   });
@@ -56,5 +63,8 @@ export function createKernel(options: KernelOptions): { kernel: LinuxKernel; vfs
   for (const type of FILE_SYSTEMS) vfs.registerFileSystem(type);
   vfs.openFifo = openFifo;
   registerDevices(kernel);
-  return { kernel, vfs };
+  const setRoot = (fs: FsStruct): void => {
+    root = fs;
+  };
+  return { kernel, vfs, setRoot };
 }

@@ -136,6 +136,15 @@ export class LinuxKernel implements KernelCore {
     }));
   }
 
+  /** A fresh view of the root for a process that the host starts. */
+  rootFs(): FsStruct {
+    return this.#parts.rootFs();
+  }
+
+  get rootCred(): Cred {
+    return this.#parts.rootCred;
+  }
+
   get syscallHooks(): SyscallHooks {
     return this.hooks;
   }
@@ -187,6 +196,14 @@ export class LinuxKernel implements KernelCore {
   /** Runs until `isDone`. Resolves at once after `sched.requestStop()`. */
   run(isDone: () => boolean): Promise<void> {
     return this.sched.run(isDone);
+  }
+
+  /** reboot(2) was called; whoever runs the machine ends it or starts another. */
+  poweredOff: "off" | "restart" | undefined;
+
+  powerOff(how: "off" | "restart"): void {
+    this.poweredOff = how;
+    this.sched.requestStop();
   }
 
   /** kill(2) from outside. */
