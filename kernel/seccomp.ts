@@ -4,7 +4,8 @@
 import type { Sleeps } from "../include/linux/wait.ts";
 import { SIGKILL } from "../include/uapi/signal.ts";
 import { killGroup } from "./signal.ts";
-import type { TaskStruct } from "./task.ts";
+import { EINVAL } from "../lib/errno.ts";
+import { SYSCALL_SECCOMP, type TaskStruct } from "./task.ts";
 
 export interface Verdict {
   readonly isAllowed: boolean;
@@ -22,4 +23,12 @@ export function* checkSeccomp(task: TaskStruct, number: number): Sleeps<Verdict>
   if (STRICT.has(kernel.arch.syscallNames[number] ?? "")) return ALLOWED;
   killGroup(task.group, SIGKILL);
   return DENIED;
+}
+
+/** prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT). */
+export function setSeccompStrict(task: TaskStruct): number {
+  if (task.seccomp !== undefined) throw EINVAL;
+  task.seccomp = { mode: 1, filters: [] };
+  task.syscallWork |= SYSCALL_SECCOMP;
+  return 0;
 }

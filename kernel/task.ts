@@ -121,6 +121,8 @@ export class ThreadGroupStruct implements ThreadGroup {
   onExit: ((status: number) => void) | undefined;
   /** Timers and the like that end with the process. */
   readonly exitHooks: Set<() => void> = new Set();
+  /** RLIMIT_CPU was set: kernel/time/cpu-limit.ts looks again. */
+  cpuLimitChanged: (() => void) | undefined;
   /** What ends when another program is executed: POSIX timers. */
   readonly execHooks: Set<() => void> = new Set();
   /** Of threads that are gone. */
@@ -183,6 +185,8 @@ export interface KernelCore extends Kernel {
   readonly syscallHooks: SyscallHooks;
   /** By number of the guest's instruction set. */
   readonly syscallTable: readonly (Syscall | undefined)[];
+  /** reboot(2): the machine stops running tasks. */
+  powerOff(how: "off" | "restart"): void;
 }
 
 /** Watchers of system calls (strace, middleware); `isActive` decides whether tasks take the slow way. */
