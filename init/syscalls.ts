@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every system call of the kernel, from the folders that declare them.
 
-import { execSyscalls } from "../fs/exec.ts";
 import { eventfdSyscalls } from "../fs/eventfd.ts";
 import { eventpollSyscalls } from "../fs/eventpoll.ts";
+import { execSyscalls } from "../fs/exec.ts";
 import { fsSyscalls } from "../fs/fs.ts";
 import { pipeSyscalls } from "../fs/pipe.ts";
 import { selectSyscalls } from "../fs/select.ts";
 import { signalfdSyscalls } from "../fs/signalfd.ts";
 import { timerfdSyscalls } from "../fs/timerfd.ts";
 import type { Syscall } from "../include/linux/syscalls.ts";
-import { futexSyscalls } from "../kernel/futex/syscalls.ts";
-import { printkSyscalls } from "../kernel/printk.ts";
-import { processSyscalls } from "../kernel/process-syscalls.ts";
-import { signalSyscalls } from "../kernel/signal-syscalls.ts";
-import { waitSyscalls } from "../kernel/wait4.ts";
+import { kernelSyscalls } from "../kernel/syscalls.ts";
 import { mmSyscalls } from "../mm/syscalls.ts";
 
 export const SYSCALLS: readonly Syscall[] = [
@@ -27,9 +23,5 @@ export const SYSCALLS: readonly Syscall[] = [
   ...timerfdSyscalls,
   ...signalfdSyscalls,
   ...mmSyscalls,
-  ...processSyscalls,
-  ...signalSyscalls,
-  ...waitSyscalls,
-  ...futexSyscalls,
-  ...printkSyscalls,
+  ...kernelSyscalls,
 ];
