@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every system call of the kernel, from the folders that declare them.
 
-import { x86Syscalls } from "../arch/x86/arch-prctl.ts";
 import { eventfdSyscalls } from "../fs/eventfd.ts";
 import { eventpollSyscalls } from "../fs/eventpoll.ts";
 import { execSyscalls } from "../fs/exec.ts";
@@ -25,5 +24,4 @@ export const SYSCALLS: readonly Syscall[] = [
   ...signalfdSyscalls,
   ...mmSyscalls,
   ...kernelSyscalls,
-  ...x86Syscalls,
 ];
