@@ -7,6 +7,8 @@ import type { Syscall } from "../include/linux/syscalls.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { attributeSyscalls } from "./attr.ts";
 import { chdirSyscalls } from "./chdir.ts";
+import { fcntlSyscalls } from "./fcntl.ts";
+import { ioctlSyscalls } from "./ioctl.ts";
 import { mountSyscalls } from "./mount.ts";
 import { nameSyscalls } from "./namei.ts";
 import { openPath } from "./open.ts";
@@ -15,6 +17,7 @@ import { readdirSyscalls } from "./readdir.ts";
 import { readWriteSyscalls } from "./read_write.ts";
 import { renameSyscalls } from "./rename.ts";
 import { statSyscalls } from "./stat.ts";
+import { syncSyscalls } from "./sync.ts";
 import { VfsImpl } from "./vfs.ts";
 
 class KernelVfs extends VfsImpl {
@@ -35,4 +38,5 @@ export { AnonymousFile, AnonymousInode } from "./anon_inodes.ts";
 export const fsSyscalls: readonly Syscall[] = [
   ...openSyscalls, ...readWriteSyscalls, ...statSyscalls, ...readdirSyscalls, ...nameSyscalls, ...renameSyscalls,
   ...chdirSyscalls, ...attributeSyscalls, ...mountSyscalls,
+  ...fcntlSyscalls, ...ioctlSyscalls, ...syncSyscalls,
 ];

@@ -73,6 +73,8 @@ export class Walk {
   readonly #parser: PathParser;
   readonly #wantParent: boolean;
   readonly #followLast: boolean;
+  /** A trailing slash follows a symbolic link even where the caller would not. */
+  #hasTrailingSlash: boolean;
   readonly #resolve: number;
   readonly #rootMount: MountNode;
   readonly #rootDentry: DentryNode;
@@ -94,6 +96,7 @@ export class Walk {
     this.#followLast = options.followLast;
     this.#resolve = options.resolve ?? 0;
     this.#names = parsed.names;
+    this.#hasTrailingSlash = parsed.hasTrailingSlash;
     this.mustBeDirectory = parsed.hasTrailingSlash || options.directory === true;
     const isScoped = (this.#resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) !== 0;
     const base = options.at ?? task.fs.cwd;
@@ -172,7 +175,7 @@ export class Walk {
   #step(child: DentryNode): Sleeps<void> | undefined {
     const inode = child.inode;
     if (inode === undefined) throw ENOENT;
-    if ((inode.mode & S_IFMT) === S_IFLNK && (!this.#isAtEnd() || this.#followLast || this.mustBeDirectory)) {
+    if ((inode.mode & S_IFMT) === S_IFLNK && (!this.#isAtEnd() || this.#followLast || this.#hasTrailingSlash)) {
       return this.#follow(child, this.mount);
     }
     this.#enter(this.mount, child);
@@ -248,7 +251,7 @@ export class Walk {
     if (text === "") throw ENOENT;
     const parsed = this.#parser.parse(text);
     if (this.#isAtEnd()) {
-      if (parsed.hasTrailingSlash) this.mustBeDirectory = true;
+      if (parsed.hasTrailingSlash) this.mustBeDirectory = this.#hasTrailingSlash = true;
     } else {
       (this.#outer ??= []).push({ names: this.#names, index: this.#index });
     }

@@ -92,8 +92,6 @@ export class TmpfsInode extends Inode {
   #xattrs: XattrTable | undefined;
   /** The page cache of a regular file. */
   readonly pages: ShmemMapping | undefined;
-  /** F_SEAL_* of a memfd; F_SEAL_SEAL from the start elsewhere. */
-  seals = 1;
 
   constructor(superBlock: TmpfsSuperBlock, mode: number) {
     super();
