@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // prctl(2) and personality(2).
 
-import { flagsOf, long, type Syscall, syscall, type SyscallAnswer, uint } from "../include/linux/syscalls.ts";
+import { flagsOf, hex, long, type Syscall, syscall, type SyscallAnswer, uint } from "../include/linux/syscalls.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { CAP_LAST_CAP, CAP_SETPCAP } from "../include/uapi/capability.ts";
 import * as prctl from "../include/uapi/prctl.ts";
 import { NSIG } from "../include/uapi/signal.ts";
-import { EINVAL, ENAMETOOLONG, EPERM } from "../lib/errno.ts";
+import { EFAULT, EINVAL, ENAMETOOLONG, EPERM } from "../lib/errno.ts";
 import { stringToBytes } from "../lib/byte-string.ts";
 import { capable } from "../security/commoncap.ts";
 import { setSeccompStrict } from "./seccomp.ts";
@@ -187,4 +187,32 @@ export const prctlSyscalls: readonly Syscall[] = [
     if (persona !== 0xffff_ffff) target.personality = persona;
     return old;
   }),
+  syscall("arch_prctl", [hex, long], (task, code, address) => archPrctl(self(task), code, address), {
+    level: "partial",
+    missing: "ARCH_SET_CPUID, shadow stacks",
+  }),
 ];
+
+const TASK_LIMIT = 0x7fff_ffff_f000;
+
+/** The segment bases of x86-64. On another instruction set the call has no number. */
+function archPrctl(task: TaskStruct, code: number, address: number): SyscallAnswer {
+  const { arch, ram } = task.kernel;
+  const { segmentBases } = arch;
+  if (segmentBases === undefined) throw EINVAL;
+  switch (code) {
+    case prctl.ARCH_SET_FS:
+    case prctl.ARCH_SET_GS:
+      if (address < 0 || address >= TASK_LIMIT) throw EPERM;
+      segmentBases.set(ram, code === prctl.ARCH_SET_FS ? "fs" : "gs", address);
+      return 0;
+    case prctl.ARCH_GET_FS:
+    case prctl.ARCH_GET_GS:
+      if (address === 0) throw EFAULT;
+      return copyOutResult(task, address, words64(segmentBases.get(ram, code === prctl.ARCH_GET_FS ? "fs" : "gs")));
+    case prctl.ARCH_GET_CPUID:
+      return 1;
+    default:
+      throw EINVAL;
+  }
+}

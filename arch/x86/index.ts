@@ -13,6 +13,7 @@ import {
 import {
   restoreSignalFrame, setupSignalFrame, SIGRETURN_FRAME_BYTES, signalFrameAddress, signalFrameBytes,
 } from "./signal.ts";
+import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 import { buildVdso } from "./vdso.ts";
 
 export { x86FrontEnd } from "./frontend.ts";
@@ -52,6 +53,10 @@ export const x86: GuestArch = {
   signalFrameAddress,
   sigreturnFrameBytes: SIGRETURN_FRAME_BYTES,
   fpuSignalCode,
+  segmentBases: {
+    get: (ram, segment) => ram.readU64(CPU_BASE + (segment === "fs" ? CPU_STATE.fsBase : CPU_STATE.gsBase)),
+    set: (ram, segment, base) => ram.writeU64(CPU_BASE + (segment === "fs" ? CPU_STATE.fsBase : CPU_STATE.gsBase), base),
+  },
   getRegset: (saved, type) => (type === "prstatus" ? getUserRegs(saved) : saveFpu(viewOf(saved), 0)),
   setRegset: (saved, type, bytes) => {
     if (type === "prstatus") setUserRegs(saved, bytes);

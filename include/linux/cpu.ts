@@ -100,6 +100,11 @@ export interface GuestArch {
   setRegset(saved: Uint8Array, type: "prstatus" | "fpregset", bytes: Uint8Array): void;
   /** The vDSO: an ELF image made at start-up, mapped into every process, and its sigreturn address if any. */
   vdso(): { image: Uint8Array };
+  /** arch_prctl(2), where the instruction set has segments. */
+  readonly segmentBases?: {
+    get(ram: Ram, segment: "fs" | "gs"): number;
+    set(ram: Ram, segment: "fs" | "gs", base: number): void;
+  };
   /** After TRAP_FPU: the FPE_* code that the status registers call for. */
   fpuSignalCode?(ram: Ram): number;
   /** Text of /proc/cpuinfo for one CPU. */
