@@ -5,7 +5,7 @@
 // that faulted. Interruptible: a call handles at most RUN_MAX elements; the lifted block then loops.
 // Source: AMD64 Architecture Programmer's Manual, volume 3, "Repeat Prefixes".
 
-import { ACCESS_READ, ACCESS_WRITE, TRAP_FAULT } from "../../include/linux/cpu.ts";
+import { type Access, ACCESS_READ, ACCESS_WRITE, TRAP_FAULT } from "../../include/linux/cpu.ts";
 import { CC_SUB, ccOp } from "../../virt/ir/cc.ts";
 import type { GuestAccess } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "../../virt/layout.ts";
@@ -24,7 +24,9 @@ const RSI = GPR + 48;
 const RDI = GPR + 56;
 const SCRATCH = CPU_BASE + CPU_STATE.scratch;
 const TWO_32 = 0x1_0000_0000;
-const TWO_64 = TWO_32 * TWO_32;
+const TWO_53 = 2 ** 53;
+/** The largest number below 2^64. */
+const HIGHEST = 2 ** 64 - 2048;
 
 /** Slot 0: i32 kind | size << 8 | repeat (1 F3, 2 F2) << 16 | address size 32 << 24; slot 1: i64 segment base. */
 interface Job {
@@ -45,10 +47,27 @@ function advance(memory: GuestAccess, register: number, delta: number, addr32: b
   u32[i + 1] = addr32 ? 0 : u32[i + 1]! + Math.floor(low / TWO_32);
 }
 
+/** Above 2^53 the result is rounded; such addresses only ever fault (exactFault gives the true one). */
 function addressOf(memory: GuestAccess, register: number, job: Job, base: number): number {
   const offset = job.addr32 ? memory.ram.u32[register >>> 2]! : memory.ram.readU64(register);
-  const sum = offset + base;
-  return sum >= TWO_64 ? sum - TWO_64 : sum;
+  if (offset + base < TWO_53) return offset + base;
+  return Math.min(Number(exactAddress(memory, register, job, base)), HIGHEST);
+}
+
+function exactAddress(memory: GuestAccess, register: number, job: Job, base: number): bigint {
+  const offset = job.addr32 ? BigInt(memory.ram.u32[register >>> 2]!) : memory.ram.view.getBigUint64(register, true);
+  const wideBase = base === 0 ? 0n : memory.ram.view.getBigUint64(SCRATCH + 16, true);
+  return BigInt.asUintN(64, offset + wideBase);
+}
+
+/** Translates the first byte of an operand; -1 after a fault, whose address is exact. */
+function locate(memory: GuestAccess, register: number, job: Job, address: number, access: Access): number {
+  const host = memory.translate(address, access);
+  if (host < 0 && address >= TWO_53) {
+    const exact = exactAddress(memory, register, job, register === RSI ? job.segmentBase : 0);
+    memory.ram.view.setBigUint64(CPU_BASE + CPU_STATE.trapAddress, exact, true);
+  }
+  return host;
 }
 
 function counter(memory: GuestAccess, job: Job): number {
@@ -96,15 +115,23 @@ function runInPage(memory: GuestAccess, job: Job, most: number): number {
   let n = most;
   if (usesSource) n = Math.min(n, elementsInPage(source, job));
   if (usesTarget) n = Math.min(n, elementsInPage(target, job));
-  if (n === 0) return oneCrossing(memory, job, source, target);
-  const s = usesSource ? memory.translate(source, ACCESS_READ) : 0;
+  if (n === 0 && source < TWO_53 && target < TWO_53) return oneCrossing(memory, job, source, target);
+  // CMPS reads its target first, but for REPE CMPSB; MOVS its source.
+  const targetFirst = isTargetFirst(job) ? locate(memory, RDI, job, target, ACCESS_READ) : 0;
+  if (targetFirst < 0) return -1;
+  const s = usesSource ? locate(memory, RSI, job, source, ACCESS_READ) : 0;
   if (s < 0) return -1;
   const writes = job.kind === STRING_MOVS || job.kind === STRING_STOS;
-  const t = usesTarget ? memory.translate(target, writes ? ACCESS_WRITE : ACCESS_READ) : 0;
+  const t = usesTarget ? locate(memory, RDI, job, target, writes ? ACCESS_WRITE : ACCESS_READ) : 0;
   if (t < 0) return -1;
   const done = runOnHost(memory, job, s, t, n);
   finish(memory, job, done, usesSource, usesTarget);
   return done;
+}
+
+/** Which operand faults first when neither can be read: as measured on AMD Zen 4. */
+function isTargetFirst(job: Job): boolean {
+  return job.kind === STRING_CMPS && (job.repeatWhile === 0 || job.size !== 1);
 }
 
 function finish(memory: GuestAccess, job: Job, done: number, usesSource: boolean, usesTarget: boolean): void {
@@ -121,13 +148,14 @@ function oneCrossing(memory: GuestAccess, job: Job, source: number, target: numb
   const { u8 } = memory.ram;
   if (kind === STRING_STOS) a.set(u8.subarray(RAX, RAX + size));
   else if (kind === STRING_SCAS) a.set(u8.subarray(RAX, RAX + size));
+  else if (isTargetFirst(job) && !memory.read(target, b)) return -1;
   else if (!memory.read(source, a)) return -1;
   if (kind === STRING_MOVS || kind === STRING_STOS) {
     if (!memory.write(target, a)) return -1;
   } else if (kind === STRING_LODS) {
     loadAccumulator(memory, a, 0, size);
   } else {
-    if (!memory.read(target, b)) return -1;
+    if (!isTargetFirst(job) && !memory.read(target, b)) return -1;
     setComparison(memory, a, 0, b, 0, size);
   }
   finish(memory, job, 1, kind !== STRING_STOS && kind !== STRING_SCAS, kind !== STRING_LODS);

@@ -43,15 +43,14 @@ const USER_DS = 0x2b;
 const USER_CS = 0x33;
 /** Linux keeps the processor number in the limit of this segment. */
 const CPU_NUMBER = 0x7b;
+const DATA_SELECTORS: ReadonlySet<number> = new Set([3, USER_CS32, USER_DS, USER_CS, CPU_NUMBER]);
 
 export function loadSegmentExt(memory: GuestAccess): number {
   const { ram } = memory;
   const segment = slot(memory, 0);
   const selector = slot(memory, 1) & 0xffff;
-  const isNull = selector < 4;
-  if (segment === 2 ? selector !== USER_DS : !isNull && selector !== USER_DS && selector !== USER_CS && selector !== USER_CS32) {
-    return TRAP_PROTECTION;
-  }
+  // The stack needs the privilege of the code; data may be named with any requested privilege, or be null.
+  if (segment === 2 ? selector !== USER_DS : !DATA_SELECTORS.has(selector | 3)) return TRAP_PROTECTION;
   ram.u16[(CPU_BASE + CPU_STATE.segments + 2 * segment) >>> 1] = selector;
   if (segment === 4) ram.writeU64(CPU_BASE + CPU_STATE.fsBase, 0);
   if (segment === 5) ram.writeU64(CPU_BASE + CPU_STATE.gsBase, 0);

@@ -40,8 +40,7 @@ function illegal(l: Lift): void {
 
 /** The lifting function of each form, by its id. */
 const BY_FORM: readonly Lifter[] = X86_FORMS.map((form) => {
-  if (form.privileged) return privileged;
-  const lifter = LIFTERS[form.mnemonic] ?? illegal;
+  const lifter = LIFTERS[form.mnemonic] ?? (form.privileged ? privileged : illegal);
   return form.attributes.has("mmx") ? withMmx(lifter) : lifter;
 });
 

@@ -88,6 +88,12 @@ class Exact {
     return this.daz && value.denormal ? makeZero(value.sign) : value;
   }
 
+  /** An intermediate result as the operand of a further operation. */
+  again(value: Float): Float {
+    const packed = this.bytes === 4 ? unpack32(pack32(value)) : repack64(value);
+    return this.daz && packed.denormal ? makeZero(packed.sign) : packed;
+  }
+
   put(i: number, value: Float): void {
     if (this.bytes === 4) this.result.setUint32(i * 4, pack32(value), true);
     else this.result.setBigUint64(i * 8, pack64(value), true);
@@ -106,6 +112,11 @@ class Exact {
     this.result.setBigUint64(0, 0n);
     this.result.setBigUint64(8, 0n);
   }
+}
+
+function repack64(value: Float): Float {
+  const bits = pack64(value);
+  return unpack64(Number(bits & 0xffff_ffffn), Number(bits >> 32n));
 }
 
 type Binary = (a: Float, b: Float, context: FloatContext) => Float;
@@ -203,16 +214,19 @@ function toRegister(e: Exact): void {
 function roundLanes(e: Exact): void {
   if ((e.imm & 4) === 0) e.context.mode = e.imm & 3;
   for (let i = 0; i < e.lanes; i++) e.put(i, roundToIntegral(e.lane(SOURCE, i), e.context));
-  if ((e.imm & 8) !== 0) e.context.flags &= ~FLAG_PRECISION;
+  e.context.flags &= (e.imm & 8) !== 0 ? ~(FLAG_PRECISION | FLAG_DENORMAL) : ~FLAG_DENORMAL;
 }
 
 /** DPPS and DPPD: products of the chosen lanes, summed pairwise, stored where the mask says. */
 function dotProduct(e: Exact): void {
   const { context, imm } = e;
   const products = Array.from({ length: e.lanes }, (_, i) =>
-    ((imm >> (4 + i)) & 1) !== 0 ? mul(e.lane(TARGET, i), e.lane(SOURCE, i), context) : makeZero(0));
+    ((imm >> (4 + i)) & 1) !== 0 ? e.again(mul(e.lane(TARGET, i), e.lane(SOURCE, i), context)) : makeZero(0));
+  // An unmasked exception of the products keeps the sums from being formed.
+  if ((context.flags & ~e.masks) !== 0) return;
   const low = add(products[0]!, products[1]!, context);
-  const sum = e.lanes === 2 ? low : add(low, add(products[2]!, products[3]!, context), context);
+  const high = e.lanes === 2 ? low : add(products[2]!, products[3]!, context);
+  const sum = e.lanes === 2 ? low : add(e.again(low), e.again(high), context);
   for (let i = 0; i < e.lanes; i++) e.put(i, ((imm >> i) & 1) !== 0 ? sum : makeZero(0));
 }
 

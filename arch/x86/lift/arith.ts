@@ -270,7 +270,14 @@ function compareExchange(l: Lift): void {
   const source = l.read(1);
   const accumulator = l.readRegister(RAX, size);
   const equal = l.op(EQ, size, l.zeroExtend(accumulator, size), l.zeroExtend(old, size));
-  l.write(0, l.select(size, equal, source, old));
+  if (!l.isMemory(0) && size === 4) {
+    // A 32-bit register target that is not replaced keeps its high half.
+    const register = l.registerOf(0);
+    const wide = b.emit(Op.i64_extend_i32_u, source);
+    b.setGpr(register, b.emit(Op.select_i64, wide, b.getGpr(register), equal));
+  } else {
+    l.write(0, l.select(size, equal, source, old));
+  }
   const rax = b.getGpr(RAX);
   // The accumulator is written only when the comparison fails: a 32-bit one then loses its high half.
   let failed: Temp;

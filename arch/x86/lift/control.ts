@@ -79,8 +79,9 @@ function jumpIfNoCount(l: Lift): void {
 }
 
 function interrupt(l: Lift): void {
+  // Vectors 3 and 4 have gates that user code may use: they are traps, reported behind the instruction.
   if (l.insn.imm === 3) l.trap(TRAP_BREAKPOINT, l.nextPc);
-  else l.trap(TRAP_INTERRUPT);
+  else l.trap(TRAP_INTERRUPT, l.insn.imm === 4 ? l.nextPc : l.insn.pc);
 }
 
 function systemCall(l: Lift): void {
@@ -106,9 +107,9 @@ function slot(l: Lift, size: number, n: number): Temp {
 function interruptReturn(l: Lift): void {
   const { b } = l;
   const size = l.insn.opSize;
-  const target = slot(l, size, 0);
-  const code = slot(l, size, 1);
   const flags = slot(l, size, 2);
+  const code = slot(l, size, 1);
+  const target = slot(l, size, 0);
   const stack = slot(l, size, 3);
   const data = slot(l, size, 4);
   checkSelector(l, l.narrow(code), USER_CS);
@@ -119,13 +120,19 @@ function interruptReturn(l: Lift): void {
   l.ended = true;
 }
 
+/** The selector is read first. With another privilege than the user's, hardware looks at the outer stack first. */
 function farReturn(l: Lift): void {
   const { b } = l;
   const size = l.insn.opSize;
+  const selector = l.narrow(slot(l, size, 1));
   const target = slot(l, size, 0);
-  checkSelector(l, l.narrow(slot(l, size, 1)), USER_CS);
   const pop = l.insn.form.operands.length === 0 ? 0 : l.insn.imm;
-  b.setGpr(RSP, b.emit(Op.i64_add, b.getGpr(RSP), b.const64(2 * size + pop, 0)));
+  const rsp = b.getGpr(RSP);
+  const after = b.emit(Op.i64_add, rsp, b.const64(2 * size + pop, 0));
+  const isUser = b.emit(Op.i32_eq, b.emit(Op.i32_and, selector, b.const32(3)), b.const32(3));
+  l.loadAt(b.emit(Op.select_i64, rsp, after, isUser), size, size);
+  checkSelector(l, selector, USER_CS);
+  b.setGpr(RSP, after);
   b.jumpIndirect(target, JUMP_PLAIN);
   l.ended = true;
 }
@@ -133,13 +140,15 @@ function farReturn(l: Lift): void {
 function farThroughMemory(l: Lift, isCall: boolean): void {
   const { b } = l;
   const size = l.insn.opSize;
+  // As on AMD's processors the pointer is m16:32 even with REX.W.
+  const offsetBytes = Math.min(size, 4);
   l.address();
-  const target = l.wide(l.loadAt(l.addr, l.disp, size), size, "unsigned");
-  checkSelector(l, l.loadAt(l.addr, l.disp + size, 2), USER_CS);
+  const target = l.wide(l.loadAt(l.addr, l.disp, offsetBytes), offsetBytes, "unsigned");
+  checkSelector(l, l.loadAt(l.addr, l.disp + offsetBytes, 2), USER_CS);
   if (isCall) {
     const rsp = b.getGpr(RSP);
     const next = b.pcConst(l.nextPc);
-    b.probeWrite(size * 2, rsp, -2 * size);
+    // Push by push: the first stays in memory when the second faults, as on hardware.
     l.storeAt(rsp, -size, size, l.constant(size, USER_CS));
     l.storeAt(rsp, -2 * size, size, size === 8 ? next : l.narrow(next));
     b.setGpr(RSP, b.emit(Op.i64_add, rsp, b.const64(-2 * size, -1)));

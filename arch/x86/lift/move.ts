@@ -90,11 +90,9 @@ function enter(l: Lift): void {
   const level = l.insn.imm2 & 31;
   const rsp = b.getGpr(RSP);
   const rbp = b.getGpr(RBP);
-  const links: Temp[] = [];
-  for (let n = 1; n < level; n++) links.push(l.loadAt(rbp, -n * size, size));
-  // The last push and the first byte of the new frame's end are probed by hardware too; the pushes come first.
+  // Link by link, as a store may be what the next load reads; a fault leaves rsp and rbp as they were.
   l.storeAt(rsp, -size, size, l.readRegister(RBP, size));
-  links.forEach((link, n) => l.storeAt(rsp, -size * (n + 2), size, link));
+  for (let n = 1; n < level; n++) l.storeAt(rsp, -size * (n + 1), size, l.loadAt(rbp, -n * size, size));
   const frame = b.emit(Op.i64_add, rsp, b.const64(-size, -1));
   if (level > 0) l.storeAt(rsp, -size * (level + 1), size, size === 8 ? frame : l.narrow(frame));
   const total = -size * (level > 0 ? level + 1 : 1) - l.insn.imm;

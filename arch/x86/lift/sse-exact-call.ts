@@ -11,7 +11,7 @@ import { KIND_E, KIND_IMM } from "../tables/forms.ts";
 import { EXACT } from "../sse-exact.ts";
 import type { Lift } from "./context.ts";
 import type { Format } from "./sse-fp.ts";
-import { low64, readVector, writeVector } from "./vector.ts";
+import { enterMmx, low64, readVector, writeVector } from "./vector.ts";
 
 export { EXACT };
 
@@ -26,8 +26,15 @@ export function exactVector(l: Lift, format: Format, operation: number): void {
   const integer = l.operand(1).kind === KIND_E;
   const source = integer ? low64(l, l.wide(l.read(1), l.size(1), "signed")) : readVector(l, 1);
   const target = readVector(l, 0);
-  const [result] = l.b.ext(EXT.sseExact, [word(l, format, operation), target, source], ["v"]);
+  const toMmx = l.isMmx(0);
+  // The x87 stack is taken even when the conversion then raises an exception.
+  if (toMmx || l.isMmx(1)) takeStack(l);
+  const [result] = l.b.ext(EXT.sseExact, [word(l, format, operation, toMmx ? 2 : 0), target, source], ["v"]);
   writeVector(l, 0, result!);
+}
+
+function takeStack(l: Lift): void {
+  if (l.isMmx(0) || !l.isMemory(1)) enterMmx(l);
 }
 
 /** Scalar float to general register. */

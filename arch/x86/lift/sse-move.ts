@@ -5,7 +5,7 @@
 import { Op } from "../../../virt/ir/ops.ts";
 import { EXT } from "../ext.ts";
 import { type Lift, type LifterTable, RDI } from "./context.ts";
-import { lanesOf, low64, readVector, writeVector, zero128 } from "./vector.ts";
+import { enterMmx, lanesOf, low64, readVector, writeVector, zero128 } from "./vector.ts";
 
 function move(l: Lift): void {
   writeVector(l, 0, readVector(l, 1));
@@ -78,7 +78,11 @@ function maskMove(l: Lift): void {
   if (l.insn.addr32) address = b.emit(Op.i64_extend_i32_u, l.narrow(address));
   const value = readVector(l, 0);
   const mask = readVector(l, 1);
-  b.ext(EXT.maskMove, [l.withSegment(address), value, mask, b.const32(l.isMmx(0) ? 8 : 16)]);
+  // The whole operand must be writable, whatever the mask.
+  const place = l.withSegment(address);
+  if (l.isMmx(0)) enterMmx(l);
+  b.probeWrite(l.isMmx(0) ? 8 : 16, place);
+  b.ext(EXT.maskMove, [place, value, mask, b.const32(l.isMmx(0) ? 8 : 16)]);
 }
 
 function moveMmxToXmm(l: Lift): void {

@@ -79,8 +79,8 @@ function load(l: Lift): void {
 function compare(l: Lift): void {
   if (isRepeated(l)) return repeated(l, STRING_CMPS, true);
   const size = elementSize(l);
-  const a = l.loadAt(l.withSegment(pointer(l, RSI)), 0, size);
   const b = l.loadAt(pointer(l, RDI), 0, size);
+  const a = l.loadAt(l.withSegment(pointer(l, RSI)), 0, size);
   const step = stepOf(l, size);
   advance(l, RSI, step);
   advance(l, RDI, step);

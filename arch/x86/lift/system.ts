@@ -2,7 +2,7 @@
 // Flags as a whole, segment registers, CPUID and time stamp, MXCSR and FXSAVE, hints and fences.
 // Source: AMD64 Architecture Programmer's Manual, volumes 2 and 3.
 
-import { TRAP_ILLEGAL } from "../../../include/linux/cpu.ts";
+import { TRAP_ILLEGAL, TRAP_PROTECTION } from "../../../include/linux/cpu.ts";
 import type { Temp } from "../../../virt/ir/builder.ts";
 import { CC_EXPLICIT, ccOp } from "../../../virt/ir/cc.ts";
 import { Op } from "../../../virt/ir/ops.ts";
@@ -98,7 +98,8 @@ function popSegment(l: Lift): void {
   const { b } = l;
   const size = l.insn.opSize;
   const rsp = b.getGpr(RSP);
-  const selector = l.loadAt(rsp, 0, 2);
+  const slot = l.loadAt(rsp, 0, size);
+  const selector = size === 8 ? l.narrow(slot) : slot;
   b.ext(EXT.loadSegment, [b.const32(l.operand(0).size), selector]);
   const after = b.getGpr(RSP);
   b.setGpr(RSP, b.emit(Op.i64_add, after, b.const64(size, 0)));
@@ -109,11 +110,13 @@ function loadFar(l: Lift): void {
   const { b } = l;
   const size = l.insn.opSize;
   l.address();
-  const offset = l.loadAt(l.addr, l.disp, size);
-  const selector = l.loadAt(l.addr, l.disp + size, 2);
+  // As on AMD's processors the pointer is m16:32 even with REX.W.
+  const offsetBytes = Math.min(size, 4);
+  const offset = l.wide(l.loadAt(l.addr, l.disp, offsetBytes), offsetBytes, "unsigned");
+  const selector = l.loadAt(l.addr, l.disp + offsetBytes, 2);
   // The temps of before an ext stay valid; only registers are read afresh.
   b.ext(EXT.loadSegment, [b.const32(l.operand(0).size), selector]);
-  l.writeRegister(l.insn.reg, size, offset);
+  l.writeRegister(l.insn.reg, size, size === 8 ? offset : l.narrow(offset));
 }
 
 // --- Identification, time, state ---
@@ -182,7 +185,17 @@ function selectorQuery(l: Lift, query: number): void {
   else l.write(0, l.select(size, ok!, wide, old));
 }
 
+/** Moves to and from control and debug registers: #UD for those that do not exist, else #GP. */
+function privilegedRegister(l: Lift, valid: number): void {
+  l.trap(((valid >> l.insn.reg) & 1) !== 0 ? TRAP_PROTECTION : TRAP_ILLEGAL);
+}
+/** CR0 CR2 CR3 CR4 CR8. */
+const CONTROL_REGISTERS = 0x11d;
+const DEBUG_REGISTERS = 0xff;
+
 export const SYSTEM: LifterTable = {
+  MOV_CR: (l) => privilegedRegister(l, CONTROL_REGISTERS),
+  MOV_DR: (l) => privilegedRegister(l, DEBUG_REGISTERS),
   PUSHF: pushFlags,
   POPF: popFlags,
   CLD: (l) => setDirection(l, 0),

@@ -86,13 +86,22 @@ export function lanesOf(bytes: number, indexes: readonly number[]): number[] {
 
 const ERROR_SUMMARY = 0x80;
 
-/** An MMX instruction: a pending x87 exception first; afterwards the stack is full and its top is 0. */
+/** The x87 stack as MMX instructions leave it: full, its top 0. */
+export function enterMmx(l: Lift): void {
+  l.b.setState32(CPU_STATE.ftop, l.b.const32(0));
+  l.b.setState32(CPU_STATE.ftag, l.b.const32(l.insn.form.mnemonic === "EMMS" ? 0 : 0xff));
+}
+
+/** The conversions from two integers touch the x87 state only when they come from a register. */
+const FROM_PAIR: ReadonlySet<string> = new Set(["CVTPI2PS", "CVTPI2PD"]);
+
+/** An MMX instruction: a pending x87 exception first; afterwards the x87 stack is taken. */
 export function withMmx(lifter: Lifter): Lifter {
   return (l) => {
     const { b } = l;
+    if (FROM_PAIR.has(l.insn.form.mnemonic) && !l.insn.isReg) return lifter(l);
     b.trapIf(TRAP_FPU, b.emit(Op.i32_and, b.getState32(CPU_STATE.fsw), b.const32(ERROR_SUMMARY)));
     lifter(l);
-    b.setState32(CPU_STATE.ftop, b.const32(0));
-    b.setState32(CPU_STATE.ftag, b.const32(l.insn.form.mnemonic === "EMMS" ? 0 : 0xff));
+    enterMmx(l);
   };
 }

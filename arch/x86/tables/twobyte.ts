@@ -10,7 +10,7 @@ const ROWS = `
 00/2 - LLDT - priv
 00/3 - LTR - priv
 00/4 - VERR Ew
-00/5 - VERW Ew
+00/5 - VERW Ew lock
 01/0:m - SGDT - priv
 01/1:m - SIDT - priv
 01/2:m - LGDT - priv
@@ -29,7 +29,6 @@ const ROWS = `
 09 - WBINVD - priv
 0b - UD2 -
 0d:m - PREFETCH M
-0d:r - NOP Ev
 18/0:m - PREFETCH M
 18/1:m - PREFETCH M
 18/2:m - PREFETCH M
