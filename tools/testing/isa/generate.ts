@@ -26,6 +26,8 @@ export interface Case {
   readonly pc: number;
   readonly instance: Instance;
   readonly undefinedFlags: number;
+  /** The same when a sequence ends early. */
+  readonly undefinedOnFault: number;
   /** Registers and memory are not defined either: only the end is compared. */
   readonly undefinedResult: boolean;
 }
@@ -144,6 +146,7 @@ export class Generator {
       pc,
       instance: { words: state.words, window: state.window },
       undefinedFlags: undefinedFlags(mnemonic, shift),
+      undefinedOnFault: 0,
       undefinedResult: undefinedResult(mnemonic, shift),
     };
   }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The instruction oracle: runs generated instances on this machine's CPU and in Rookery and compares.
 //
-//   node dist/tools/testing/isa/oracle.js [--instances N] [--seed N] [--form TEXT] [--backend interp|translate|both]
+//   node dist/tools/testing/isa/oracle.js [--instances N] [--seed N] [--form TEXT] [--backend interp|translate|step|both]
 //                                         [--report FILE] [--replay KEY] [--limit N]
 //
 // --form takes a part of a form's name, or @x87, @mmx ... for forms with that attribute.
 
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { runOracle } from "./run.ts";
+import { type Backend, runOracle } from "./run.ts";
 import { coverageText, reportText } from "./report.ts";
 import { replay } from "./replay.ts";
 
@@ -24,10 +24,10 @@ const { values } = parseArgs({
   },
 });
 
-function backendsOf(name: string): ("interp" | "translate")[] {
+function backendsOf(name: string): Backend[] {
   if (name === "both") return ["interp", "translate"];
-  if (name === "interp" || name === "translate") return [name];
-  throw new RangeError(`--backend is interp, translate or both, not ${name}`);
+  if (name === "interp" || name === "translate" || name === "step") return [name];
+  throw new RangeError(`--backend is interp, translate, step or both, not ${name}`);
 }
 
 if (values.replay !== undefined) {

@@ -8,7 +8,7 @@ import { X86_FORMS, type X86Form } from "../../../arch/x86/tables/forms.ts";
 import { exclusion } from "./exclusions.ts";
 import { type Case, Generator } from "./generate.ts";
 import { Random } from "./random.ts";
-import { type Batch, CODE_BASE, DATA_BYTES, SLOT_BYTES } from "./records.ts";
+import { type Batch, CODE_BASE, DATA_BYTES, RIP, SLOT_BYTES } from "./records.ts";
 import { SEQUENCE_ID, sequenceCase } from "./sequence.ts";
 
 /** Instances of each form in a batch. */
@@ -54,7 +54,7 @@ export function planBatch(seed: number, batch: number, forms: readonly X86Form[]
   for (let n = 0; n < sequences; n++) {
     cases.push(sequenceCase(seed, batch * SEQUENCES + n, slotOf(X86_FORMS.length * PER_FORM + n)));
   }
-  return assemble(seed, batch, cases);
+  return assemble(seed, batch, cases, sequences > 0 ? "cut" : "whole");
 }
 
 /** The one instance that a key names: seed/form/number. */
@@ -70,9 +70,30 @@ export function planOne(key: string): PlannedBatch {
   return assemble(seed, batch, [new Generator(seed).make(form, n, slotOf(id * PER_FORM + n % PER_FORM))]);
 }
 
-function assemble(seed: number, batch: number, cases: readonly Case[]): PlannedBatch {
-  const end = Math.max(...cases.map(({ pc }) => pc)) + SLOT_BYTES;
-  const code = new Uint8Array((end - CODE_BASE + 4095) & ~4095).fill(0xcc);
+/** The instructions of another instance, cut off by the end of the code, behind which nothing is mapped. */
+function cutCase(seed: number, batch: number, from: readonly Case[], end: number): Case {
+  const random = new Random(seed, 0xc000_0000 + batch);
+  let item = random.pick(from);
+  while (item.bytes.length < 2 || item.bytes.includes(0xf0)) item = random.pick(from);
+  const kept = 1 + random.below(item.bytes.length - 1);
+  const words = item.instance.words.slice();
+  words[RIP] = end - kept;
+  return {
+    ...item,
+    form: undefined,
+    name: "fetch across the end of code",
+    key: `${item.key}/${kept}`,
+    bytes: item.bytes.subarray(0, kept),
+    pc: end - kept,
+    instance: { words, window: item.instance.window },
+    undefinedOnFault: item.undefinedFlags | item.undefinedOnFault,
+  };
+}
+
+function assemble(seed: number, batch: number, given: readonly Case[], cut: "cut" | "whole" = "whole"): PlannedBatch {
+  const end = CODE_BASE + (Math.max(...given.map(({ pc }) => pc)) + 2 * SLOT_BYTES - CODE_BASE + 4095 & ~4095);
+  const cases = cut === "cut" ? [...given, cutCase(seed, batch, given.filter(({ form }) => form !== undefined), end)] : given;
+  const code = new Uint8Array(end - CODE_BASE).fill(0xcc);
   for (const { pc, bytes } of cases) code.set(bytes, pc - CODE_BASE);
   return { code, background: background(seed, batch), instances: cases.map(({ instance }) => instance), cases };
 }

@@ -4,8 +4,8 @@
 import { buildNativeRunner, runNative } from "./native.ts";
 import { planOne } from "./plan.ts";
 import { FX, FX_CONTROL, FX_MXCSR, FX_ST, FX_TAG, FX_XMM, GPR, RFLAGS, RIP, WINDOW_ADDRESS } from "./records.ts";
-import { hex, RookeryRunner } from "./rookery.ts";
-import { type Backend, cpuOptions, modesOf, outcomeLines } from "./run.ts";
+import { hex } from "./rookery.ts";
+import { type Backend, modesOf, newRunner, outcomeLines } from "./run.ts";
 
 function word(words: Uint32Array, at: number): string {
   return words[at]!.toString(16).padStart(8, "0");
@@ -43,7 +43,7 @@ export function replay(key: string, backends: readonly Backend[]): string {
     "differences",
   ];
   for (const backend of backends) {
-    const runner = new RookeryRunner(cpuOptions(backend));
+    const runner = newRunner(backend);
     runner.load(batch);
     for (const mode of modesOf(item)) {
       const { lines } = outcomeLines(runner, item, native, mode);

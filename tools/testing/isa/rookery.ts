@@ -56,15 +56,16 @@ export class RookeryRunner {
   #background: Uint8Array = new Uint8Array(0);
   readonly #expected: Uint8Array = new Uint8Array(DATA_BYTES);
 
-  constructor(options: CpuOptions) {
+  readonly #stepping: boolean;
+
+  /** `stepping`: each instruction by Cpu.step(). */
+  constructor(options: CpuOptions, stepping: boolean = false) {
+    this.#stepping = stepping;
     this.ram = new Ram(256 << 20);
     this.cpu = new WasmCpu(this.ram, x86FrontEnd, options);
     this.#root = this.#frames(1);
     this.#codeHost = this.#frames(CODE_BYTES_MAX / PAGE);
     this.#dataHost = this.#frames(DATA_PAGES.length);
-    for (let at = 0; at < CODE_BYTES_MAX; at += PAGE) {
-      this.#map(CODE_BASE + at, this.#codeHost + at, PTE_PRESENT | PTE_EXEC);
-    }
     for (const [n, rights] of DATA_PAGES.entries()) {
       if (rights === UNMAPPED) continue;
       const bits = rights === READ_WRITE ? PTE_PRESENT | PTE_WRITE : PTE_PRESENT;
@@ -93,7 +94,12 @@ export class RookeryRunner {
   /** Places code and data of a batch. */
   load(batch: PlannedBatch): void {
     if (batch.code.length > CODE_BYTES_MAX) throw new RangeError("batch too large");
-    for (let at = 0; at < batch.code.length; at += PAGE) this.cpu.invalidateFrame(this.#codeHost + at);
+    for (let at = 0; at < CODE_BYTES_MAX; at += PAGE) {
+      const inUse = at < batch.code.length;
+      this.#map(CODE_BASE + at, this.#codeHost + at, inUse ? PTE_PRESENT | PTE_EXEC : 0);
+      if (inUse) this.cpu.invalidateFrame(this.#codeHost + at);
+    }
+    this.cpu.flushAll();
     this.ram.u8.set(batch.code, this.#codeHost);
     this.#background = batch.background;
     this.#expected.set(batch.background);
@@ -123,9 +129,17 @@ export class RookeryRunner {
   run(item: Case, native: Result, exact: boolean): Outcome {
     this.#setState(item, exact);
     this.#applyWindow(item);
-    const trap = this.cpu.run(BUDGET);
+    const trap = this.#stepping ? this.#steps() : this.cpu.run(BUDGET);
     const words = this.#result(trap);
     return { words, ...this.#checkMemory(item, native) };
+  }
+
+  #steps(): number {
+    for (let n = 0; n < BUDGET; n++) {
+      const trap = this.cpu.step();
+      if (trap !== TRAP_STEP) return trap;
+    }
+    return TRAP_PREEMPTED;
   }
 
   #applyWindow(item: Case): void {

@@ -9,7 +9,8 @@ import { planBatch, type PlannedBatch, SEQUENCES, PER_FORM, testedForms } from "
 import { FX, FX_MXCSR, type Result } from "./records.ts";
 import { hex, type Outcome, RookeryRunner } from "./rookery.ts";
 
-export type Backend = "interp" | "translate";
+/** The interpreter, the region translator, or one instruction at a time. */
+export type Backend = "interp" | "translate" | "step";
 
 export interface OracleOptions {
   readonly instances: number;
@@ -50,8 +51,12 @@ export interface Summary {
 const EXAMPLES_MAX = 4;
 const MXCSR_DEFAULT = 0x1f80;
 
-export function cpuOptions(backend: Backend): CpuOptions {
-  return backend === "interp" ? { hotEntries: 0 } : { hotEntries: 1 };
+function cpuOptions(backend: Backend): CpuOptions {
+  return backend === "translate" ? { hotEntries: 1 } : { hotEntries: 0 };
+}
+
+export function newRunner(backend: Backend): RookeryRunner {
+  return new RookeryRunner(cpuOptions(backend), backend === "step");
 }
 
 class Collector {
@@ -116,7 +121,7 @@ function runBatch(runners: Map<Backend, RookeryRunner>, batch: PlannedBatch, nat
         const { lines, outcome } = outcomeLines(runner, item, natives[n]!, mode);
         into.note(item, `${backend} ${mode}`, lines);
         if (outcome === undefined) {
-          runners.set(backend, new RookeryRunner(cpuOptions(backend)));
+          runners.set(backend, newRunner(backend));
           runners.get(backend)!.load(batch);
         }
       }
@@ -129,7 +134,7 @@ export function runOracle(options: OracleOptions): Summary {
   const native = buildNativeRunner();
   const forms = testedForms(options.form);
   const sequences = options.sequences ? SEQUENCES : 0;
-  const runners = new Map(options.backends.map((backend) => [backend, new RookeryRunner(cpuOptions(backend))]));
+  const runners = new Map(options.backends.map((backend) => [backend, newRunner(backend)]));
   const into = new Collector();
   const perBatch = forms.length * PER_FORM + sequences;
   const batches = Math.max(1, Math.ceil(options.instances / perBatch));

@@ -246,6 +246,7 @@ export function sequenceCase(seed: number, n: number, slot: number): Case {
     pc,
     instance: { words: state.words, window: state.window },
     undefinedFlags: made.undefinedFlags,
+    undefinedOnFault: ALL,
     undefinedResult: false,
   };
 }

@@ -5,7 +5,7 @@
 import type { X86Form } from "../../../arch/x86/tables/forms.ts";
 import { randomAddress, randomAligned } from "./memory-operand.ts";
 import type { Random } from "./random.ts";
-import { FX, FX_ST, GPR } from "./records.ts";
+import { DATA_BASE, FX, FX_ST, GPR, PAGE } from "./records.ts";
 import { randomMxcsr, riskyX87, RSP, type StartState } from "./state.ts";
 
 export const RAX = 0;
@@ -92,7 +92,9 @@ function prepareStack(random: Random, state: StartState, choice: Choice, prepare
   const { mnemonic } = form;
   const size = stackBytes(choice);
   const reads = mnemonic.startsWith("POP") || mnemonic === "RET" || mnemonic === "RETF" || mnemonic === "IRET";
-  const address = randomAddress(random, reads ? size : 8);
+  let address = randomAddress(random, reads ? size : 8);
+  // Code popped into the flags would set AC and TF.
+  if (address < DATA_BASE && (mnemonic === "POPF" || mnemonic === "IRET")) address = DATA_BASE + PAGE;
   prepared.avoid.add(RSP);
   state.setGprNumber(RSP, reads ? address : address + size);
   if (mnemonic === "POPF") state.setWindow(address, words([random.u32() & ~0x5_4100], size));
