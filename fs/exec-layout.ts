@@ -5,6 +5,7 @@
 import type { Kernel, Task } from "../include/linux/sched.ts";
 import { RLIMIT_STACK } from "../include/uapi/mman.ts";
 import { pageDown } from "../mm/mmap.ts";
+import { memoryState } from "../mm/vmstat.ts";
 import { PAGE_SIZE, TASK_SIZE } from "../virt/layout.ts";
 
 const ADDR_NO_RANDOMIZE = 0x004_0000;
@@ -14,7 +15,7 @@ const GAP_MIN = 128 << 20;
 const GUARD_GAP = 1 << 20;
 
 export function isRandomized(task: Task): boolean {
-  return (task.personality & ADDR_NO_RANDOMIZE) === 0;
+  return (task.personality & ADDR_NO_RANDOMIZE) === 0 && memoryState(task.kernel).randomizeVaSpace > 0;
 }
 
 /** A number of pages below 2^bits. `bits` is at most 30. */

@@ -14,8 +14,6 @@ export class MemoryState {
   cachedPages = 0;
   shmemPages = 0;
   dirtyPages = 0;
-  anonymousPages = 0;
-  mappedFilePages = 0;
   pageTablePages = 0;
   lockedPages = 0;
   /** Pages promised to private writable and shared anonymous mappings (Committed_AS). */
@@ -25,6 +23,8 @@ export class MemoryState {
   oomKills = 0;
   /** oom_score_adj by process, where it is not 0. */
   readonly oomAdjust: WeakMap<ThreadGroup, number> = new WeakMap();
+  /** kernel.randomize_va_space: 0 gives every program the same layout. */
+  randomizeVaSpace = 2;
   overcommitMode = 0;
   overcommitRatio = 50;
   nextMmId = 1;
@@ -36,6 +36,11 @@ export class MemoryState {
   constructor(kernel: Kernel) {
     this.zeroFrame = kernel.frames.alloc();
     kernel.frames.addShrinker((pages) => this.#shrink(pages));
+  }
+
+  /** Drops every clean page that nobody uses. */
+  shrinkAll(): void {
+    this.#shrink(Infinity);
   }
 
   #shrink(pages: number): number {

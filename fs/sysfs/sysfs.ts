@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// sysfs: what programs look for to learn about processors, memory nodes and kernel features. Source: sysfs(5).
+// One instance serves a kernel; drivers may add to it through `sysfsDirectory`.
+
+import type { FileSystemType } from "../../include/linux/fs.ts";
+import { type Kernel, StateKey, type Task } from "../../include/linux/sched.ts";
+import type { Sleeps } from "../../include/linux/wait.ts";
+import { type NodeMaker, type PseudoSuperBlock, TableDirectory, TextInode } from "../proc/inode.ts";
+import { allocateAnonymousDevice, SimpleSuperBlock } from "../super.ts";
+
+const SYSFS_MAGIC = 0x6265_6572;
+
+class SysfsSuperBlock extends SimpleSuperBlock implements PseudoSuperBlock {
+  readonly kernel: Kernel;
+  readonly top: TableDirectory;
+  constructor(kernel: Kernel) {
+    super({ type: sysFileSystem, dev: allocateAnonymousDevice(kernel), magic: SYSFS_MAGIC });
+    this.kernel = kernel;
+    this.top = new TableDirectory(this, topEntries(this));
+    this.root = this.top;
+  }
+}
+
+type Entries = Readonly<Record<string, NodeMaker>>;
+
+function topEntries(superBlock: PseudoSuperBlock): Entries {
+  const dir = (entries: Entries = {}): NodeMaker => () => new TableDirectory(superBlock, entries, undefined, 0o755);
+  const text = (value: string): NodeMaker => () => new TextInode(superBlock, () => `${value}\n`);
+  const topology = {
+    core_cpus: text("1"), core_cpus_list: text("0"), core_id: text("0"), core_siblings: text("1"),
+    core_siblings_list: text("0"), die_id: text("0"), package_cpus: text("1"), package_cpus_list: text("0"),
+    physical_package_id: text("0"), thread_siblings: text("1"), thread_siblings_list: text("0"),
+  };
+  const memory = (): string => {
+    const { totalPages, freePages } = superBlock.kernel.frames;
+    const row = (name: string, pages: number): string => `Node 0 ${`${name}:`.padEnd(15)} ${String(pages * 4).padStart(8)} kB`;
+    return [row("MemTotal", totalPages), row("MemFree", freePages), row("MemUsed", totalPages - freePages)].join("\n");
+  };
+  return {
+    block: dir(),
+    bus: dir(),
+    class: dir({ block: dir(), mem: dir(), net: dir(), tty: dir() }),
+    dev: dir({ block: dir(), char: dir() }),
+    devices: dir({
+      system: dir({
+        cpu: dir({
+          cpu0: dir({ topology: dir(topology) }), isolated: text(""), kernel_max: text("0"), offline: text(""),
+          online: text("0"), possible: text("0"), present: text("0"),
+        }),
+        node: dir({
+          has_cpu: text("0"), has_memory: text("0"), has_normal_memory: text("0"), online: text("0"), possible: text("0"),
+          node0: dir({
+            cpulist: text("0"), cpumap: text("1"), distance: text("10"),
+            meminfo: () => new TextInode(superBlock, () => `${memory()}\n`),
+          }),
+        }),
+      }),
+      virtual: dir(),
+    }),
+    firmware: dir(),
+    fs: dir({ cgroup: dir() }),
+    kernel: dir({
+      mm: dir({ transparent_hugepage: dir({ enabled: text("always madvise [never]"), defrag: text("always defer defer+madvise madvise [never]") }) }),
+    }),
+    module: dir(),
+    power: dir(),
+  };
+}
+
+const SYSFS = new StateKey<SysfsSuperBlock>("sysfs");
+
+/** The directory at `path` (names separated by "/"), for drivers that add entries; undefined when there is none. */
+export function sysfsDirectory(kernel: Kernel, path: string): TableDirectory | undefined {
+  let at: TableDirectory = kernel.state(SYSFS, () => new SysfsSuperBlock(kernel)).top;
+  for (const name of path.split("/")) {
+    if (name === "") continue;
+    const next = at.lookup(name);
+    if (!(next instanceof TableDirectory)) return undefined;
+    at = next;
+  }
+  return at;
+}
+
+export const sysFileSystem: FileSystemType = {
+  name: "sysfs",
+  needsDevice: false,
+  // eslint-disable-next-line require-yield -- everything is in memory
+  *mount(task: Task): Sleeps<SysfsSuperBlock> {
+    return task.kernel.state(SYSFS, () => new SysfsSuperBlock(task.kernel));
+  },
+};
