@@ -8,6 +8,7 @@ import { openConsole, attachConsole } from "../drivers/tty/console.ts";
 import { HostInput, HostStreamFile } from "../drivers/tty/host_stream.ts";
 import { FilesStructImpl, type VfsImpl } from "../fs/fs.ts";
 import type { Host, HostConsole, HostDirectory, HostDisk } from "../include/host/host.ts";
+import type { Path } from "../include/linux/fs.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { O_RDONLY, O_RDWR, O_WRONLY } from "../include/uapi/fcntl.ts";
 import type { LinuxKernel } from "../kernel/kernel.ts";
@@ -16,6 +17,7 @@ import { Errno } from "../lib/errno.ts";
 import { utf8ToByteString } from "../lib/byte-string.ts";
 import { DEFAULT_PATH, execSearching, lookUpAccount, UnknownUser } from "./exec-user.ts";
 import { BufferConsole } from "./buffer-console.ts";
+import { exportTree } from "./export.ts";
 import { type BuiltKernel, createKernel } from "./main.ts";
 import { find, makeDirectory, mountRoot } from "./rootfs.ts";
 import { mountHostDirectory } from "./volumes.ts";
@@ -93,6 +95,8 @@ export class Machine implements AsyncDisposable {
   readonly #setRoot: BuiltKernel["setRoot"];
   readonly #hostname: string;
   readonly #loop: Promise<void>;
+  /** Upper layer of the root. */
+  #upper: Path | undefined;
   #isStopped = false;
   /** Rejects when the kernel itself breaks; pending as long as all is well. */
   readonly failed: Promise<never>;
@@ -126,14 +130,15 @@ export class Machine implements AsyncDisposable {
     this.failed.catch(() => {});
   }
 
-  #prepare(options: MachineOptions): Promise<void> {
+  async #prepare(options: MachineOptions): Promise<void> {
     const { kernel } = this;
     const vfs = this.#vfs;
     const setRoot = this.#setRoot;
-    return this.#inKernel(function* (task) {
-      yield* mountRoot(task, kernel, vfs, { disk: options.root });
+    this.#upper = await this.#inKernel(function* (task) {
+      const upper = yield* mountRoot(task, kernel, vfs, { disk: options.root });
       setRoot(task.fs);
       for (const mount of options.mounts ?? []) yield* mountHostDirectory(task, kernel, vfs, mount);
+      return upper;
     });
   }
 
@@ -224,6 +229,18 @@ export class Machine implements AsyncDisposable {
   makeDirectory(path: string): Promise<void> {
     const vfs = this.#vfs;
     return this.#inKernel((task) => makeDirectory(task, vfs, utf8ToByteString(path)));
+  }
+
+  /** What changed against the root image: the upper layer of the overlay as a tar archive, in pieces. A removed name is
+   *  a character device 0:0; trusted.overlay.opaque marks a directory that hides the one below. */
+  async changes(): Promise<Uint8Array[]> {
+    const vfs = this.#vfs;
+    const pieces: Uint8Array[] = [];
+    const upper = this.#upper;
+    if (upper !== undefined) {
+      await this.#inKernel((task) => exportTree(task, vfs, upper, (bytes) => void pieces.push(bytes.slice())));
+    }
+    return pieces;
   }
 
   /** Counters of the machine and the kernel, by name. */

@@ -32,8 +32,8 @@ export interface RootOptions {
   readonly upperSize?: string;
 }
 
-/** Mounts everything; `task` then stands in the finished root. */
-export function* mountRoot(task: Task, kernel: LinuxKernel, vfs: VfsImpl, options: RootOptions): Sleeps<void> {
+/** Mounts everything; `task` then stands in the finished root. Returns the directory that holds the changes. */
+export function* mountRoot(task: Task, kernel: LinuxKernel, vfs: VfsImpl, options: RootOptions): Sleeps<Path> {
   addBlockDevice(kernel, new HostBlockDevice(kernel, "vda", makeDevice(VIRTIO_BLK_MAJOR, 0), options.disk));
   yield* makeDirectory(task, vfs, "/image");
   yield* makeDirectory(task, vfs, "/memory");
@@ -44,9 +44,11 @@ export function* mountRoot(task: Task, kernel: LinuxKernel, vfs: VfsImpl, option
   yield* makeDirectory(task, vfs, "/root");
   const layers = "lowerdir=/image,upperdir=/memory/upper,workdir=/memory/work";
   yield* mountAt(task, vfs, "overlay", "overlay", "/root", layers, MS_RELATIME);
+  const upper = yield* find(task, vfs, "/memory/upper");
   const root = yield* find(task, vfs, "/root");
   task.fs = { root, cwd: root, umask: DEFAULT_UMASK };
   yield* mountKernelFileSystems(task, kernel, vfs);
+  return upper;
 }
 
 function* mountKernelFileSystems(task: Task, kernel: LinuxKernel, vfs: VfsImpl): Sleeps<void> {
