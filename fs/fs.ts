@@ -32,7 +32,6 @@ export function createVfs(kernel: Kernel): VfsImpl {
 
 export { vfsOf, type VfsImpl } from "./vfs.ts";
 export { FilesStructImpl } from "./file.ts";
-export { showFileSystems, showMountInfo, showMounts } from "./proc_namespace.ts";
 export { AnonymousFile, AnonymousInode } from "./anon_inodes.ts";
 
 export const fsSyscalls: readonly Syscall[] = [

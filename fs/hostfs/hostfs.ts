@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// A directory of the host as a file system.
+//
+// Nothing is remembered of the host but what an open file needs: each look-up, stat and listing asks it, reads and
+// writes go straight through, so both sides see each other's changes at once. Only mapped files have pages in the
+// cache. A file that is removed while it is open is kept under a hidden name until the last descriptor goes.
+// Owners are the host's and cannot be changed; there are no device nodes, FIFOs or sockets, and no xattrs.
+
+import type { HostDirectory, HostStat } from "../../include/host/host.ts";
+import type { FileSystemType, StatFs, SuperBlock } from "../../include/linux/fs.ts";
+import type { Kernel } from "../../include/linux/sched.ts";
+import type { Sleeps } from "../../include/linux/wait.ts";
+import { HOSTFS_SUPER_MAGIC } from "../../include/uapi/fs.ts";
+import { EINVAL } from "../../lib/errno.ts";
+import { allocateAnonymousDevice } from "../super.ts";
+import { hostCall } from "./errors.ts";
+import { HostInode, type HostVolume } from "./inode.ts";
+
+export const hostfs: FileSystemType = {
+  name: "hostfs",
+  needsDevice: false,
+  // eslint-disable-next-line require-yield -- a program cannot name a directory of the host
+  *mount() {
+    throw EINVAL;
+  },
+};
+
+class HostSuperBlock implements SuperBlock, HostVolume {
+  readonly type: FileSystemType = hostfs;
+  readonly dev: number;
+  readonly blockSize: number = 4096;
+  readonly maxNameBytes: number = 255;
+  readonly kernel: Kernel;
+  readonly directory: HostDirectory;
+  readonly root: HostInode;
+  isReadOnly: boolean;
+  readonly #inodes = new Map<string, HostInode>();
+
+  constructor(kernel: Kernel, directory: HostDirectory) {
+    this.kernel = kernel;
+    this.directory = directory;
+    this.dev = allocateAnonymousDevice(kernel);
+    this.isReadOnly = directory.isReadOnly;
+    this.root = new HostInode(this, undefined, "", hostCall(() => directory.stat("")));
+  }
+
+  inodeFor(parent: HostInode, name: string, stat: HostStat): HostInode {
+    const key = `${stat.kind}:${stat.ino}`;
+    const known = this.#inodes.get(key);
+    if (known !== undefined) {
+      known.place(parent, name, stat);
+      return known;
+    }
+    const inode = new HostInode(this, parent, name, stat);
+    this.#inodes.set(key, inode);
+    return inode;
+  }
+
+  forget(inode: HostInode): void {
+    for (const [key, known] of this.#inodes) if (known === inode) this.#inodes.delete(key);
+  }
+
+  statfs(): StatFs {
+    return {
+      type: HOSTFS_SUPER_MAGIC, blockSize: 4096, blocks: 0, blocksFree: 0, blocksAvailable: 0, files: 0, filesFree: 0,
+      nameMax: 255,
+    };
+  }
+  showOptions(): string {
+    return "";
+  }
+  // eslint-disable-next-line require-yield -- writes are not held back
+  *sync(): Sleeps<void> {}
+  unmount(): void {}
+}
+
+/** The file system of one host directory, to be mounted with Vfs.mount. */
+export function createHostFs(kernel: Kernel, directory: HostDirectory): SuperBlock {
+  return new HostSuperBlock(kernel, directory);
+}
