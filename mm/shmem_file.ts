@@ -4,7 +4,7 @@
 // Sources: memfd_create(2), fcntl(2) on file seals, fallocate(2).
 
 import {
-  type AttributeChange, type FileSystemType, Inode, type StatFs, type SuperBlock, type TimeSpec,
+  type AttributeChange, type File, type FileSystemType, Inode, type Path, type StatFs, type SuperBlock, type TimeSpec,
 } from "../include/linux/fs.ts";
 import type { Vma } from "../include/linux/mm_types.ts";
 import { type Kernel, StateKey, type Task } from "../include/linux/sched.ts";
@@ -16,6 +16,7 @@ import { CachedFile } from "./generic_file.ts";
 import { ShmemMapping } from "./shmem.ts";
 
 const O_RDWR = 2;
+const O_CREATION = 0o1700; // O_CREAT, O_EXCL, O_NOCTTY, O_TRUNC
 const S_IFREG = 0o100000;
 const TMPFS_MAGIC = 0x0102_1994;
 const F_SEAL_SEAL = 1;
@@ -71,6 +72,8 @@ export class ShmemInode extends Inode {
   readonly ino: number;
   override mapping: ShmemMapping | undefined = undefined;
   seals: number = F_SEAL_SEAL;
+  /** The pages go with the last of them. */
+  openFiles = 0;
 
   constructor(superBlock: ShmemSuperBlock, now: TimeSpec) {
     super();
@@ -105,9 +108,17 @@ export class ShmemInode extends Inode {
   override evict(): void {
     this.mapping?.evict();
   }
+
+  /** Opens it again through /proc/PID/fd. */
+  override open(_task: Task, path: Path, flags: number): File {
+    if (this.mapping === undefined) throw EINVAL;
+    const file = new ShmemFile(this, this.mapping, path.dentry.name);
+    file.flags = flags & ~O_CREATION;
+    return file;
+  }
 }
 
-/** An open memory file. Its inode has no other user, so the pages go with the last reference. */
+/** An open memory file. */
 export class ShmemFile extends CachedFile {
   readonly #inode: ShmemInode;
   readonly #name: string;
@@ -116,6 +127,7 @@ export class ShmemFile extends CachedFile {
     super(undefined, O_RDWR, mapping);
     this.#inode = inode;
     this.#name = name;
+    inode.openFiles++;
   }
 
   override get inode(): ShmemInode {
@@ -167,7 +179,7 @@ export class ShmemFile extends CachedFile {
     if ((mode & FALLOC_FL_KEEP_SIZE) === 0 && end > this.#inode.size) this.#inode.size = end;
   }
   override release(): void {
-    this.#inode.evict();
+    if (--this.#inode.openFiles === 0) this.#inode.evict();
   }
 }
 
