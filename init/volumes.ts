@@ -2,7 +2,7 @@
 // Directories of the host in the guest's tree: as they are, read-only, or below an overlay that keeps changes in memory.
 
 import type { VfsImpl } from "../fs/fs.ts";
-
+import { createHostFs } from "../fs/hostfs/hostfs.ts";
 import type { HostDirectory } from "../include/host/host.ts";
 import type { Task } from "../include/linux/sched.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
@@ -21,7 +21,7 @@ export interface VolumeOptions {
 export function* mountHostDirectory(task: Task, kernel: LinuxKernel, vfs: VfsImpl, volume: VolumeOptions): Sleeps<void> {
   const target = utf8ToByteString(volume.target);
   yield* makeDirectory(task, vfs, target);
-  const superBlock = undefined as never;
+  const superBlock = createHostFs(kernel, volume.directory);
   const flags = MS_NOSUID | MS_NODEV | (volume.mode === "rw" ? 0 : MS_RDONLY);
   vfs.mount(task, superBlock, yield* find(task, vfs, target), flags, "host");
   if (volume.mode !== "overlay") return;
