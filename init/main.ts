@@ -9,6 +9,8 @@ import { erofs } from "../fs/erofs/erofs.ts";
 import { createVfs, FilesStructImpl, type VfsImpl } from "../fs/fs.ts";
 import { overlay } from "../fs/overlayfs/super.ts";
 import { openFifo } from "../fs/pipe.ts";
+import { procFileSystem } from "../fs/proc/root.ts";
+import { sysFileSystem } from "../fs/sysfs/sysfs.ts";
 import { ramfs, tmpfs } from "../fs/tmpfs/tmpfs.ts";
 import type { Host } from "../include/host/host.ts";
 import type { FileSystemType } from "../include/linux/fs.ts";
@@ -31,7 +33,7 @@ export interface KernelOptions {
   readonly compile?: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
 }
 
-const FILE_SYSTEMS: readonly FileSystemType[] = [tmpfs, ramfs, erofs, overlay, devPtsType];
+const FILE_SYSTEMS: readonly FileSystemType[] = [tmpfs, ramfs, erofs, overlay, devPtsType, procFileSystem, sysFileSystem];
 
 export interface BuiltKernel {
   readonly kernel: LinuxKernel;
