@@ -243,7 +243,7 @@ export class Decoder {
     if (form.operandSize !== "") insn.opSize = insn.has66 && !insn.rexW && form.operandSize === "d64" ? 2 : 8;
     if ((info & HAS_MODRM) !== 0) this.#modrm(modrm, rex);
     else insn.isReg = true;
-    if (insn.lock && (!form.lock || insn.isReg)) return this.#illegal();
+    if (insn.lock && (!form.lock || insn.isReg) && !form.lockAnywhere) return this.#illegal();
     if (form.imm !== IMM_NONE) this.#immediate(form.imm);
     return this.#finish();
   }

@@ -244,6 +244,20 @@ function emitPage(
   f.end();
 }
 
+/** An access across the end of the lower half is not canonical, whatever its first page holds. */
+function emitUpperEdge(f: Assembler, fill: number, va: number, access: number, page: number, onFault: () => void): void {
+  f.get(va);
+  f.i64(4096);
+  f.op(W.i64_add);
+  f.i64(47);
+  f.op(W.i64_shr_u);
+  f.i64(1);
+  f.op(W.i64_eq);
+  f.if_();
+  emitPage(f, fill, va, true, access, page, onFault);
+  f.end();
+}
+
 function emitLoadSlow(fill: number): Assembler {
   const f = new Assembler([I64, I32], [I32]);
   const [va, bytes] = [0, 1];
@@ -262,6 +276,7 @@ function emitLoadSlow(fill: number): Assembler {
   f.op(W.i32_add);
   f.return_();
   f.end();
+  emitUpperEdge(f, fill, va, 0, second, fault);
   emitPage(f, fill, va, false, 0, first, fault);
   emitPage(f, fill, va, true, 0, second, fault);
   // first page's bytes, then the second's
@@ -309,6 +324,7 @@ function emitCommit(fill: number): Assembler {
   f.i32(0);
   f.return_();
   f.end();
+  emitUpperEdge(f, fill, va, ACCESS_WRITE, second, fault);
   emitPage(f, fill, va, false, ACCESS_WRITE, first, fault);
   emitPage(f, fill, va, true, ACCESS_WRITE, second, fault);
   f.get(first);
@@ -362,6 +378,11 @@ function emitProbeSlow(fill: number): Assembler {
   const offset = f.local(I32);
   const page = f.local(I32);
   const fault = (): void => emitStatus(f);
+  emitFits(f, 0, 1, offset);
+  f.op(W.i32_eqz);
+  f.if_();
+  emitUpperEdge(f, fill, 0, ACCESS_WRITE, page, fault);
+  f.end();
   emitPage(f, fill, 0, false, ACCESS_WRITE, page, fault);
   emitFits(f, 0, 1, offset);
   f.op(W.i32_eqz);

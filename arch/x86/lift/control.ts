@@ -28,10 +28,18 @@ function branch(l: Lift, cond: Temp): void {
   l.ended = true;
 }
 
+/** The target of an indirect transfer. One that is not canonical is #GP at the instruction itself (as on AMD). */
+function checkTarget(l: Lift, target: Temp): Temp {
+  const { b } = l;
+  const top = b.emit(Op.i64_add, b.emit(Op.i64_shr_s, target, b.const64(47, 0)), b.const64(1, 0));
+  b.trapIf(TRAP_PROTECTION, b.emit(Op.i64_gt_u, top, b.const64(1, 0)));
+  return target;
+}
+
 function jump(l: Lift): void {
   l.ended = true;
   if (l.operand(0).kind === KIND_REL) l.b.jump(relative(l));
-  else l.b.jumpIndirect(l.read(0, 8), JUMP_PLAIN);
+  else l.b.jumpIndirect(checkTarget(l, l.read(0, 8)), JUMP_PLAIN);
 }
 
 function call(l: Lift): void {
@@ -41,7 +49,7 @@ function call(l: Lift): void {
     l.b.jump(relative(l), JUMP_CALL, l.nextPc);
     return;
   }
-  const target = l.read(0, 8);
+  const target = checkTarget(l, l.read(0, 8));
   push(l, 8, l.b.pcConst(l.nextPc));
   l.b.jumpIndirect(target, JUMP_CALL, l.nextPc);
 }
@@ -49,7 +57,7 @@ function call(l: Lift): void {
 function ret(l: Lift): void {
   const { b } = l;
   const rsp = b.getGpr(RSP);
-  const target = l.loadAt(rsp, 0, 8);
+  const target = checkTarget(l, l.loadAt(rsp, 0, 8));
   const pop = l.insn.form.operands.length === 0 ? 0 : l.insn.imm;
   b.setGpr(RSP, b.emit(Op.i64_add, rsp, b.const64(8 + pop, 0)));
   b.jumpIndirect(target, JUMP_RETURN);

@@ -187,6 +187,7 @@ function selectorQuery(l: Lift, query: number): void {
 
 /** Moves to and from control and debug registers: #UD for those that do not exist, else #GP. */
 function privilegedRegister(l: Lift, valid: number): void {
+  if (l.insn.lock && l.insn.reg !== 0) return l.trap(TRAP_ILLEGAL);
   l.trap(((valid >> l.insn.reg) & 1) !== 0 ? TRAP_PROTECTION : TRAP_ILLEGAL);
 }
 /** CR0 CR2 CR3 CR4 CR8. */

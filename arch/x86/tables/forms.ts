@@ -11,7 +11,8 @@
 //             X Y with a size: b w d q x(16 bytes) v(operand size) y(4, or 8 with REX.W) z(2 or 4) s(imm8,
 //             sign-extended; as M size: float) l t(x87). Fixed: AL rAX CL DX AX 1 ST Ti or a digit.
 //   attributes lock (LOCK is allowed with memory), d64 (operand size 8 unless 66), f64 (always 8), priv (#GP in
-//             user mode), mmx, x87, sse3 (needs the bit of CPUID), regonly, pause, tzcnt, lzcnt.
+//             user mode), mmx, x87, sse3 (needs the bit of CPUID), regonly, pause, tzcnt, lzcnt,
+//             lockreg (LOCK is allowed with registers: LOCK MOV CR0 is another name of MOV CR8).
 // Source: AMD64 Architecture Programmer's Manual, volume 3, appendix A.
 
 import { ONE_BYTE_ROWS } from "./onebyte.ts";
@@ -89,6 +90,8 @@ export interface X86Form {
   readonly imm: number;
   readonly attributes: ReadonlySet<string>;
   readonly lock: boolean;
+  /** LOCK is allowed whatever the operands. */
+  readonly lockAnywhere: boolean;
   readonly operandSize: "" | "d64" | "f64";
   readonly privileged: boolean;
   /** The 16-byte memory operand must be aligned. */
@@ -164,6 +167,7 @@ function parseRow(row: string, id: number): X86Form {
     imm: immediateOf(operands, mnemonic),
     attributes,
     lock: attributes.has("lock"),
+    lockAnywhere: attributes.has("lockreg"),
     operandSize: attributes.has("d64") ? "d64" : attributes.has("f64") ? "f64" : "",
     privileged: attributes.has("priv"),
     aligned: operands.some((o) => o.size === 16 && (o.kind === KIND_W || o.kind === KIND_M)) && !UNALIGNED.has(mnemonic),

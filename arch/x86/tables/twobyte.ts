@@ -45,9 +45,9 @@ const ROWS = `
 1d - NOP Ev
 1e - NOP Ev
 1f - NOP Ev
-20 - MOV_CR - priv regonly
+20 - MOV_CR - priv regonly lockreg
 21 - MOV_DR - priv regonly
-22 - MOV_CR - priv regonly
+22 - MOV_CR - priv regonly lockreg
 23 - MOV_DR - priv regonly
 30 - WRMSR - priv
 31 - RDTSC -
