@@ -18,6 +18,8 @@ import type { FsStruct } from "../include/linux/sched.ts";
 import { LinuxKernel } from "../kernel/kernel.ts";
 import { Ram } from "../lib/ram.ts";
 import { BuddyAllocator } from "../mm/page_alloc.ts";
+import { registerFamily } from "../net/core/family.ts";
+import { unixFamily } from "../net/unix/family.ts";
 import { credentialsOf } from "../security/commoncap.ts";
 import { WasmCpu } from "../virt/cpu.ts";
 import { FRAMES_START } from "../virt/layout.ts";
@@ -65,6 +67,7 @@ export function createKernel(options: KernelOptions): BuiltKernel {
   for (const type of FILE_SYSTEMS) vfs.registerFileSystem(type);
   vfs.openFifo = openFifo;
   registerDevices(kernel);
+  registerFamily(kernel, unixFamily);
   const setRoot = (fs: FsStruct): void => {
     root = fs;
   };

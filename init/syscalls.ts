@@ -12,6 +12,8 @@ import { timerfdSyscalls } from "../fs/timerfd.ts";
 import type { Syscall } from "../include/linux/syscalls.ts";
 import { kernelSyscalls } from "../kernel/syscalls.ts";
 import { mmSyscalls } from "../mm/syscalls.ts";
+import { messageSyscalls } from "../net/message.ts";
+import { socketSyscalls } from "../net/socket.ts";
 
 export const SYSCALLS: readonly Syscall[] = [
   ...fsSyscalls,
@@ -22,6 +24,8 @@ export const SYSCALLS: readonly Syscall[] = [
   ...eventfdSyscalls,
   ...timerfdSyscalls,
   ...signalfdSyscalls,
+  ...socketSyscalls,
+  ...messageSyscalls,
   ...mmSyscalls,
   ...kernelSyscalls,
 ];
