@@ -105,7 +105,7 @@ export class Lowering {
         continue;
       }
       const flags = FLAGS[op]!;
-      if (op >= Op.get_cc_op && op <= Op.cc_flags) ccDead = false;
+      if (op >= Op.get_cc_op && op <= Op.cc_flags && this.#lastUse[i]! >= 0) ccDead = false;
       if (op === Op.set_gpr || op === Op.set_xmm) {
         this.#analyseSet(ir, i, op === Op.set_gpr ? ir.imm[i]! : 16 + ir.imm[i]!);
         continue;

@@ -160,7 +160,7 @@ export class BlockEmitter {
           continue;
         }
         ccDead = true;
-      } else if ((flags & FLAG_TRAP) !== 0 || (op >= Op.get_cc_op && op <= Op.cc_flags)) {
+      } else if ((flags & FLAG_TRAP) !== 0 || (op >= Op.get_cc_op && op <= Op.cc_flags && this.#uses[i] !== 0)) {
         ccDead = false;
       }
       if ((flags & (FLAG_TRAP | FLAG_WRITE)) === 0 && this.#uses[i] === 0 && op !== Op.insn) {
