@@ -7,6 +7,7 @@
 import { X86_FORMS, type X86Form } from "../../../arch/x86/tables/forms.ts";
 import { exclusion } from "./exclusions.ts";
 import { type Case, Generator } from "./generate.ts";
+import { MIXED_ID, mixedCase } from "./mixed.ts";
 import { Random } from "./random.ts";
 import { type Batch, CODE_BASE, DATA_BYTES, RIP, SLOT_BYTES } from "./records.ts";
 import { SEQUENCE_ID, sequenceCase } from "./sequence.ts";
@@ -14,7 +15,7 @@ import { SEQUENCE_ID, sequenceCase } from "./sequence.ts";
 /** Instances of each form in a batch. */
 export const PER_FORM = 8;
 /** Sequences in a batch. */
-export const SEQUENCES = 1024;
+export const SEQUENCES = 2048;
 
 export interface PlannedBatch extends Batch {
   readonly cases: readonly Case[];
@@ -41,6 +42,13 @@ function slotOf(index: number): number {
   return CODE_BASE + index * SLOT_BYTES;
 }
 
+type SequenceMaker = (seed: number, n: number, slot: number) => Case;
+const MAKERS: readonly SequenceMaker[] = [sequenceCase, mixedCase];
+
+function sequenceAt(seed: number, n: number, maker: SequenceMaker): Case {
+  return maker(seed, n, slotOf(X86_FORMS.length * PER_FORM + n % SEQUENCES));
+}
+
 /** One batch of a run. `sequences` 0 leaves them out. */
 export function planBatch(seed: number, batch: number, forms: readonly X86Form[], sequences: number): PlannedBatch {
   const generator = new Generator(seed);
@@ -51,19 +59,15 @@ export function planBatch(seed: number, batch: number, forms: readonly X86Form[]
       cases.push(generator.make(form, batch * PER_FORM + n, slot));
     }
   }
-  for (let n = 0; n < sequences; n++) {
-    cases.push(sequenceCase(seed, batch * SEQUENCES + n, slotOf(X86_FORMS.length * PER_FORM + n)));
-  }
+  for (let n = 0; n < sequences; n++) cases.push(sequenceAt(seed, batch * SEQUENCES + n, MAKERS[n % MAKERS.length]!));
   return assemble(seed, batch, cases, sequences > 0 ? "cut" : "whole");
 }
 
 /** The one instance that a key names: seed/form/number. */
 export function planOne(key: string): PlannedBatch {
   const [seed = NaN, id = NaN, n = NaN] = key.split("/").map(Number);
-  if (id === SEQUENCE_ID) {
-    const batch = Math.floor(n / SEQUENCES);
-    return assemble(seed, batch, [sequenceCase(seed, n, slotOf(X86_FORMS.length * PER_FORM + n % SEQUENCES))]);
-  }
+  const maker = id === SEQUENCE_ID ? sequenceCase : id === MIXED_ID ? mixedCase : undefined;
+  if (maker !== undefined) return assemble(seed, Math.floor(n / SEQUENCES), [sequenceAt(seed, n, maker)]);
   const form = X86_FORMS[id];
   if (form === undefined || Number.isNaN(n)) throw new RangeError(`no instance ${key}`);
   const batch = Math.floor(n / PER_FORM);

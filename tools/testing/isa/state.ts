@@ -63,6 +63,7 @@ export class StartState {
   setX87(control: number, status: number, tags: number): void {
     this.words[FX + FX_CONTROL] = control | status << 16;
     this.words[FX + FX_TAG] = tags;
+    this.words.fill(0, FX + FX_FIP, FX + FX_FDP + 2);
   }
   setPointers(fop: number, fip: number, fdp: number): void {
     this.words[FX + FX_TAG] = this.words[FX + FX_TAG]! & 0xffff | fop << 16;

@@ -45,6 +45,13 @@ export function undefinedFlags(mnemonic: string, shift: ShiftOperands | undefine
   return mask;
 }
 
+/** Flags that some operands of the instruction leave undefined. */
+export function mayLeaveUndefined(mnemonic: string): number {
+  const fixed = FIXED.get(mnemonic);
+  if (fixed !== undefined) return fixed;
+  return SHIFTS.has(mnemonic) ? ALL : ROTATES.has(mnemonic) ? OF : 0;
+}
+
 /** True when not even the result is defined: double shifts of 16-bit operands by more than 16. */
 export function undefinedResult(mnemonic: string, shift: ShiftOperands | undefined): boolean {
   if (shift === undefined || (mnemonic !== "SHLD" && mnemonic !== "SHRD")) return false;
