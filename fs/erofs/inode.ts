@@ -53,6 +53,7 @@ export class ErofsInode extends Inode implements PageBacking {
     super();
     this.superBlock = image;
     this.nid = nid;
+    this.ino = nid; // As Linux shows it; the number on disk is for 32-bit programs.
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const flags = view.getUint16(format.EI_FORMAT, true);
     const isExtended = (flags & format.EROFS_INODE_VERSION_MASK) === format.EROFS_INODE_EXTENDED;
@@ -64,7 +65,6 @@ export class ErofsInode extends Inode implements PageBacking {
     this.#firstBlock = view.getUint32(format.EI_UNION, true);
     if (isExtended) {
       this.size = Number(view.getBigUint64(format.EI_SIZE, true));
-      this.ino = view.getUint32(format.EI_INO, true);
       this.uid = view.getUint32(format.EI_UID, true);
       this.gid = view.getUint32(format.EI_GID, true);
       this.nlink = view.getUint32(format.EI_NLINK, true);
@@ -73,7 +73,6 @@ export class ErofsInode extends Inode implements PageBacking {
       };
     } else {
       this.size = view.getUint32(format.CI_SIZE, true);
-      this.ino = view.getUint32(format.CI_INO, true);
       this.uid = view.getUint16(format.CI_UID, true);
       this.gid = view.getUint16(format.CI_GID, true);
       this.nlink = view.getUint16(format.CI_NLINK, true);
@@ -176,8 +175,7 @@ export class ErofsInode extends Inode implements PageBacking {
     let index = 0;
     for (const [name, { nid, type }] of entries) {
       if (index++ < position) continue;
-      const inode = this.superBlock.cachedInode(nid) ?? (yield* this.superBlock.inode(nid));
-      if (!emit({ name, ino: inode.ino, type }, index)) return;
+      if (!emit({ name, ino: nid, type }, index)) return;
     }
   }
 
