@@ -104,8 +104,8 @@ function actionFor(mm: FullMm, advice: number): PartAction {
 }
 
 function punch(area: VmaArea, from: number, to: number): void {
-  if (!area.isShared || (area.prot & PROT_WRITE) === 0) throw EACCES;
-  if (!(area.mapping instanceof ShmemMapping)) throw EINVAL;
+  if (!(area.mapping instanceof ShmemMapping) || (area.flags & VM_LOCKED) !== 0) throw EINVAL;
+  if (!area.isShared || (area.maxProt & PROT_WRITE) === 0) throw EACCES;
   area.mapping.punchHole(area.offset + from - area.start, area.offset + to - area.start);
 }
 
