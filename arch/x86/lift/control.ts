@@ -112,14 +112,15 @@ function slot(l: Lift, size: number, n: number): Temp {
   return l.wide(l.loadAt(l.b.getGpr(RSP), size * n, size), size, "unsigned");
 }
 
+/** The slots are read in the order in which hardware was seen to fault. */
 function interruptReturn(l: Lift): void {
   const { b } = l;
   const size = l.insn.opSize;
   const flags = slot(l, size, 2);
   const code = slot(l, size, 1);
   const target = slot(l, size, 0);
-  const stack = slot(l, size, 3);
   const data = slot(l, size, 4);
+  const stack = slot(l, size, 3);
   checkSelector(l, l.narrow(code), USER_CS);
   checkSelector(l, l.narrow(data), USER_DS);
   b.setGpr(RSP, stack);
