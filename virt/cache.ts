@@ -22,6 +22,8 @@ export interface Block {
   readonly mode: number;
   /** Address of the first bytecode record. */
   readonly record: number;
+  /** Where its bytecode ends: the targets of an indirect jump are noted right before. */
+  readonly end: number;
   readonly instructions: number;
   readonly bytes: number;
   isDead: boolean;
@@ -82,6 +84,14 @@ export class CodeCache {
 
   get arenaEnd(): number {
     return this.#arenaEnd;
+  }
+
+  /** Room in the arena for something that lives as long as blocks do; -1 when it is full. */
+  allocate(bytes: number): number {
+    if (!this.hasRoom(bytes)) return -1;
+    const address = this.#arenaEnd;
+    this.#arenaEnd = (address + bytes + 15) & ~15;
+    return address;
   }
 
   /** Registers a block whose bytecode ends at `arenaEnd`. True when a frame was marked for the first time:

@@ -12,9 +12,10 @@ import {
 import type { Ram } from "../lib/ram.ts";
 import { type Block, CodeCache, STEP_AREA } from "./cache.ts";
 import { EXT_LEAVE, type FrontEnd, type GuestAccess, type Lifted } from "./frontend.ts";
-import { type Handlers, HEADER_BYTES, LINK_NEVER, makeHandlers } from "./interp/bytecode.ts";
+import { type Handlers, HEADER_BYTES, LINK_NEVER, makeHandlers, TARGETS_BYTES } from "./interp/bytecode.ts";
 import { LOWERED_BYTES_MAX, Lowering } from "./interp/lower.ts";
 import { IrBuilder } from "./ir/builder.ts";
+import { JUMP_RETURN, TERM_INDIRECT } from "./ir/ops.ts";
 import { type IrBlock, keepIr } from "./translate/ir-block.ts";
 import type { BlockSource } from "./translate/region.ts";
 import { type Region, Translator } from "./translate/translator.ts";
@@ -97,13 +98,13 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     const table = new WebAssembly.Table({ element: "anyfunc", initial: 1024 });
     const ext = (id: number): number => this.#ext(id);
     const instance = new WebAssembly.Instance(compile(buildRuntimeModule(this.#handlers)), {
-      m: { memory: ram.memory, table, ext },
+      m: { memory: ram.memory, bytes: () => ram.u8, table, ext },
     });
     // The module was generated right here with these exports.
     this.#runtime = instance.exports as unknown as RuntimeExports;
     table.set(0, this.#runtime.interpret);
     this.#translator = new Translator(
-      { memory: ram.memory, table, imports: { ...instance.exports, ext }, compile },
+      { memory: ram.memory, bytes: () => ram.u8, table, imports: { ...instance.exports, ext }, compile },
       this.#cache,
       { blocksMax: options.regionBlocksMax ?? 64, instructionsMax: options.regionInstructionsMax ?? 1000 },
     );
@@ -360,6 +361,7 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
       offset,
       mode: this.#mode,
       record: start + HEADER_BYTES,
+      end,
       instructions: this.#builder.instructions,
       bytes,
       isDead: false,
@@ -474,7 +476,7 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
   }
 
   /** BlockSource: known blocks that have run a fair share of the times that make one hot. */
-  take(pc: number): { block: Block; ir: IrBlock } | undefined {
+  take(pc: number): { block: Block; ir: IrBlock; targets: readonly number[] } | undefined {
     const frame = walk(this.ram, pc, ACCESS_EXEC);
     if (frame < 0) return undefined;
     const block = this.#cache.find(frame, pc % PAGE_SIZE, this.#mode);
@@ -484,7 +486,18 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     if (left <= this.#hotEntries && this.#hotEntries - left < this.#hotEntries >> 4) return undefined;
     if (this.#liftInto(pc, this.#blockInstructionsMax) !== 0) return undefined;
     block.copies++;
-    return { block, ir: keepIr(this.#builder) };
+    return { block, ir: keepIr(this.#builder), targets: this.#indirectTargets(block) };
+  }
+
+  /** Where the indirect jump at the end of the block went lately. */
+  #indirectTargets(block: Block): number[] {
+    if (this.#builder.terminator !== TERM_INDIRECT || this.#builder.termKind === JUMP_RETURN) return [];
+    const targets: number[] = [];
+    for (let at = block.end - TARGETS_BYTES; at < block.end; at += 8) {
+      const pc = this.ram.readU64(at);
+      if (pc !== 0) targets.push(pc);
+    }
+    return targets;
   }
 
   /** Drops the code of the frame that a store was about to change. */

@@ -18,11 +18,15 @@ export const HEADER_BYTES = 16;
 export const LINK_NONE = 0;
 export const LINK_NEVER = 1;
 
+/** After the record of an indirect jump: where it went, 8 bytes each, by a hash of the target. */
+export const TARGETS = 8;
+export const TARGETS_BYTES: number = TARGETS * 8;
+
 /** Handlers that are not one IR operation. */
 export const SPECIALS = [
   "exit", // leaves to the dispatcher: this block is now the entry of a region
   "jump", // dst count, {imm delta, link}
-  "indirect", // dst count, a address
+  "indirect", // dst count, a address; then TARGETS_BYTES
   "syscall", // dst count, imm delta
   "trap", // dst count retired, a kind, imm delta
   "branch", // dst count, a condition; second record: {delta, link} taken, {delta, link} not

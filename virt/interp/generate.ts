@@ -14,7 +14,7 @@ import { LINK_SLOT, STATUS_CONTINUE, STATUS_HOT, STATUS_LINK, stateAddress } fro
 import { type OpInfo, OPS } from "../ir/ops.ts";
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import { I32, I64, W } from "../wasm/opcodes.ts";
-import { type HandlerRow, type Handlers, LINK_NEVER, LINK_NONE, RECORD_BYTES, type Special, SPECIALS } from "./bytecode.ts";
+import { type HandlerRow, type Handlers, LINK_NEVER, LINK_NONE, RECORD_BYTES, type Special, SPECIALS, TARGETS } from "./bytecode.ts";
 import { emitComputation, pushImmediate64, pushSlot, type SlotContext, storeResult } from "./slots.ts";
 
 /** (first record) -> status. */
@@ -199,6 +199,7 @@ class Generator implements SlotContext {
       case "indirect":
         pushSlot(this, "l", 0);
         f.set(this.#pc);
+        this.#noteTarget();
         this.#loadCount();
         this.#takeCount();
         f.br(this.#indirect);
@@ -253,6 +254,23 @@ class Generator implements SlotContext {
         });
         break;
     }
+  }
+
+  /** For the translator: targets[hash of pc] = pc, behind the record. */
+  #noteTarget(): void {
+    const f = this.f;
+    f.get(this.#pc);
+    f.i64(4);
+    f.op(W.i64_shr_u);
+    f.op(W.i32_wrap_i64);
+    f.i32(TARGETS - 1);
+    f.op(W.i32_and);
+    f.i32(3);
+    f.op(W.i32_shl);
+    f.get(this.ip);
+    f.op(W.i32_add);
+    f.get(this.#pc);
+    f.memory(W.i64_store, RECORD_BYTES);
   }
 
   #pushField(offset: number): void {

@@ -12,7 +12,7 @@ import {
   FLAG_TRAP, FLAG_WRITE, HELPERS, Op, OPS, TERM_BRANCH, TERM_INDIRECT, TERM_JUMP, TERM_SYSCALL, TERM_TRAP,
 } from "../ir/ops.ts";
 import type { Ram } from "../../lib/ram.ts";
-import { type Handlers, hasLane, hasPool, HEADER_BYTES, LINK_NEVER, LINK_NONE, RECORD_BYTES, SAME_BITS } from "./bytecode.ts";
+import { type Handlers, hasLane, hasPool, HEADER_BYTES, LINK_NEVER, LINK_NONE, RECORD_BYTES, SAME_BITS, TARGETS_BYTES } from "./bytecode.ts";
 
 const CAPACITY = 3072;
 const NEVER = 1 << 30;
@@ -407,7 +407,7 @@ export class Lowering {
         this.#branch(ir, mayLink);
         return;
       case TERM_INDIRECT:
-        this.#write(special.indirect, count, this.#operand(ir, ir.termTemp), 0, 0, 0);
+        this.#indirect(ir, this.#operand(ir, ir.termTemp));
         return;
       case TERM_SYSCALL:
         this.#write(special.syscall, count, 0, 0, ir.target, 0);
@@ -418,6 +418,12 @@ export class Lowering {
       default:
         throw new Error("block without terminator");
     }
+  }
+
+  #indirect(ir: IrBuilder, slot: number): void {
+    this.#write(this.#handlers.special.indirect, ir.instructions, slot, 0, 0, 0);
+    this.#ram.u8.fill(0, this.#at, this.#at + TARGETS_BYTES);
+    this.#at += TARGETS_BYTES;
   }
 
   /** Only jumps within the page are ever linked: another page may be mapped elsewhere next time. */
@@ -466,7 +472,7 @@ export class Lowering {
   }
 
   #farJump(ir: IrBuilder): void {
-    this.#write(this.#handlers.special.indirect, ir.instructions, this.#farConst(ir.target), 0, 0, 0);
+    this.#indirect(ir, this.#farConst(ir.target));
   }
 
   #farBranch(ir: IrBuilder): void {
@@ -474,7 +480,7 @@ export class Lowering {
     const taken = this.#farConst(ir.target);
     const fall = this.#farConst(ir.fallTarget);
     this.#write(this.#handlers.plain[Op.select_i64]!, taken, taken, fall, condition, 0);
-    this.#write(this.#handlers.special.indirect, ir.instructions, taken, 0, 0, 0);
+    this.#indirect(ir, taken);
   }
 
   #unfuse(ir: IrBuilder): number {

@@ -2,8 +2,8 @@
 // Chooses the blocks of a region and makes its graph.
 //
 // A region grows from a hot block along direct jumps, branches and calls, over blocks that have run before.
-// Its entries are the first block, the places calls return to, and loop headers: where code is entered again
-// after it was left.
+// Its entries are the first block, the places calls return to, where its indirect jumps went lately, and loop
+// headers: where code is entered again after it was left.
 
 import type { Block } from "../cache.ts";
 import { JUMP_CALL, TERM_BRANCH, TERM_INDIRECT, TERM_JUMP } from "../ir/ops.ts";
@@ -17,8 +17,8 @@ export interface RegionLimits {
 
 /** What region formation asks of the CPU. */
 export interface BlockSource {
-  /** The block known at a guest address, worth translating, with its IR; undefined when there is none. */
-  take(pc: number): { block: Block; ir: IrBlock } | undefined;
+  /** `targets`: where its indirect jump went lately. The block known at a guest address, worth translating, with its IR; undefined when there is none. */
+  take(pc: number): { block: Block; ir: IrBlock; targets: readonly number[] } | undefined;
 }
 
 export interface RegionPlan {
@@ -40,6 +40,7 @@ export function planRegion(source: BlockSource, headPc: number, limits: RegionLi
   const nodeByPc = new Map<number, number>();
   const seen = new Set([headPc]);
   const queue = [headPc];
+  const indirect = new Set<number>();
   let instructions = 0;
   for (let pc = queue.shift(); pc !== undefined; pc = queue.shift()) {
     if (blocks.length >= limits.blocksMax || instructions >= limits.instructionsMax) break;
@@ -50,14 +51,15 @@ export function planRegion(source: BlockSource, headPc: number, limits: RegionLi
     irs.push(found.ir);
     nodeByPc.set(pc, blocks.length);
     instructions += found.ir.instructions;
-    for (const next of [...jumpTargets(found.ir), ...returnPoints(found.ir)]) {
+    for (const target of found.targets) indirect.add(target);
+    for (const next of [...jumpTargets(found.ir), ...returnPoints(found.ir), ...found.targets]) {
       if (seen.has(next)) continue;
       seen.add(next);
       queue.push(next);
     }
   }
   if (blocks.length === 0 || nodeByPc.get(headPc) !== 1) return undefined;
-  return { graph: makeGraph(irs, nodeByPc), blocks, irs, nodeByPc, anchorPc: headPc };
+  return { graph: makeGraph(irs, nodeByPc, [...indirect]), blocks, irs, nodeByPc, anchorPc: headPc };
 }
 
 function jumpTargets(ir: IrBlock): number[] {
@@ -70,7 +72,7 @@ function returnPoints(ir: IrBlock): number[] {
   return isCall && ir.fallTarget >= 0 ? [ir.basePc + ir.fallTarget] : [];
 }
 
-function makeGraph(irs: readonly IrBlock[], nodeByPc: ReadonlyMap<number, number>): Graph {
+function makeGraph(irs: readonly IrBlock[], nodeByPc: ReadonlyMap<number, number>, indirect: readonly number[]): Graph {
   const known = (targets: readonly number[]): number[] => {
     const nodes: number[] = [];
     for (const pc of targets) {
@@ -80,7 +82,7 @@ function makeGraph(irs: readonly IrBlock[], nodeByPc: ReadonlyMap<number, number
     return nodes;
   };
   const successors = [[], ...irs.map((ir) => known(jumpTargets(ir)))];
-  const entries = new Set([1, ...irs.flatMap((ir) => known(returnPoints(ir)))]);
+  const entries = new Set([1, ...known(indirect), ...irs.flatMap((ir) => known(returnPoints(ir)))]);
   const first = buildGraph(successors, [...entries]);
   for (const entry of first.entries) entries.add(entry);
   first.isLoopHeader.forEach((is, node) => {

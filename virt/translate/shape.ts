@@ -28,7 +28,16 @@ export interface RegionShape {
   /** Node by guest address. */
   readonly nodeByPc: ReadonlyMap<number, number>;
   readonly tableIndex: number;
+  /** Bytes in RAM from `first` (offset from the anchor) on: index of the entry at that offset, or NO_ENTRY. */
+  readonly map: EntryMap;
 }
+
+export interface EntryMap {
+  readonly address: number;
+  readonly first: number;
+  readonly bytes: number;
+}
+export const NO_ENTRY = 0xff;
 
 export function emitRegion(shape: RegionShape, runtime: RuntimeFunctions): Assembler {
   return new ShapeEmitter(shape, runtime).run();
@@ -284,16 +293,47 @@ class ShapeEmitter {
     f.br(this.#exit);
   }
 
-  /** pc holds the target: back to the dispatcher when the jump cache names this region. */
+  /** pc holds the target: back to the dispatcher when it is an entry of this region. */
   #emitIndirect(): void {
     const f = this.#f;
     const frame = this.#frame;
-    const entry = frame.tlbEntry;
+    const { map } = this.#shape;
     const out = f.block();
     f.get(frame.budget);
     f.i32(0);
     f.op(W.i32_le_s);
     f.brIf(out);
+    if (map.bytes > 0) {
+      // The offset from the first entry names the entry: the mapping of these pages was checked on the way in.
+      f.get(frame.pc);
+      f.get(frame.anchor);
+      f.op(W.i64_sub);
+      f.i64(map.first);
+      f.op(W.i64_sub);
+      f.tee(frame.va);
+      f.i64(map.bytes);
+      f.op(W.i64_lt_u);
+      f.if_();
+      f.get(frame.va);
+      f.op(W.i32_wrap_i64);
+      f.memory(W.i32_load8_u, map.address);
+      f.tee(this.#entryIndex);
+      f.i32(NO_ENTRY);
+      f.op(W.i32_ne);
+      f.brIf(this.#dispatch);
+      f.end();
+    } else {
+      this.#emitJumpCacheLookup(out);
+    }
+    f.end();
+    this.#leaveChecked();
+  }
+
+  /** For regions too far apart for a map. */
+  #emitJumpCacheLookup(out: Label): void {
+    const f = this.#f;
+    const frame = this.#frame;
+    const entry = frame.tlbEntry;
     f.get(frame.pc);
     f.i64(47);
     f.op(W.i64_shr_u);
@@ -319,7 +359,5 @@ class ShapeEmitter {
       f.memory(W.i32_load, JUMP_CACHE + 12);
     });
     f.br(this.#dispatch);
-    f.end();
-    this.#leaveChecked();
   }
 }

@@ -8,7 +8,10 @@ import { PAGE_SIZE } from "../layout.ts";
 import { MEMORY_PAGES_MAX, type RuntimeFunctions, runtimeSignatures } from "../runtime/module.ts";
 import { WasmModule } from "../wasm/encoder.ts";
 import { type BlockSource, planRegion, type RegionLimits, type RegionPlan } from "./region.ts";
-import { emitRegion, entryWord } from "./shape.ts";
+import { emitRegion, type EntryMap, entryWord, NO_ENTRY } from "./shape.ts";
+
+/** Entries farther apart than this are found through the jump cache. */
+const MAP_BYTES_MAX = 1 << 16;
 
 export interface Region {
   readonly tableIndex: number;
@@ -21,6 +24,8 @@ export interface Region {
 
 export interface TranslatorHost {
   readonly memory: WebAssembly.Memory;
+  /** The bytes of RAM as they are now. */
+  readonly bytes: () => Uint8Array;
   readonly table: WebAssembly.Table;
   /** Exports of the runtime instance and `ext`. */
   readonly imports: Readonly<Record<string, unknown>>;
@@ -49,7 +54,8 @@ export class Translator {
     const module = new WasmModule();
     module.importMemory("memory", 1, MEMORY_PAGES_MAX);
     const { graph, irs, anchorPc, nodeByPc } = plan;
-    const code = emitRegion({ graph, blocks: irs, anchorPc, nodeByPc, tableIndex }, importOnUse(module));
+    const map = this.#makeMap(plan);
+    const code = emitRegion({ graph, blocks: irs, anchorPc, nodeByPc, tableIndex, map }, importOnUse(module));
     module.exportFunction("region", module.add(code));
     const bytes = module.finish();
     const instance = new WebAssembly.Instance(this.#host.compile(bytes), {
@@ -58,6 +64,19 @@ export class Translator {
     this.#host.table.set(tableIndex, instance.exports["region"]);
     this.#count(plan, bytes.length);
     return this.#install(plan, tableIndex);
+  }
+
+  /** Where the entries are, as bytes in RAM; empty when they lie too far apart. */
+  #makeMap(plan: RegionPlan): EntryMap {
+    const offsets = plan.graph.entries.map((node) => plan.irs[node - 1]!.basePc - plan.anchorPc);
+    const first = Math.min(...offsets);
+    const bytes = Math.max(...offsets) - first + 1;
+    const address = bytes > MAP_BYTES_MAX ? -1 : this.#cache.allocate(bytes);
+    if (address < 0) return { address: 0, first: 0, bytes: 0 };
+    const u8 = this.#host.bytes();
+    u8.fill(NO_ENTRY, address, address + bytes);
+    offsets.forEach((offset, index) => (u8[address + offset - first] = index));
+    return { address, first, bytes };
   }
 
   #count(plan: RegionPlan, bytes: number): void {
