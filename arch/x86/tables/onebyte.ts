@@ -42,7 +42,7 @@ function shiftRows(): string[] {
 const ROWS = `
 50+r - PUSH Zv d64
 58+r - POP Zv d64
-63 - MOVSXD Gv,Ez
+63 - MOVSXD Gv,Ed
 68 - PUSH Iz d64
 69 - IMUL Gv,Ev,Iz
 6a - PUSH Is d64
