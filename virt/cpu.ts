@@ -32,7 +32,7 @@ import { CodeFetch, isCodeFrame, recordFault, walk } from "./walk.ts";
 export interface CpuOptions {
   /** Most instructions of a block. */
   readonly blockInstructionsMax?: number;
-  /** Entries of a block before it is translated; 0: never. */
+  /** Entries of a block before it is translated (500 unless told); 0: never. */
   readonly hotEntries?: number;
   readonly regionBlocksMax?: number;
   readonly regionInstructionsMax?: number;
@@ -42,6 +42,8 @@ export interface CpuOptions {
 
 /** Instructions between two visits of TypeScript: V8 replaces running code only when it is entered again. */
 const SLICE = 200_000;
+/** Translating pays once a block has run this often. */
+const HOT_ENTRIES = 500;
 /** Copies of a block in regions. */
 const COPIES_MAX = 4;
 const NEVER_HOT = 0x7fff_ffff;
@@ -93,7 +95,7 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     this.#cache = new CodeCache(ram);
     this.#fetch = new CodeFetch(ram);
     this.#blockInstructionsMax = options.blockInstructionsMax ?? 64;
-    this.#hotEntries = options.hotEntries ?? 0;
+    this.#hotEntries = options.hotEntries ?? HOT_ENTRIES;
     const compile = options.compile ?? ((bytes): WebAssembly.Module => new WebAssembly.Module(bytes));
     const table = new WebAssembly.Table({ element: "anyfunc", initial: 1024 });
     const ext = (id: number): number => this.#ext(id);

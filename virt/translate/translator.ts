@@ -38,7 +38,7 @@ export class Translator {
   readonly #limits: RegionLimits;
   readonly #freeIndexes: number[] = [];
   #nextIndex = 1;
-  readonly counters = { regions: 0, regionBlocks: 0, regionInstructions: 0, regionBytes: 0, liveRegions: 0 };
+  readonly counters = { regions: 0, regionBlocks: 0, regionInstructions: 0, regionBytes: 0, liveRegions: 0, refused: 0 };
 
   constructor(host: TranslatorHost, cache: CodeCache, limits: RegionLimits) {
     this.#host = host;
@@ -55,15 +55,31 @@ export class Translator {
     module.importMemory("memory", 1, MEMORY_PAGES_MAX);
     const { graph, irs, anchorPc, nodeByPc } = plan;
     const map = this.#makeMap(plan);
-    const code = emitRegion({ graph, blocks: irs, anchorPc, nodeByPc, tableIndex, map }, importOnUse(module));
-    module.exportFunction("region", module.add(code));
+    const body = emitRegion({ graph, blocks: irs, anchorPc, nodeByPc, tableIndex, map }, importOnUse(module));
+    module.exportFunction("region", module.add(body));
     const bytes = module.finish();
-    const instance = new WebAssembly.Instance(this.#host.compile(bytes), {
-      m: { memory: this.#host.memory, ...this.#host.imports },
-    });
-    this.#host.table.set(tableIndex, instance.exports["region"]);
+    const code = this.#compile(bytes);
+    if (code === undefined) {
+      this.#freeIndexes.push(tableIndex);
+      return undefined;
+    }
+    this.#host.table.set(tableIndex, code);
     this.#count(plan, bytes.length);
     return this.#install(plan, tableIndex);
+  }
+
+  /** The region's function; undefined when the host has no room for it: the interpreter goes on then. */
+  #compile(bytes: Uint8Array<ArrayBuffer>): unknown {
+    try {
+      const instance = new WebAssembly.Instance(this.#host.compile(bytes), {
+        m: { memory: this.#host.memory, ...this.#host.imports },
+      });
+      return instance.exports["region"];
+    } catch (error) {
+      if (error instanceof WebAssembly.CompileError) throw error; // what we emitted is wrong
+      this.counters.refused++;
+      return undefined;
+    }
   }
 
   /** Where the entries are, as bytes in RAM; empty when they lie too far apart. */
