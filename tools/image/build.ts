@@ -56,15 +56,15 @@ export async function buildImage(options: BuildOptions): Promise<void> {
   const keys = keyring === undefined ? await fetchArchiveKeys(archive, cache, progress) : await readKeyring(keyring);
   const { release, index } = await openArchive({ ...archive, keys }, cache, progress);
   const packages = choosePackages(index, options.include);
-  const temporary = `${options.output}.${String(process.pid)}`;
-  using spool = new Spool(`${temporary}.spool`);
+  const temporary = temporaryPrefix(options.output);
+  using spool = new Spool(`${temporary}spool`);
   const tree = new Tree(createDirectory(0o755, release.date));
   const uuid = imageUuid(options, packages);
   await unpackAll(options, { release, packages, cache, tree, spool });
   if (options.runner === undefined) {
     writeImage(tree, release, uuid, options.output, progress);
   } else {
-    using stage1 = new TemporaryFile(`${temporary}.stage1`);
+    using stage1 = new TemporaryFile(`${temporary}stage1`);
     writeImage(tree, release, uuid, stage1.path, progress);
     progress.phase("Configuring the packages in the guest", packages.length, "packages");
     const output = new GuestOutput(progress, options.onGuestOutput);
@@ -73,6 +73,11 @@ export async function buildImage(options: BuildOptions): Promise<void> {
     writeImage(tree, release, uuid, options.output, progress);
   }
   progress.done();
+}
+
+/** What the names of all files begin with that a build makes beside its output and removes again. */
+export function temporaryPrefix(output: string): string {
+  return `${output}.${String(process.pid)}.`;
 }
 
 class TemporaryFile implements Disposable {
@@ -157,7 +162,7 @@ function imageUuid(options: BuildOptions, packages: readonly Package[]): Uint8Ar
 /** Writes the image beside its place, flushes it and gives it its name. */
 function writeImage(tree: Tree, release: Release, uuid: Uint8Array, output: string, progress: Progress): void {
   progress.phase("Writing the image");
-  const temporary = `${output}.${String(process.pid)}.part`;
+  const temporary = `${temporaryPrefix(output)}part`;
   const fd = openSync(temporary, "w");
   try {
     let position = 0;

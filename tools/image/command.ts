@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // `rookery image build`: its options, checked, and the build with this host's mirror, keys, cache and terminal.
 
-import { statSync } from "node:fs";
+import { accessSync, constants as access, readdirSync, rmSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { dirname } from "node:path";
+import { constants } from "node:os";
+import { basename, dirname, join } from "node:path";
 import { Command, Option } from "commander";
 import { UsageError } from "../cli/errors.ts";
 import { cacheDirectory, defaultImagePath } from "../cli/paths.ts";
-import { buildImage } from "./build.ts";
+import { buildImage, temporaryPrefix } from "./build.ts";
 import { hostMirror } from "./host.ts";
 import { createProgress } from "./progress.ts";
 import type { Progress } from "./progress.ts";
@@ -24,6 +25,8 @@ export interface BuildArguments {
 }
 
 const ARCHITECTURES = ["amd64"];
+const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+const EXIT_SIGNAL_BASE = 128;
 
 function command(): Command {
   return new Command("rookery image build")
@@ -73,7 +76,7 @@ export function standardProgress(): Progress {
   const isForced = env["FORCE_COLOR"] !== undefined && env["FORCE_COLOR"] !== "0";
   const hasColor = isForced || (stderr.isTTY && (env["NO_COLOR"] ?? "") === "");
   return createProgress(
-    { isTTY: stderr.isTTY, columns: stderr.columns, hasColor, write: (text) => { stderr.write(text); } },
+    { isTTY: stderr.isTTY, columns: stderr.columns > 0 ? stderr.columns : 80, hasColor, write: (text) => { stderr.write(text); } },
     () => performance.now(),
   );
 }
@@ -82,8 +85,14 @@ export function standardProgress(): Progress {
 export async function buildCommand(words: readonly string[]): Promise<number> {
   const { isConfigured, isVerbose, ...choices } = parseBuildArguments(words);
   const mirror = choices.mirror ?? await hostMirror();
-  await makeOutputDirectory(choices.output);
+  await prepareDirectory(choices.output);
   const progress = standardProgress();
+  const stop = (signal: NodeJS.Signals): void => {
+    removeTemporaries(choices.output);
+    process.stderr.write("\n");
+    process.exit(EXIT_SIGNAL_BASE + constants.signals[signal]);
+  };
+  for (const signal of ENDING_SIGNALS) process.once(signal, stop);
   try {
     await buildImage({
       ...choices, mirror, progress,
@@ -94,17 +103,28 @@ export async function buildCommand(words: readonly string[]): Promise<number> {
       },
     });
   } finally {
+    for (const signal of ENDING_SIGNALS) process.off(signal, stop);
     progress.done();
   }
   console.error(`${choices.output} is ready (${String(Math.round(statSync(choices.output).size / 2 ** 20))} MiB)`);
   return 0;
 }
 
-async function makeOutputDirectory(output: string): Promise<void> {
+/** Removes what an interrupted build leaves beside its output. */
+function removeTemporaries(output: string): void {
+  const prefix = basename(temporaryPrefix(output));
+  for (const name of readdirSync(dirname(output))) {
+    if (name.startsWith(prefix)) rmSync(join(dirname(output), name), { force: true });
+  }
+}
+
+/** The directory of the default image is made; one that was named must be there and writable. */
+async function prepareDirectory(output: string): Promise<void> {
   const directory = dirname(output);
+  if (output === defaultImagePath()) await mkdir(directory, { recursive: true });
   try {
-    await mkdir(directory, { recursive: true });
-  } catch (error) {
-    throw new UsageError(`-o: cannot make ${directory}: ${error instanceof Error ? error.message : String(error)}`);
+    accessSync(directory, access.W_OK);
+  } catch {
+    throw new UsageError(`-o: ${directory} is no directory that can be written to`);
   }
 }

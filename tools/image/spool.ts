@@ -8,6 +8,7 @@ const BUFFER_BYTES = 1 << 20;
 
 export class Spool implements Disposable {
   readonly #path: string;
+  /** Open for reading and writing. */
   readonly #fd: number;
   readonly #buffer = Buffer.alloc(BUFFER_BYTES);
   #buffered = 0;
