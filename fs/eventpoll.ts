@@ -21,6 +21,8 @@ import { userOf } from "./uio.ts";
 
 const NESTING_MAX = 4;
 const READ_EVENTS = POLLIN | POLLRDNORM;
+/** Reported whether asked for or not. */
+const ALWAYS = POLLERR | POLLHUP;
 const NS_PER_MS = 1_000_000;
 const EVENTS_MAX = Math.floor(0x7fff_ffff / 16);
 /** Bits that say how to report, not what. Unsigned arithmetic: EPOLLET is bit 31. */
@@ -34,7 +36,7 @@ class EpollItem implements WaitEntry {
   readonly fd: number;
   readonly queue: WaitQueue;
   readonly exclusive: boolean;
-  /** Interest with mode bits; without interest while a one-shot item is spent. */
+  /** Interest with mode bits; mode bits alone while a one-shot item is spent. */
   events: number;
   /** epoll_data, two halves. */
   dataLow: number;
@@ -46,7 +48,7 @@ class EpollItem implements WaitEntry {
     this.file = file;
     this.fd = fd;
     this.queue = queue;
-    this.events = event.events;
+    this.events = (event.events | ALWAYS) >>> 0;
     this.dataLow = event.dataLow;
     this.dataHigh = event.dataHigh;
     this.exclusive = (event.events & EPOLLEXCLUSIVE) !== 0;
@@ -58,12 +60,12 @@ class EpollItem implements WaitEntry {
 
   /** Events that are there now and wanted. */
   look(): number {
-    return this.interest === 0 ? 0 : this.file.poll() & (this.interest | POLLERR | POLLHUP);
+    return this.interest === 0 ? 0 : this.file.poll() & this.interest;
   }
 
   wake(events: number): boolean {
     const { interest } = this;
-    if (interest === 0 || (events !== 0 && (events & (interest | POLLERR | POLLHUP)) === 0)) return false;
+    if (interest === 0 || (events !== 0 && (events & interest) === 0)) return false;
     return this.set.itemMayBeReady(this);
   }
 }
@@ -127,7 +129,7 @@ export class EventPoll extends AnonymousFile {
 
   modify(item: EpollItem, event: EpollEvent): void {
     if (item.exclusive || (event.events & EPOLLEXCLUSIVE) !== 0) throw EINVAL;
-    item.events = event.events;
+    item.events = (event.events | ALWAYS) >>> 0;
     item.dataLow = event.dataLow;
     item.dataHigh = event.dataHigh;
     if (item.look() !== 0) this.itemMayBeReady(item);
