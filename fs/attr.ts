@@ -10,10 +10,12 @@ import { fd, flagsOf, int, long, path, pointer, syscall, uint, type Syscall } fr
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, AT_FLAGS, AT_SYMLINK_NOFOLLOW } from "../include/uapi/fcntl.ts";
 import { IN_ATTRIB, IN_MODIFY } from "../include/uapi/inotify.ts";
+import { SIGXFSZ } from "../include/uapi/signal.ts";
 import {
   isDirectory, isRegular, isSymlink, S_IALLUGO, S_ISGID, UTIME_NOW, UTIME_OMIT,
 } from "../include/uapi/stat.ts";
 import { EACCES, EBADF, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, EPERM, ETXTBSY } from "../lib/errno.ts";
+import { kernelSignal, sendToTask } from "../kernel/signal.ts";
 import { announceInode } from "./fsnotify.ts";
 import {
   CAP_CHOWN, CAP_FSETID, CAP_FOWNER, checkPermission, checkWritable, hasCapability, inGroup, isOwnerOrCapable,
@@ -112,7 +114,7 @@ export function modificationOf(task: Task, inode: Inode): AttributeChange {
 function checkSize(task: Task, length: number): void {
   if (length < 0) throw EINVAL;
   if (length > (task.group.rlimits[RLIMIT_FSIZE]?.soft ?? Infinity)) {
-    vfsOf(task).fileSizeExceeded?.(task);
+    sendToTask(task, kernelSignal(SIGXFSZ));
     throw EFBIG;
   }
 }

@@ -16,9 +16,11 @@ import { openSyscalls } from "./open-syscalls.ts";
 import { readdirSyscalls } from "./readdir.ts";
 import { readWriteSyscalls } from "./read_write.ts";
 import { renameSyscalls } from "./rename.ts";
+import { spliceSyscalls } from "./splice.ts";
 import { statSyscalls } from "./stat.ts";
 import { syncSyscalls } from "./sync.ts";
 import { VfsImpl } from "./vfs.ts";
+import { xattrSyscalls } from "./xattr.ts";
 
 class KernelVfs extends VfsImpl {
   override open(task: Task, path: string, flags: number, mode: number, at?: Path): Sleeps<File> {
@@ -37,5 +39,5 @@ export { AnonymousFile, AnonymousInode } from "./anon_inodes.ts";
 export const fsSyscalls: readonly Syscall[] = [
   ...openSyscalls, ...readWriteSyscalls, ...statSyscalls, ...readdirSyscalls, ...nameSyscalls, ...renameSyscalls,
   ...chdirSyscalls, ...attributeSyscalls, ...mountSyscalls,
-  ...fcntlSyscalls, ...ioctlSyscalls, ...syncSyscalls,
+  ...fcntlSyscalls, ...ioctlSyscalls, ...syncSyscalls, ...spliceSyscalls, ...xattrSyscalls,
 ];

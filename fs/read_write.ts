@@ -14,9 +14,11 @@ import { isSleeping, WOULD_BLOCK, type Sleeps, type Try } from "../include/linux
 import { MAX_RW_COUNT, RWF_APPEND, RWF_DSYNC, RWF_HIPRI, RWF_NOAPPEND, RWF_NOWAIT, RWF_SYNC } from "../include/uapi/fs.ts";
 import { O_APPEND } from "../include/uapi/fcntl.ts";
 import { IN_ACCESS, IN_MODIFY } from "../include/uapi/inotify.ts";
+import { SIGXFSZ } from "../include/uapi/signal.ts";
 import { isRegular, S_IALLUGO } from "../include/uapi/stat.ts";
 import { EAGAIN, EBADF, EFAULT, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, ESPIPE } from "../lib/errno.ts";
 import { waitUntil } from "../kernel/wait.ts";
+import { kernelSignal, sendToTask } from "../kernel/signal.ts";
 import { announceFile } from "./fsnotify.ts";
 import { DirectoryFile } from "./libfs.ts";
 import { CAP_FSETID, hasCapability, withoutSetIdBits } from "./permission.ts";
@@ -126,7 +128,7 @@ function* prepareWrite(
   if (limit === Infinity) return total;
   const start = (file.flags & O_APPEND) !== 0 ? inode.size : position ?? file.pos;
   if (start >= limit) {
-    vfsOf(task).fileSizeExceeded?.(task);
+    sendToTask(task, kernelSignal(SIGXFSZ));
     throw EFBIG;
   }
   return Math.min(total, limit - start);

@@ -32,8 +32,6 @@ export abstract class VfsImpl implements Vfs {
   /** FIFOs by name: set by whoever has pipes. */
   openFifo: DeviceOpener | undefined = undefined;
   #cookie = 0;
-  /** Sends SIGXFSZ: set by whoever has signals. */
-  fileSizeExceeded: ((task: Task) => void) | undefined = undefined;
   /** inotify watches in this kernel: nothing is announced while there is none. */
   watchCount = 0;
 
