@@ -20,13 +20,14 @@ import type { Ram } from "../lib/ram.ts";
 import type { ProcessMm } from "../mm/mm.ts";
 import { pageDown, pageUp } from "../mm/mmap.ts";
 import { PAGE_SIZE, TASK_SIZE } from "../virt/layout.ts";
-import { randomPages } from "./exec-layout.ts";
+import type { LayoutRandom } from "./exec-layout.ts";
 import { readFully } from "./exec-file.ts";
 
 const PATH_MAX = 4096;
 /** Where position-independent programs go: two thirds of the address space. */
 export const ELF_ET_DYN_BASE: number = pageDown(Math.floor(TASK_SIZE / 3) * 2);
 const MMAP_RANDOM_BITS = 28;
+const HEAP_RANDOM_BITS = 13;
 
 export interface ElfHeader {
   readonly type: number;
@@ -154,11 +155,11 @@ function* readProgramHeaders(ram: Ram, file: File, header: ElfHeader, error: Err
 
 /** Maps a program and its interpreter into an address space that holds nothing but the stack, sets the code, data
  *  and brk fields. Errors are those of a program that cannot live. */
-export function* loadElf(task: Task, mm: ProcessMm, program: ElfProgram, isRandomized: boolean): Sleeps<LoadedElf> {
-  const bias = programBias(task, program, isRandomized);
+export function* loadElf(task: Task, mm: ProcessMm, program: ElfProgram, random: LayoutRandom): Sleeps<LoadedElf> {
+  const bias = programBias(program, random);
   const load = yield* mapImage(task, mm, program, bias);
   setBounds(mm, program, load);
-  placeBreak(task, mm, program, load, isRandomized);
+  placeBreak(mm, program, random);
   let { entry } = load;
   let interpreterBase = 0;
   if (program.interpreter === undefined) {
@@ -181,11 +182,10 @@ export function* loadElf(task: Task, mm: ProcessMm, program: ElfProgram, isRando
 }
 
 /** Address minus p_vaddr for the program: 0 for ET_EXEC; undefined lets mmap choose (static PIE). */
-function programBias(task: Task, program: ElfProgram, isRandomized: boolean): number | undefined {
+function programBias(program: ElfProgram, random: LayoutRandom): number | undefined {
   if (program.header.type !== ET_DYN) return 0;
   if (program.interpreter === undefined) return undefined;
-  let base = ELF_ET_DYN_BASE;
-  if (isRandomized) base += randomPages(task.kernel, MMAP_RANDOM_BITS) * PAGE_SIZE;
+  let base = ELF_ET_DYN_BASE + random.bits(MMAP_RANDOM_BITS) * PAGE_SIZE;
   const align = maximumAlign(program.segments);
   base -= base % align;
   const first = program.segments.find((segment) => segment.type === PT_LOAD);
@@ -329,10 +329,8 @@ function setBounds(mm: ProcessMm, program: ElfProgram, load: MappedImage): void 
 
 /** The heap starts up to 32 MiB above the program. A static PIE lies among the mappings, so its heap goes to where
  *  other programs lie. */
-function placeBreak(task: Task, mm: ProcessMm, program: ElfProgram, load: MappedImage, isRandomized: boolean): void {
-  if (program.header.type === ET_DYN && program.interpreter === undefined && isRandomized) {
-    mm.startBrk = mm.brk = ELF_ET_DYN_BASE;
-  }
-  if (isRandomized) mm.startBrk = mm.brk = mm.brk + randomPages(task.kernel, 13) * PAGE_SIZE;
+function placeBreak(mm: ProcessMm, program: ElfProgram, random: LayoutRandom): void {
+  const isStaticPie = program.header.type === ET_DYN && program.interpreter === undefined;
+  if (isStaticPie && random.isActive) mm.brk = ELF_ET_DYN_BASE;
+  mm.startBrk = mm.brk = mm.brk + random.bits(HEAP_RANDOM_BITS) * PAGE_SIZE;
 }
-

@@ -2,7 +2,7 @@
 // Address-space layout of a fresh program: the top of the stack, where mmap starts, chance.
 // Source: proc(5) on randomize_va_space, personality(2); the ranges are those of Linux on x86-64.
 
-import type { Kernel, Task } from "../include/linux/sched.ts";
+import type { Task } from "../include/linux/sched.ts";
 import { RLIMIT_STACK } from "../include/uapi/mman.ts";
 import { pageDown } from "../mm/mmap.ts";
 import { memoryState } from "../mm/vmstat.ts";
@@ -12,29 +12,48 @@ const ADDR_NO_RANDOMIZE = 0x004_0000;
 const STACK_RANDOM_BITS = 22;
 const MMAP_RANDOM_BITS = 28;
 const GAP_MIN = 128 << 20;
+const RANDOM_BYTES = 16;
+/** Numbers that one execve asks for, at most: stack, mmap, program, heap, stack alignment. */
+const WORDS = 8;
 const GUARD_GAP = 1 << 20;
 
-export function isRandomized(task: Task): boolean {
+function isRandomized(task: Task): boolean {
   return (task.personality & ADDR_NO_RANDOMIZE) === 0 && memoryState(task.kernel).randomizeVaSpace > 0;
 }
 
-/** A number of pages below 2^bits. `bits` is at most 30. */
-export function randomPages(kernel: Kernel, bits: number): number {
-  const bytes = new Uint8Array(4);
-  kernel.random.fill(bytes);
-  return new DataView(bytes.buffer).getUint32(0, true) & ((1 << bits) - 1);
+/** The chance of one execve(2), drawn at once. */
+export class LayoutRandom {
+  /** For AT_RANDOM. */
+  readonly bytes: Uint8Array;
+  readonly #words: DataView;
+  readonly #isActive: boolean;
+  #next = 0;
+
+  constructor(task: Task) {
+    const drawn = new Uint8Array(RANDOM_BYTES + WORDS * 4);
+    task.kernel.random.fill(drawn);
+    this.bytes = drawn.subarray(0, RANDOM_BYTES);
+    this.#words = new DataView(drawn.buffer, RANDOM_BYTES);
+    this.#isActive = isRandomized(task);
+  }
+  get isActive(): boolean {
+    return this.#isActive;
+  }
+  /** A number below 2^bits (bits at most 30), 0 when the layout is not randomized. May be asked WORDS times. */
+  bits(bits: number): number {
+    const word = this.#words.getUint32(this.#next++ * 4, true);
+    return this.#isActive ? word & ((1 << bits) - 1) : 0;
+  }
 }
 
-export function stackTop(task: Task): number {
-  if (!isRandomized(task)) return TASK_SIZE;
-  return TASK_SIZE - randomPages(task.kernel, STACK_RANDOM_BITS) * PAGE_SIZE;
+export function stackTop(random: LayoutRandom): number {
+  return TASK_SIZE - random.bits(STACK_RANDOM_BITS) * PAGE_SIZE;
 }
 
 /** mmap grows down from here, leaving room for the stack to grow to its limit. */
-export function mmapBase(task: Task): number {
-  const pad = (isRandomized(task) ? 2 ** STACK_RANDOM_BITS * PAGE_SIZE : 0) + GUARD_GAP;
+export function mmapBase(task: Task, random: LayoutRandom): number {
+  const pad = (random.isActive ? 2 ** STACK_RANDOM_BITS * PAGE_SIZE : 0) + GUARD_GAP;
   const stack = task.group.rlimits[RLIMIT_STACK]!.soft;
   const gap = Math.min(Math.max(Math.min(stack, TASK_SIZE) + pad, GAP_MIN), Math.floor(TASK_SIZE / 6) * 5);
-  const random = isRandomized(task) ? randomPages(task.kernel, MMAP_RANDOM_BITS) * PAGE_SIZE : 0;
-  return pageDown(TASK_SIZE - gap - random);
+  return pageDown(TASK_SIZE - gap - random.bits(MMAP_RANDOM_BITS) * PAGE_SIZE);
 }

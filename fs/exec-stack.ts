@@ -19,7 +19,7 @@ import type { ProcessMm } from "../mm/mm.ts";
 import { pageDown, pageUp } from "../mm/mmap.ts";
 import { PAGE_SIZE } from "../virt/layout.ts";
 import type { LoadedElf } from "./binfmt_elf.ts";
-import { isRandomized, randomPages, stackTop } from "./exec-layout.ts";
+import { type LayoutRandom, stackTop } from "./exec-layout.ts";
 
 /** MAX_ARG_STRLEN: one string with its NUL. */
 export const ARGUMENT_BYTES_MAX: number = 32 * PAGE_SIZE;
@@ -29,7 +29,6 @@ const ARGUMENTS_TOTAL_MAX = 6 << 20;
 /** How much room beyond the strings a fresh stack has. */
 const STACK_EXPAND = 128 << 10;
 const CLOCK_TICKS = 100;
-const RANDOM_BYTES = 16;
 
 /** Throws E2BIG when the strings and their pointers take more than a quarter of the stack limit. */
 export function checkArgumentSizes(task: Task, argv: readonly string[], envp: readonly string[], extra: number): void {
@@ -55,9 +54,10 @@ export interface StackStrings {
 
 /** Maps the stack and copies the strings to its top. */
 export function* makeStack(
-  task: Task, mm: ProcessMm, name: string, argv: readonly string[], envp: readonly string[], isExecutable: boolean,
+  task: Task, mm: ProcessMm, random: LayoutRandom, name: string, argv: readonly string[], envp: readonly string[],
+  isExecutable: boolean,
 ): Sleeps<StackStrings> {
-  const top = stackTop(task);
+  const top = stackTop(random);
   const parts = [...argv, ...envp, name].map((text) => `${text}\0`).join("");
   const end = top - 8; // A null pointer ends the stack.
   const start = end - parts.length;
@@ -81,19 +81,17 @@ function stringsLength(list: readonly string[]): number {
 
 /** Writes everything below the strings. Returns the stack pointer. */
 export function* finishStack(
-  task: Task, mm: ProcessMm, strings: StackStrings, argv: readonly string[], envp: readonly string[],
+  task: Task, mm: ProcessMm, random: LayoutRandom, strings: StackStrings, argv: readonly string[], envp: readonly string[],
   loaded: LoadedElf, vdso: number, isSecure: boolean,
 ): Sleeps<number> {
   const { kernel } = task;
   const { arch } = kernel;
   let low = strings.end;
-  if (isRandomized(task)) low -= randomPages(kernel, 13); // Up to 8 KiB of chance within the page.
+  low -= random.bits(13); // Up to 8 KiB of chance within the page.
   low -= low % 16;
   const platform = stringToBytes(`${arch.platform}\0`);
-  const random = new Uint8Array(RANDOM_BYTES);
-  kernel.random.fill(random);
   const platformAt = low - platform.length;
-  const randomAt = platformAt - RANDOM_BYTES;
+  const randomAt = platformAt - random.bytes.length;
   const auxv = auxiliaryVector(task, loaded, {
     vdso, isSecure, randomAt, platformAt, executable: strings.executable,
   });
@@ -108,7 +106,7 @@ export function* finishStack(
   let sp = randomAt - table.length;
   sp -= sp % 16;
   yield* mm.user.copyOut(platformAt, platform);
-  yield* mm.user.copyOut(randomAt, random);
+  yield* mm.user.copyOut(randomAt, random.bytes);
   yield* mm.user.copyOut(sp, table);
   mm.auxv = encodeWords(auxv);
   mm.startStack = sp;

@@ -12,11 +12,11 @@ import { cstring, fd, flagsOf, path as pathArgument, pointer, syscall, type Sysc
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { E2BIG, EACCES, EBADF, EFAULT, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOEXEC } from "../lib/errno.ts";
 import { createMm, type ProcessMm } from "../mm/mm.ts";
-import { isElf, loadElf, readElf, type ElfProgram } from "./binfmt_elf.ts";
+import { isElf, loadElf, readElf, type ElfProgram, type LoadedElf } from "./binfmt_elf.ts";
 import { BINPRM_BUF_BYTES, isScript, parseScript } from "./binfmt_script.ts";
 import { credentialsAfterExec, type ExecCred } from "./exec-cred.ts";
 import { openForExec, openPathForExec, readFully } from "./exec-file.ts";
-import { isRandomized, mmapBase } from "./exec-layout.ts";
+import { LayoutRandom, mmapBase } from "./exec-layout.ts";
 import { ARGUMENT_BYTES_MAX, checkArgumentSizes, finishStack, makeStack } from "./exec-stack.ts";
 import { mapVdso } from "./exec-vdso.ts";
 
@@ -68,15 +68,16 @@ export function* execute(
     binary = yield* findBinary(task, deny(file), name, argv, reach);
     const change = yield* credentialsAfterExec(task, binary.file);
     mm = createMm(task.kernel);
-    mm.mmapBase = mmapBase(task);
-    const strings = yield* makeStack(task, mm, name, binary.argv, envp, binary.elf.stackIsExecutable);
+    const random = new LayoutRandom(task);
+    mm.mmapBase = mmapBase(task, random);
+    const strings = yield* makeStack(task, mm, random, name, binary.argv, envp, binary.elf.stackIsExecutable);
     yield* task.kernel.control.deThread(task);
     const fresh = mm;
     const program = binary;
     mm = undefined;
     binary = undefined;
-    yield* pastNoReturn(task, fresh, program, change, name, (loaded, vdso) =>
-      finishStack(task, fresh, strings, program.argv, envp, loaded, vdso, change.isSecure));
+    yield* pastNoReturn(task, fresh, program, change, name, random, (loaded, vdso) =>
+      finishStack(task, fresh, random, strings, program.argv, envp, loaded, vdso, change.isSecure));
   } finally {
     mm?.put();
     if (binary !== undefined) {
@@ -88,8 +89,8 @@ export function* execute(
 
 /** Installs the new memory and maps the program; any error is the end of the task. */
 function* pastNoReturn(
-  task: Task, mm: ProcessMm, program: BinaryProgram, change: ExecCred, name: string,
-  finish: (loaded: Parameters<typeof finishStack>[5], vdso: number) => Sleeps<number>,
+  task: Task, mm: ProcessMm, program: BinaryProgram, change: ExecCred, name: string, random: LayoutRandom,
+  finish: (loaded: LoadedElf, vdso: number) => Sleeps<number>,
 ): Sleeps<void> {
   const { control } = task.kernel;
   try {
@@ -101,7 +102,7 @@ function* pastNoReturn(
     task.comm = name.slice(name.lastIndexOf("/") + 1).slice(0, COMM_BYTES);
     closeOnExec(task);
     task.cred = change.cred;
-    const loaded = yield* loadElf(task, mm, program.elf, isRandomized(task));
+    const loaded = yield* loadElf(task, mm, program.elf, random);
     const vdso = mapVdso(task, mm);
     const sp = yield* finish(loaded, vdso);
     control.startThread(task, loaded.entry, sp);

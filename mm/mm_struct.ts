@@ -14,7 +14,7 @@ import {
   CPU_BASE, CPU_STATE, PAGE_SIZE, PTE_ACCESSED, PTE_DIRTY, PTE_EXEC, PTE_PRESENT, PTE_WRITE, TASK_SIZE,
 } from "../virt/layout.ts";
 import {
-  absentEnd, frameOf, freeLeafTable, freeTables, leafEnd, leafTable, LEAF_SPAN, makePte, PTE_FILE, PTE_HIDDEN,
+  absentEnd, frameOf, freeLeafTable, leafEnd, leafTable, LEAF_SPAN, makePte, PTE_FILE, PTE_HIDDEN,
 } from "./pgtable.ts";
 import { type VmaArea, VmaList } from "./vma.ts";
 import { memoryState, type MemoryState } from "./vmstat.ts";
@@ -38,29 +38,29 @@ export abstract class MmStruct {
   lockFuture = 0;
   anonymousPages = 0;
   filePages = 0;
-  tablePages = 1;
   peakResidentPages = 0;
   totalPages = 0;
   peakTotalPages = 0;
   lockedPages = 0;
   /** Private writable pages, for RLIMIT_DATA and VmData. */
   dataPages = 0;
-  readonly #onTable: () => void;
+  /** Every page table but the top one. */
+  readonly #tables = new Set<number>();
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
     this.memory = memoryState(kernel);
     this.id = this.memory.nextMmId++;
     this.root = kernel.frames.alloc();
-    this.memory.pageTablePages++;
-    this.#onTable = () => {
-      this.tablePages++;
-      this.memory.pageTablePages++;
-    };
+    this.memory.addressSpaces.add(this);
   }
 
   get ram(): Ram {
     return this.kernel.ram;
+  }
+  /** Pages that page tables take. */
+  get tablePages(): number {
+    return this.#tables.size + 1;
   }
   get residentPages(): number {
     return this.anonymousPages + this.filePages;
@@ -72,7 +72,7 @@ export abstract class MmStruct {
 
   /** Index into ram.u32 of the leaf entry for `address`; tables are made. Throws ENOMEM. */
   pteFor(address: number): number {
-    return makePte(this.ram, this.kernel.frames, this.root, address, this.#onTable);
+    return makePte(this.ram, this.kernel.frames, this.root, address, this.#tables);
   }
 
   /** Leaf bits that give the rights of `prot`, without the right to write. */
@@ -181,9 +181,10 @@ export abstract class MmStruct {
       this.areas.remove(area);
     }
     if (this.isCurrent) this.kernel.cpu.flushAll();
-    freeTables(this.ram, this.kernel.frames, this.root);
-    this.memory.pageTablePages -= this.tablePages;
-    this.tablePages = 0;
+    for (const table of this.#tables) this.kernel.frames.put(table);
+    this.#tables.clear();
+    this.kernel.frames.put(this.root);
+    this.memory.addressSpaces.delete(this);
   }
 
   #zap(start: number, end: number): boolean {
@@ -205,9 +206,7 @@ export abstract class MmStruct {
         this.dropPage(entry);
       }
       if (stop - address === LEAF_SPAN) {
-        const freed = freeLeafTable(this.ram, this.kernel.frames, this.root, address);
-        this.tablePages -= freed;
-        this.memory.pageTablePages -= freed;
+        freeLeafTable(this.ram, this.kernel.frames, this.root, address, this.#tables);
       }
       address = stop;
     }

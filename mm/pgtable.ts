@@ -61,50 +61,35 @@ export function leafEnd(address: number): number {
   return (Math.floor(address / LEAF_SPAN) + 1) * LEAF_SPAN;
 }
 
-/** Makes the tables that `address` needs; index into u32 of its leaf entry. `onTable` counts. Throws ENOMEM. */
-export function makePte(ram: Ram, frames: PageAllocator, root: number, address: number, onTable: () => void): number {
+/** Makes the tables that `address` needs; index into u32 of its leaf entry. `tables` collects new ones. Throws ENOMEM. */
+export function makePte(ram: Ram, frames: PageAllocator, root: number, address: number, tables: Set<number>): number {
   const upper = (address / SECOND_SPAN) | 0;
-  const third = descend(ram, frames, (root >>> 2) + (upper >>> 10), onTable);
-  const second = descend(ram, frames, third + (upper & 1023), onTable);
-  const leaf = descend(ram, frames, second + ((address >>> 0) >>> 22), onTable);
+  const third = descend(ram, frames, (root >>> 2) + (upper >>> 10), tables);
+  const second = descend(ram, frames, third + (upper & 1023), tables);
+  const leaf = descend(ram, frames, second + ((address >>> 0) >>> 22), tables);
   return leaf + ((address >>> 12) & 1023);
 }
 
-function descend(ram: Ram, frames: PageAllocator, position: number, onTable: () => void): number {
+function descend(ram: Ram, frames: PageAllocator, position: number, tables: Set<number>): number {
   const entry = ram.u32[position]!;
   if (entry !== 0) return (entry & ~0xfff) >>> 2;
   const table = frames.alloc();
-  onTable();
+  tables.add(table);
   ram.u32[position] = table | PTE_PRESENT;
   return table >>> 2;
 }
 
-/** Frees the leaf table of `address`, whose entries are all 0. Returns how many tables went: 0 or 1. */
-export function freeLeafTable(ram: Ram, frames: PageAllocator, root: number, address: number): number {
+/** Frees the leaf table of `address`, whose entries are all 0, if there is one. */
+export function freeLeafTable(ram: Ram, frames: PageAllocator, root: number, address: number, tables: Set<number>): void {
   const upper = (address / SECOND_SPAN) | 0;
   const third = ram.u32[(root >>> 2) + (upper >>> 10)]!;
-  if (third === 0) return 0;
+  if (third === 0) return;
   const second = ram.u32[((third & ~0xfff) >>> 2) + (upper & 1023)]!;
-  if (second === 0) return 0;
+  if (second === 0) return;
   const position = ((second & ~0xfff) >>> 2) + ((address >>> 0) >>> 22);
   const entry = ram.u32[position]!;
-  if (entry === 0) return 0;
+  if (entry === 0) return;
   ram.u32[position] = 0;
+  tables.delete(frameOf(entry));
   frames.put(frameOf(entry));
-  return 1;
-}
-
-/** Frees every table below and including `root`. Precondition: no leaf entry holds a frame. */
-export function freeTables(ram: Ram, frames: PageAllocator, root: number): void {
-  freeLevel(ram, frames, root, 3);
-}
-
-function freeLevel(ram: Ram, frames: PageAllocator, table: number, levelsBelow: number): void {
-  if (levelsBelow > 0) {
-    for (let i = table >>> 2, end = i + 1024; i < end; i++) {
-      const entry = ram.u32[i]!;
-      if (entry !== 0) freeLevel(ram, frames, frameOf(entry), levelsBelow - 1);
-    }
-  }
-  frames.put(table);
 }

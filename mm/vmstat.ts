@@ -9,12 +9,18 @@ export interface Shrinkable {
   shrink(pages: number, force: boolean): number;
 }
 
+/** What an address space tells the totals. */
+export interface AddressSpaceCounts {
+  readonly anonymousPages: number;
+  readonly filePages: number;
+  readonly tablePages: number;
+}
+
 /** Counters, in pages unless the name says otherwise. */
 export class MemoryState {
   cachedPages = 0;
   shmemPages = 0;
   dirtyPages = 0;
-  pageTablePages = 0;
   lockedPages = 0;
   /** Pages promised to private writable and shared anonymous mappings (Committed_AS). */
   committedPages = 0;
@@ -28,6 +34,7 @@ export class MemoryState {
   overcommitMode = 0;
   overcommitRatio = 50;
   nextMmId = 1;
+  readonly addressSpaces: Set<AddressSpaceCounts> = new Set();
   /** A page of zeros that read faults of anonymous memory share; it has a reference of its own for ever. */
   readonly zeroFrame: number;
   /** Non-empty caches of files with a backing store, least recently filled first. */

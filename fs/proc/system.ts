@@ -3,8 +3,6 @@
 
 import type { Kernel, Task } from "../../include/linux/sched.ts";
 import { PidTable } from "../../kernel/pid.ts";
-import { mmStruct } from "../../mm/mm.ts";
-import type { MmStruct } from "../../mm/mm_struct.ts";
 import { memoryState } from "../../mm/vmstat.ts";
 import { vfsOf } from "../vfs.ts";
 import { NS_PER_TICK } from "./array.ts";
@@ -13,25 +11,16 @@ import { busyNs, loadAverage, schedulerOf } from "./loadavg.ts";
 /** What the time-stamp counter is said to run at. */
 const CPU_MHZ = 1000;
 
-/** Address spaces in use, each once. */
-function* addressSpaces(kernel: Kernel): Generator<MmStruct, void, void> {
-  const seen = new Set<MmStruct>();
-  for (const task of kernel.tasks.all()) {
-    const mm = task.mm === undefined ? undefined : mmStruct(task.mm);
-    if (mm === undefined || seen.has(mm)) continue;
-    seen.add(mm);
-    yield mm;
-  }
-}
-
 export function showMeminfo(kernel: Kernel): string {
   const { frames } = kernel;
   const memory = memoryState(kernel);
   let anonymous = 0;
   let mapped = 0;
-  for (const mm of addressSpaces(kernel)) {
+  let tables = 0;
+  for (const mm of memory.addressSpaces) {
     anonymous += mm.anonymousPages;
     mapped += mm.filePages;
+    tables += mm.tablePages;
   }
   const reclaimable = memory.cachedPages - memory.shmemPages - memory.dirtyPages;
   const limit = memory.overcommitMode === 2 ? frames.totalPages * memory.overcommitRatio / 100 : frames.totalPages / 2;
@@ -43,7 +32,7 @@ export function showMeminfo(kernel: Kernel): string {
     ["Inactive(file)", memory.cachedPages - memory.shmemPages], ["Unevictable", memory.lockedPages],
     ["Mlocked", memory.lockedPages], ["SwapTotal", 0], ["SwapFree", 0], ["Dirty", memory.dirtyPages], ["Writeback", 0],
     ["AnonPages", anonymous], ["Mapped", mapped], ["Shmem", memory.shmemPages], ["KReclaimable", 0], ["Slab", 0],
-    ["SReclaimable", 0], ["SUnreclaim", 0], ["KernelStack", 0], ["PageTables", memory.pageTablePages],
+    ["SReclaimable", 0], ["SUnreclaim", 0], ["KernelStack", 0], ["PageTables", tables],
     ["NFS_Unstable", 0], ["Bounce", 0], ["WritebackTmp", 0], ["CommitLimit", Math.floor(limit)],
     ["Committed_AS", memory.committedPages],
   ];
@@ -56,7 +45,7 @@ export function showVmstat(kernel: Kernel): string {
   return [
     ["nr_free_pages", kernel.frames.freePages], ["nr_mlock", memory.lockedPages],
     ["nr_file_pages", memory.cachedPages], ["nr_dirty", memory.dirtyPages], ["nr_shmem", memory.shmemPages],
-    ["nr_page_table_pages", memory.pageTablePages], ["pgfault", memory.minorFaults + memory.majorFaults],
+    ["pgfault", memory.minorFaults + memory.majorFaults],
     ["pgmajfault", memory.majorFaults], ["oom_kill", memory.oomKills],
   ].map(([name, value]) => `${name} ${value}\n`).join("");
 }
