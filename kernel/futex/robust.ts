@@ -5,7 +5,7 @@
 import type { Sleeps } from "../../include/linux/wait.ts";
 import { FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS, ROBUST_LIST_LIMIT } from "../../include/uapi/futex.ts";
 import { mmOf, type TaskStruct } from "../task.ts";
-import { finish } from "../uaccess.ts";
+import { finish, readS64, readU64, viewOf } from "../uaccess.ts";
 import { storeWord, withWord } from "./core.ts";
 import { handOver } from "./pi.ts";
 import { wakeFutex } from "./waitwake.ts";
@@ -15,20 +15,19 @@ export function* exitRobustList(task: TaskStruct): Sleeps<void> {
   if (head === 0) return;
   task.robustList = 0;
   const { user } = mmOf(task);
-  const offset = yield* user.readU64(head + 8);
-  // Offsets are small and may be negative: as 64-bit two's complement.
-  const signedOffset = offset >= 2 ** 63 ? offset - 2 ** 64 : offset;
-  const pending = yield* user.readU64(head + 16);
-  let link = yield* user.readU64(head);
+  const view = viewOf(yield* user.copyIn(head, 24));
+  let link = readU64(view, 0);
+  const offset = readS64(view, 8);
+  const pending = readU64(view, 16);
   for (let count = 0; count < ROBUST_LIST_LIMIT; count++) {
     const entry = link - (link % 2);
     if (entry === head || entry === 0) break;
     const isPi = link % 2 === 1;
     link = yield* user.readU64(entry);
-    if (entry !== pending - (pending % 2)) yield* release(task, entry + signedOffset, isPi, false);
+    if (entry !== pending - (pending % 2)) yield* release(task, entry + offset, isPi, false);
   }
   const last = pending - (pending % 2);
-  if (last !== 0) yield* release(task, last + signedOffset, pending % 2 === 1, true);
+  if (last !== 0) yield* release(task, last + offset, pending % 2 === 1, true);
 }
 
 function* release(task: TaskStruct, address: number, isPi: boolean, isPending: boolean): Sleeps<void> {
