@@ -142,7 +142,7 @@ function control(task: Task, descriptor: number, command: number, argument: numb
     case uapi.F_SETFD:
       task.files.setCloseOnExec(descriptor, (value & uapi.FD_CLOEXEC) !== 0);
       return 0;
-    case uapi.F_GETFL: return file.flags | (file instanceof PathFile ? 0 : uapi.O_LARGEFILE);
+    case uapi.F_GETFL: return file.flags | (file.path === undefined || file instanceof PathFile ? 0 : uapi.O_LARGEFILE);
     case uapi.F_SETFL: return setStatusFlags(task, file, value);
     case uapi.F_GETLK: case uapi.F_SETLK: case uapi.F_SETLKW:
     case uapi.F_OFD_GETLK: case uapi.F_OFD_SETLK: case uapi.F_OFD_SETLKW:

@@ -8,6 +8,7 @@ import { fsSyscalls } from "../fs/fs.ts";
 import { pipeSyscalls } from "../fs/pipe.ts";
 import { selectSyscalls } from "../fs/select.ts";
 import { signalfdSyscalls } from "../fs/signalfd.ts";
+import { spliceSyscalls } from "../fs/splice.ts";
 import { timerfdSyscalls } from "../fs/timerfd.ts";
 import type { Syscall } from "../include/linux/syscalls.ts";
 import { kernelSyscalls } from "../kernel/syscalls.ts";
@@ -24,6 +25,7 @@ export const SYSCALLS: readonly Syscall[] = [
   ...eventfdSyscalls,
   ...timerfdSyscalls,
   ...signalfdSyscalls,
+  ...spliceSyscalls,
   ...socketSyscalls,
   ...messageSyscalls,
   ...mmSyscalls,
