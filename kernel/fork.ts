@@ -23,6 +23,7 @@ import { ptraceEvent } from "./ptrace-stop.ts";
 import { inheritTrace } from "./ptrace-attach.ts";
 import { isKilled } from "./signal-state.ts";
 import { type KernelCore, mmOf, type SigHand, TaskStruct, ThreadGroupStruct } from "./task.ts";
+import { watchCpuLimit } from "./time/cpu-limit.ts";
 import { words32 } from "./uaccess.ts";
 
 const PTRACE_EVENT_FORK = 1;
@@ -180,6 +181,7 @@ function copyGroup(task: TaskStruct, pid: number, args: CloneArgs): ThreadGroupS
   group.parentGroup = takesParent ? from.parentGroup : from;
   group.exitSignal = takesParent ? from.exitSignal : args.exitSignal;
   group.parentGroup?.children.add(group);
+  watchCpuLimit(group);
   return group;
 }
 

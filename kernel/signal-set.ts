@@ -105,13 +105,19 @@ export function sigSetToBytes(set: SigSet): Uint8Array {
 /** Caused by the program's own instruction: delivered before others. */
 const SYNCHRONOUS: readonly number[] = [SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGSYS];
 
+/** A signal in a queue. */
+export interface QueuedSignal extends SignalInfo {
+  /** What is delivered when its turn comes, for senders that count meanwhile (POSIX timers). */
+  readonly taken?: () => SignalInfo;
+}
+
 /** Signals that wait for a thread or for a process. */
 export class PendingSignals {
   readonly set: SigSet = new SigSet();
-  readonly #infos: (SignalInfo[] | undefined)[] = [];
+  readonly #infos: (QueuedSignal[] | undefined)[] = [];
 
   /** False when a standard signal is pending already and this one is therefore lost. */
-  add(info: SignalInfo): boolean {
+  add(info: QueuedSignal): boolean {
     const { signal } = info;
     if (signal < SIGRTMIN && this.set.has(signal)) return false;
     this.set.add(signal);
@@ -128,15 +134,13 @@ export class PendingSignals {
     for (let signal = 1; signal <= NSIG; signal++) this.discard(signal);
   }
 
-  /** Drops the notices of one POSIX timer. */
-  discardTimer(timerId: number): void {
-    for (let signal = 1; signal <= NSIG; signal++) {
-      const infos = this.#infos[signal];
-      if (infos === undefined) continue;
-      const kept = infos.filter((info) => info.timerId !== timerId);
-      if (kept.length === 0) this.discard(signal);
-      else this.#infos[signal] = kept;
-    }
+  /** Takes one notice back. */
+  remove(info: QueuedSignal): void {
+    const infos = this.#infos[info.signal];
+    if (infos?.includes(info) !== true) return;
+    const kept = infos.filter((other) => other !== info);
+    if (kept.length === 0) this.discard(info.signal);
+    else this.#infos[info.signal] = kept;
   }
 
   get count(): number {
@@ -155,7 +159,7 @@ export class PendingSignals {
     const infos = this.#infos[signal];
     const info = infos?.shift();
     if (infos === undefined || infos.length === 0) this.discard(signal);
-    return info;
+    return info?.taken === undefined ? info : info.taken();
   }
 
   #next(blocked: SigSet): number {

@@ -15,6 +15,7 @@ import { PRIO_PGRP, PRIO_PROCESS, PRIO_USER } from "../include/uapi/sched.ts";
 import { EACCES, EINVAL, EPERM, ESRCH } from "../lib/errno.ts";
 import { stringToBytes } from "../lib/byte-string.ts";
 import { capable } from "../security/commoncap.ts";
+import { watchCpuLimit } from "./time/cpu-limit.ts";
 import { rusageOf, threadRusage } from "./rusage.ts";
 import { mmOf, self, type TaskStruct, type ThreadGroupStruct } from "./task.ts";
 import { copyOutResult, readU64, viewOf, withBytes, writeS64 } from "./uaccess.ts";
@@ -67,7 +68,7 @@ function setLimit(task: TaskStruct, group: ThreadGroupStruct, which: number, wan
   if (wanted.hard > limit.hard && !capable(task, CAP_SYS_RESOURCE)) throw EPERM;
   limit.soft = wanted.soft;
   limit.hard = wanted.hard;
-  if (which === RLIMIT_CPU) group.cpuLimitChanged?.();
+  if (which === RLIMIT_CPU) watchCpuLimit(group);
 }
 
 function* prlimit(task: TaskStruct, id: number, which: number, newAt: number, oldAt: number): Sleeps<number> {

@@ -4,6 +4,7 @@
 import type { Syscall } from "../include/linux/syscalls.ts";
 import { credSyscalls } from "./cred.ts";
 import { futexSyscalls } from "./futex/syscalls.ts";
+import { membarrierSyscalls } from "./membarrier.ts";
 import { prctlSyscalls } from "./prctl.ts";
 import { printkSyscalls } from "./printk.ts";
 import { processSyscalls } from "./process-syscalls.ts";
@@ -11,6 +12,8 @@ import { schedSyscalls } from "./sched/syscalls.ts";
 import { signalSyscalls } from "./signal-syscalls.ts";
 import { sysSyscalls } from "./sys.ts";
 import { clockSyscalls } from "./time/clock-syscalls.ts";
+import { itimerSyscalls } from "./time/itimer.ts";
+import { posixTimerSyscalls } from "./time/posix-timers.ts";
 import { sleepSyscalls } from "./time/sleep.ts";
 import { waitSyscalls } from "./wait4.ts";
 
@@ -21,9 +24,12 @@ export const kernelSyscalls: readonly Syscall[] = [
   ...futexSyscalls,
   ...clockSyscalls,
   ...sleepSyscalls,
+  ...itimerSyscalls,
+  ...posixTimerSyscalls,
   ...credSyscalls,
   ...sysSyscalls,
   ...schedSyscalls,
   ...prctlSyscalls,
+  ...membarrierSyscalls,
   ...printkSyscalls,
 ];

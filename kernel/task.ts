@@ -121,8 +121,8 @@ export class ThreadGroupStruct implements ThreadGroup {
   onExit: ((status: number) => void) | undefined;
   /** Timers and the like that end with the process. */
   readonly exitHooks: Set<() => void> = new Set();
-  /** RLIMIT_CPU was set: kernel/time/cpu-limit.ts looks again. */
-  cpuLimitChanged: (() => void) | undefined;
+  /** Timers that count CPU time, and RLIMIT_CPU: looked at after each turn of a thread. */
+  readonly cpuWatches: Set<() => void> = new Set();
   /** What ends when another program is executed: POSIX timers. */
   readonly execHooks: Set<() => void> = new Set();
   /** Of threads that are gone. */
