@@ -53,8 +53,8 @@ export function* mountRoot(task: Task, kernel: LinuxKernel, vfs: VfsImpl, option
 
 function* mountKernelFileSystems(task: Task, kernel: LinuxKernel, vfs: VfsImpl): Sleeps<void> {
   const quiet = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME;
-  if (vfs.fileSystem("proc") !== undefined) yield* mountAt(task, vfs, "proc", "proc", "/proc", "", quiet);
-  if (vfs.fileSystem("sysfs") !== undefined) yield* mountAt(task, vfs, "sysfs", "sysfs", "/sys", "", quiet);
+  yield* mountAt(task, vfs, "proc", "proc", "/proc", "", quiet);
+  yield* mountAt(task, vfs, "sysfs", "sysfs", "/sys", "", quiet);
   const devices = createTmpfs(kernel, tmpfs, "mode=755");
   yield* populateDevices(kernel, devices.root);
   vfs.mount(task, devices, yield* find(task, vfs, "/dev"), MS_NOSUID | MS_RELATIME, "devtmpfs");

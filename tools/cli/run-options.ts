@@ -4,8 +4,9 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { isAbsolute } from "node:path";
 
+import { parseDuration, parseSize } from "../../lib/units.ts";
 import { UsageError } from "./errors.ts";
-import { parseDuration, parseSize } from "./units.ts";
+
 
 export interface Volume {
   readonly source: string;
@@ -69,11 +70,18 @@ function parseSeed(text: string): number {
 }
 
 function memory(text: string): number {
-  const bytes = parseSize(text, "--memory");
+  const bytes = parseSize(text);
+  if (bytes === undefined) throw new UsageError(`--memory: "${text}" is not a size like 512m or 1g`);
   if (bytes < MEMORY_MIN_BYTES || bytes > MEMORY_MAX_BYTES) {
     throw new UsageError(`--memory: ${text} is outside 16m to 4032m`);
   }
   return bytes;
+}
+
+function duration(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === undefined) throw new UsageError(`--timeout: "${text}" is not a duration like 30s or 500ms`);
+  return ms;
 }
 
 function command(): Command {
@@ -122,7 +130,7 @@ export function parseRunOptions(words: readonly string[]): RunOptions {
     user: text("user"),
     hostname: text("hostname"),
     memoryBytes: memory(text("memory") ?? DEFAULT_MEMORY),
-    timeoutMs: timeout === undefined ? undefined : parseDuration(timeout, "--timeout"),
+    timeoutMs: timeout === undefined ? undefined : duration(timeout),
     strace: o["strace"] === true ? "" : text("strace"),
     seed,
     time: seed !== undefined || o["time"] === "virtual" ? "virtual" : "real",
