@@ -14,33 +14,9 @@ import {
   FLAG_PRECISION, FLAG_ZERO_DIVIDE, fromInteger, GREATER, LESS, makeZero, mul, newFloatContext, ROUND_ZERO,
   roundToIntegral, sqrt, sub, toInteger, UNORDERED, ZERO,
 } from "./softfloat.ts";
+import { sseExactFast } from "./sse-exact-fast.ts";
+import { EXACT } from "./sse-exact-operations.ts";
 import { pack32, pack64, unpack32, unpack64 } from "./softfloat-pack.ts";
-
-export const EXACT = {
-  add: 0,
-  sub: 1,
-  mul: 2,
-  div: 3,
-  min: 4,
-  max: 5,
-  sqrt: 6,
-  compare: 7,
-  fromInteger: 8,
-  convert: 9,
-  fromIntegers: 10,
-  toIntegers: 11,
-  toIntegersTruncate: 12,
-  pairFromIntegers: 13,
-  horizontalAdd: 14,
-  horizontalSubtract: 15,
-  addSubtract: 16,
-  compareOrdered: 17,
-  compareUnordered: 18,
-  toRegister: 19,
-  toRegisterTruncate: 20,
-  round: 21,
-  dotProduct: 22,
-} as const;
 
 const SCRATCH = CPU_BASE + CPU_STATE.scratch;
 const RESULT = SCRATCH;
@@ -286,6 +262,7 @@ function perform(e: Exact, operation: number): void {
 
 export function sseExact(memory: GuestAccess): number {
   const word = memory.ram.u32[SCRATCH >>> 2]!;
+  if (sseExactFast(memory, word)) return 0;
   const e = new Exact(memory, word);
   perform(e, word & 0xff);
   let { flags } = e.context;

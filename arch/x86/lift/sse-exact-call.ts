@@ -8,7 +8,7 @@ import type { Temp } from "../../../virt/ir/builder.ts";
 import { CC_EXPLICIT, ccOp } from "../../../virt/ir/cc.ts";
 import { EXT } from "../ext.ts";
 import { KIND_E, KIND_IMM } from "../tables/forms.ts";
-import { EXACT } from "../sse-exact.ts";
+import { EXACT } from "../sse-exact-operations.ts";
 import type { Lift } from "./context.ts";
 import type { Format } from "./sse-fp.ts";
 import { enterMmx, low64, readVector, writeVector } from "./vector.ts";
