@@ -7,6 +7,7 @@ import type { Syscall } from "../include/linux/syscalls.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { attributeSyscalls } from "./attr.ts";
 import { chdirSyscalls } from "./chdir.ts";
+import { copySyscalls } from "./copy_file_range.ts";
 import { fcntlSyscalls } from "./fcntl.ts";
 import { ioctlSyscalls } from "./ioctl.ts";
 import { mountSyscalls } from "./mount.ts";
@@ -39,5 +40,5 @@ export { AnonymousFile, AnonymousInode } from "./anon_inodes.ts";
 export const fsSyscalls: readonly Syscall[] = [
   ...openSyscalls, ...readWriteSyscalls, ...statSyscalls, ...readdirSyscalls, ...nameSyscalls, ...renameSyscalls,
   ...chdirSyscalls, ...attributeSyscalls, ...mountSyscalls,
-  ...fcntlSyscalls, ...ioctlSyscalls, ...syncSyscalls, ...spliceSyscalls, ...xattrSyscalls,
+  ...fcntlSyscalls, ...ioctlSyscalls, ...syncSyscalls, ...spliceSyscalls, ...copySyscalls, ...xattrSyscalls,
 ];
