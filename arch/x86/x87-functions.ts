@@ -155,9 +155,8 @@ function outsideUnit(a: Float, context: FloatContext): Float {
     context.flags |= FLAG_PRECISION;
     return a;
   }
-  if (a.sign === 0) return a;
-  context.flags |= FLAG_PRECISION; // -1/2 is exact, but processors say so
-  return roundScaled(1, 1n, -1, context);
+  context.flags |= FLAG_PRECISION; // 1 and -1/2 are exact, but processors say so
+  return a.sign === 0 ? a : roundScaled(1, 1n, -1, context);
 }
 
 export function exponential(unit: X87): void {
