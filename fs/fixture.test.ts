@@ -10,12 +10,13 @@ import { Errno } from "../lib/errno.ts";
 import { createMm } from "../mm/mm.ts";
 import { run, testKernel } from "../mm/testing.ts";
 import { pipeSyscalls } from "./pipe.ts";
+import { spliceSyscalls } from "./splice.ts";
 import { createVfs, FilesStructImpl, fsSyscalls, type VfsImpl } from "./fs.ts";
 import { createTmpfs, tmpfs } from "./tmpfs/tmpfs.ts";
 
 const MEMORY = 0x10_0000;
 const MEMORY_BYTES = 0x20_0000;
-const byName = new Map([...fsSyscalls, ...pipeSyscalls].map((call) => [call.name, call]));
+const byName = new Map([...fsSyscalls, ...pipeSyscalls, ...spliceSyscalls].map((call) => [call.name, call]));
 const ROOT_CAPABILITIES = (1n << 41n) - 1n;
 
 export type Argument = number | string | Uint8Array;

@@ -9,6 +9,7 @@ import { attributeSyscalls } from "./attr.ts";
 import { chdirSyscalls } from "./chdir.ts";
 import { copySyscalls } from "./copy_file_range.ts";
 import { fcntlSyscalls } from "./fcntl.ts";
+import { inotifySyscalls } from "./inotify.ts";
 import { ioctlSyscalls } from "./ioctl.ts";
 import { mountSyscalls } from "./mount.ts";
 import { nameSyscalls } from "./namei.ts";
@@ -17,7 +18,6 @@ import { openSyscalls } from "./open-syscalls.ts";
 import { readdirSyscalls } from "./readdir.ts";
 import { readWriteSyscalls } from "./read_write.ts";
 import { renameSyscalls } from "./rename.ts";
-import { spliceSyscalls } from "./splice.ts";
 import { statSyscalls } from "./stat.ts";
 import { syncSyscalls } from "./sync.ts";
 import { VfsImpl } from "./vfs.ts";
@@ -40,5 +40,5 @@ export { AnonymousFile, AnonymousInode } from "./anon_inodes.ts";
 export const fsSyscalls: readonly Syscall[] = [
   ...openSyscalls, ...readWriteSyscalls, ...statSyscalls, ...readdirSyscalls, ...nameSyscalls, ...renameSyscalls,
   ...chdirSyscalls, ...attributeSyscalls, ...mountSyscalls,
-  ...fcntlSyscalls, ...ioctlSyscalls, ...syncSyscalls, ...spliceSyscalls, ...copySyscalls, ...xattrSyscalls,
+  ...fcntlSyscalls, ...ioctlSyscalls, ...syncSyscalls, ...copySyscalls, ...inotifySyscalls, ...xattrSyscalls,
 ];

@@ -11,14 +11,14 @@ import {
   __O_TMPFILE, O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOATIME, O_NOCTTY, O_NOFOLLOW,
   O_PATH, O_RDONLY, O_TMPFILE, O_TRUNC, RESOLVE_CACHED,
 } from "../include/uapi/fcntl.ts";
-import { IN_CREATE } from "../include/uapi/inotify.ts";
+import { IN_CREATE, IN_MODIFY } from "../include/uapi/inotify.ts";
 import { MS_NODEV } from "../include/uapi/mount.ts";
 import { S_IALLUGO, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from "../include/uapi/stat.ts";
 import {
   EACCES, EAGAIN, EBADF, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO, EPERM, ETXTBSY,
 } from "../lib/errno.ts";
 import { dcacheAdd, DentryNode } from "./dcache.ts";
-import { announceName, announceOpen } from "./fsnotify.ts";
+import { announceInode, announceName, announceOpen } from "./fsnotify.ts";
 import { DirectoryFile } from "./libfs.ts";
 import { asDentry } from "./namespace.ts";
 import { lookupLast, type Walk } from "./path-walk.ts";
@@ -84,7 +84,10 @@ export function* openFound(vfs: VfsImpl, task: Task, path: Path, flags: number):
   const refreshed = inode.refresh();
   if (isSleeping(refreshed)) yield* refreshed;
   mayOpen(task, path, inode, flags);
-  if ((flags & O_TRUNC) !== 0 && (inode.mode & S_IFMT) === S_IFREG) yield* truncateOnOpen(task, inode);
+  if ((flags & O_TRUNC) !== 0 && (inode.mode & S_IFMT) === S_IFREG) {
+    yield* truncateOnOpen(task, inode);
+    announceInode(vfs, inode, IN_MODIFY, path.dentry.parent.inode, path.dentry.name);
+  }
   const answer = openInode(vfs, task, path, inode, flags & ~CREATION_FLAGS | (flags & O_NOCTTY));
   const file = isSleeping(answer) ? yield* answer : answer;
   file.setStatusFlags(file.flags & ~O_NOCTTY);
