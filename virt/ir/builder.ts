@@ -10,11 +10,17 @@ import { CPU_STATE } from "../layout.ts";
 import { evaluate64, foldBinary32, foldBinary64, foldUnary, type Pair } from "./fold.ts";
 import { emitCondition } from "./condition.ts";
 import { HELPERS, type HelperName, JUMP_PLAIN, Op, OPS, TERM_BRANCH, TERM_INDIRECT, TERM_JUMP, TERM_NONE } from "./ops.ts";
-import { FLAG_TRAP, TERM_SYSCALL, TERM_TRAP, type Type } from "./ops.ts";
+import { FLAG_POOL, FLAG_READ, FLAG_TRAP, FLAG_WRITE, TERM_SYSCALL, TERM_TRAP, type Type } from "./ops.ts";
 
 export type Temp = number;
 
 const CAPACITY = 3072;
+const SHARED_ENTRIES = 256;
+/** Neither reads nor writes state, cannot leave the block; constants in the pool stay apart. */
+const IS_PURE: Uint8Array = Uint8Array.from(OPS, (info) => {
+  const impure = FLAG_TRAP | FLAG_READ | FLAG_WRITE | FLAG_POOL;
+  return (info.flags & impure) === 0 && info.result !== "" ? 1 : 0;
+});
 const TWO_32 = 0x1_0000_0000;
 const HELPER_IDS: ReadonlyMap<string, number> = new Map(HELPERS.map((helper) => [helper.name, helper.id]));
 const CALL_OPS: { readonly [K in Type]: number } = {
@@ -70,6 +76,8 @@ export class IrBuilder {
   #ccOp = -1;
   #ccA: Temp = -1;
   #ccB: Temp = -1;
+  readonly #sharedAt = new Int32Array(SHARED_ENTRIES);
+  readonly #checked: Temp[] = [];
   readonly #pair: Pair = { lo: 0, hi: 0 };
 
   begin(pc: number): void {
@@ -80,6 +88,7 @@ export class IrBuilder {
     this.terminator = TERM_NONE;
     this.termTemp = -1;
     this.fallTarget = -1;
+    this.#checked.length = 0;
     this.#forgetRegisters();
   }
 
@@ -91,12 +100,12 @@ export class IrBuilder {
   /** Any operation of the table by number, with folding. Immediates: emitImm. */
   emit(op: number, a: Temp = -1, b: Temp = -1, c: Temp = -1): Temp {
     const folded = this.#fold(op, a, b);
-    return folded >= 0 ? folded : this.raw(op, a, b, c, 0, 0);
+    return folded >= 0 ? folded : this.#shared(op, a, b, c, 0, 0);
   }
 
   /** Lane operations and whatever else has an immediate. */
   emitImm(op: number, imm: number, a: Temp = -1, b: Temp = -1, c: Temp = -1): Temp {
-    return this.raw(op, a, b, c, imm, 0);
+    return this.#shared(op, a, b, c, imm, 0);
   }
 
   raw(op: number, a: Temp, b: Temp, c: Temp, imm: number, imm2: number): Temp {
@@ -112,12 +121,28 @@ export class IrBuilder {
     return at;
   }
 
+  /** A pure operation that the block has computed before is not computed again. */
+  #shared(op: number, a: Temp, b: Temp, c: Temp, imm: number, imm2: number): Temp {
+    if (IS_PURE[op] === 0) return this.raw(op, a, b, c, imm, imm2);
+    const hash = (op * 31 + a * 7 + b * 131 + c * 17 + imm * 13 + imm2) & (SHARED_ENTRIES - 1);
+    // An entry may be left over from an earlier block: it counts only if the record there is the same.
+    const at = this.#sharedAt[hash]!;
+    if (
+      at < this.length && this.op[at] === op && this.a[at] === a && this.b[at] === b && this.c[at] === c &&
+      this.imm[at] === imm && this.imm2[at] === imm2
+    ) {
+      return at;
+    }
+    this.#sharedAt[hash] = this.length;
+    return this.raw(op, a, b, c, imm, imm2);
+  }
+
   const32(value: number): Temp {
-    return this.raw(Op.const32, -1, -1, -1, value | 0, 0);
+    return this.#shared(Op.const32, -1, -1, -1, value | 0, 0);
   }
 
   const64(lo: number, hi: number): Temp {
-    return this.raw(Op.const64, -1, -1, -1, lo | 0, hi | 0);
+    return this.#shared(Op.const64, -1, -1, -1, lo | 0, hi | 0);
   }
 
   /** A safe integer as i64. */
@@ -132,7 +157,7 @@ export class IrBuilder {
   /** A code address. */
   pcConst(pc: number): Temp {
     const offset = pc - this.basePc;
-    return this.raw(Op.pc_const, -1, -1, -1, offset | 0, Math.floor(offset / TWO_32) | 0);
+    return this.#shared(Op.pc_const, -1, -1, -1, offset | 0, Math.floor(offset / TWO_32) | 0);
   }
 
   getGpr(n: number): Temp {
@@ -227,13 +252,13 @@ export class IrBuilder {
   /** a + (b << shift). */
   scaledAdd(a: Temp, b: Temp, shift: number): Temp {
     if (this.isConst(b)) return this.emit(Op.i64_add, a, this.emit(Op.i64_shl, b, this.const64(shift, 0)));
-    return this.raw(Op.scaled_add, a, b, -1, shift, 0);
+    return this.#shared(Op.scaled_add, a, b, -1, shift, 0);
   }
 
   call(name: HelperName, a: Temp = -1, b: Temp = -1, c: Temp = -1): Temp {
     const helper = HELPERS[HELPER_IDS.get(name) ?? -1];
     if (helper === undefined) throw new RangeError(`no helper ${name}`);
-    return this.raw(CALL_OPS[helper.result], a, b, c, helper.id, 0);
+    return this.#shared(CALL_OPS[helper.result], a, b, c, helper.id, 0);
   }
 
   /** A call to TypeScript: arguments at CPU_STATE.scratch + 16 * n, results likewise. Registers are in memory. */
@@ -250,6 +275,9 @@ export class IrBuilder {
   /** Leaves with `kind` and the state of before this instruction when `cond` (i32) is not 0. */
   trapIf(kind: number, cond: Temp): void {
     if (this.isConst(cond) && this.imm[cond] === 0) return;
+    // Looked at before in this block: it was 0, or we would not be here.
+    if (this.#checked.includes(cond)) return;
+    this.#checked.push(cond);
     this.raw(Op.trap_if, cond, -1, -1, kind, 0);
   }
 
@@ -267,7 +295,7 @@ export class IrBuilder {
 
   /** Op.*_extract_lane*. */
   extractLane(op: number, a: Temp, lane: number): Temp {
-    return this.raw(op, a, -1, -1, lane, 0);
+    return this.#shared(op, a, -1, -1, lane, 0);
   }
 
   /** Op.*_replace_lane. */
@@ -427,7 +455,7 @@ export class IrBuilder {
       const pair = this.#pair;
       foldBinary64(Op.i64_add, this.imm[inner]!, this.imm2[inner]!, lo, this.imm2[b]!, pair);
       if (pair.lo === 0 && pair.hi === 0) return this.a[a]!;
-      return this.raw(Op.i64_add, this.a[a]!, this.const64(pair.lo, pair.hi), -1, 0, 0);
+      return this.#shared(Op.i64_add, this.a[a]!, this.const64(pair.lo, pair.hi), -1, 0, 0);
     }
     return -1;
   }

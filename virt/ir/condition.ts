@@ -9,15 +9,16 @@ import type { IrBuilder, Temp } from "./builder.ts";
 import { Op } from "./ops.ts";
 
 export function emitCondition(b: IrBuilder, cond: number, op: number, ccA: Temp, ccB: Temp): Temp {
+  const before = b.length;
   const positive = emitPositive(b, cond & ~1, op >> 2, op & 3, ccA, ccB);
   if (positive < 0) return -1;
-  return (cond & 1) === 0 ? positive : invert(b, positive);
+  return (cond & 1) === 0 ? positive : invert(b, positive, before);
 }
 
-function invert(b: IrBuilder, temp: Temp): Temp {
+function invert(b: IrBuilder, temp: Temp, before: number): Temp {
   const opposite = OPPOSITE.get(b.op[temp]!);
   // A comparison that was just made is turned round; anything else is compared with 0.
-  if (opposite !== undefined && temp === b.length - 1) {
+  if (opposite !== undefined && temp >= before) {
     b.op[temp] = opposite;
     return temp;
   }

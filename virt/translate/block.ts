@@ -397,9 +397,8 @@ export class BlockEmitter {
       f.op(info.result === "f" ? W.f32_ne : W.f64_ne);
     } else {
       const wide = info.name.startsWith("f64");
-      f.op(wide ? W.f64x2_eq : W.f32x4_eq);
-      f.op(wide ? W.i64x2_all_true : W.i32x4_all_true);
-      f.op(W.i32_eqz);
+      f.op(wide ? W.f64x2_ne : W.f32x4_ne);
+      f.op(W.v128_any_true);
     }
     f.brIf(this.labels.side);
   }

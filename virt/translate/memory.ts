@@ -7,12 +7,12 @@
 // has already acted cannot be left for the interpreter to do again: there a miss calls the runtime's slow half.
 // A group that writes anywhere is checked in the write TLB.
 
-import { TLB_ENTRIES, TLB_READ, TLB_WRITE } from "../layout.ts";
+import { TLB_READ, TLB_WRITE } from "../layout.ts";
 import { Op } from "../ir/ops.ts";
 import { type AccessInfo, LOADS, STORES } from "../runtime/access.ts";
 import { pushTlbHit } from "../runtime/inline.ts";
 import { stateAddress } from "../runtime/status.ts";
-import { F32, F64, I32, V128, W } from "../wasm/opcodes.ts";
+import { F32, F64, I32, V128, VOID, W } from "../wasm/opcodes.ts";
 import type { BlockEmitter } from "./block.ts";
 import type { IrBlock } from "./ir-block.ts";
 
@@ -63,6 +63,7 @@ function widthOf(ir: IrBlock, i: number): number {
 
 export class MemoryEmitter {
   readonly #block: BlockEmitter;
+  #isFirst = false;
 
   constructor(block: BlockEmitter) {
     this.#block = block;
@@ -73,16 +74,15 @@ export class MemoryEmitter {
     const { ir, frame } = block;
     const f = frame.f;
     const access = LOADS.get(ir.op[i]!)!;
-    this.#prepare(i, group);
+    this.#prepare(i);
     if (group === undefined) {
       this.#pushLoadAddress(i, access.bytes);
       f.memory(access.opcode, 0);
     } else {
-      f.get(group.host);
-      f.if_(access.type);
+      this.#openGroup(group, access.type);
       f.get(group.host);
       f.memory(access.opcode, ir.imm[i]! - group.min);
-      f.else_();
+      this.#elseGroup(group);
       this.#pushLoadAddress(i, access.bytes);
       f.memory(access.opcode, 0);
       f.end();
@@ -98,18 +98,17 @@ export class MemoryEmitter {
     const value = ir.b[i]!;
     if (group === undefined) {
       if (block.isDirty) block.ensureLocal(value);
-      this.#prepare(i, group);
+      this.#prepare(i);
       this.#storeChecked(i, access);
       return;
     }
     block.ensureLocal(value);
-    this.#prepare(i, group);
-    f.get(group.host);
-    f.if_();
+    this.#prepare(i);
+    this.#openGroup(group, VOID);
     f.get(group.host);
     block.push(value); // pinned: pushing twice is harmless
     f.memory(access.opcode, ir.imm[i]! - group.min);
-    f.else_();
+    this.#elseGroup(group);
     this.#storeChecked(i, access);
     f.end();
   }
@@ -117,11 +116,10 @@ export class MemoryEmitter {
   probe(i: number, group: Group | undefined): void {
     const { frame, ir } = this.#block;
     const f = frame.f;
-    this.#prepare(i, group);
+    this.#prepare(i);
     if (group !== undefined) {
-      f.get(group.host);
-      f.op(W.i32_eqz);
-      f.if_();
+      this.#openGroup(group, VOID);
+      this.#elseGroup(group);
     }
     if (this.#block.isDirty) this.#probeSlow(i, ir.imm2[i]!);
     else this.#check(i, ir.imm2[i]!, TLB_WRITE);
@@ -136,12 +134,11 @@ export class MemoryEmitter {
     }
   }
 
-  /** The base is at hand, the site is set, and the group is checked. */
-  #prepare(i: number, group: Group | undefined): void {
+  /** The base is at hand and the site is set. */
+  #prepare(i: number): void {
     const block = this.#block;
     block.ensureLocal(block.ir.a[i]!);
     block.setSite();
-    if (group !== undefined && group.host < 0) this.#checkGroup(group);
   }
 
   #setAddress(base: number, disp: number): void {
@@ -155,30 +152,31 @@ export class MemoryEmitter {
     f.set(frame.va);
   }
 
-  #checkGroup(group: Group): void {
+  /** Opens the arms of a group's access: the first one makes the check, later ones look at its result. */
+  #openGroup(group: Group, type: number): void {
     const { frame } = this.#block;
     const f = frame.f;
+    this.#isFirst = group.host < 0;
+    if (!this.#isFirst) {
+      f.get(group.host);
+      f.if_(type);
+      return;
+    }
     const tlb = group.isWrite ? TLB_WRITE : TLB_READ;
     group.host = frame.take(I32);
     this.#setAddress(group.base, group.min);
-    f.get(frame.va);
-    f.i64(8);
-    f.op(W.i64_shr_u);
-    f.op(W.i32_wrap_i64);
-    f.i32((TLB_ENTRIES - 1) << 4);
-    f.op(W.i32_and);
-    f.set(frame.tlbEntry);
+    pushTlbHit(f, tlb, group.end - group.min, frame.va, frame.tlbEntry);
+    f.if_(type);
     this.#pushHost(tlb);
+    f.set(group.host);
+  }
+
+  /** Between the arms. */
+  #elseGroup(group: Group): void {
+    const f = this.#block.frame.f;
+    f.else_();
+    if (!this.#isFirst) return;
     f.i32(0);
-    f.get(frame.tlbEntry);
-    f.memory(W.i64_load, tlb);
-    f.get(frame.va);
-    f.i64(group.end - group.min - 1);
-    f.op(W.i64_add);
-    f.i64(-4096);
-    f.op(W.i64_and);
-    f.op(W.i64_eq);
-    f.op(W.select);
     f.set(group.host);
   }
 
