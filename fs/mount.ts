@@ -20,7 +20,6 @@ import { isBelow, MNT_FLAGS, type MountNode, type Propagation } from "./dcache.t
 import { getName } from "./namei.ts";
 import { asDentry, asNode, isMountBusy } from "./namespace.ts";
 import { CAP_SYS_ADMIN, hasCapability } from "./permission.ts";
-import { TmpfsSuperBlock } from "./tmpfs/tmpfs.ts";
 import { userOf } from "./uio.ts";
 import { vfsOf, type VfsImpl } from "./vfs.ts";
 
@@ -98,7 +97,7 @@ function changeMountFlags(target: Path, flags: number): void {
 function remount(target: Path, flags: number, options: string): void {
   const node = requireMountRoot(target);
   const { superBlock } = node;
-  if (superBlock instanceof TmpfsSuperBlock) superBlock.remount(options);
+  superBlock.remount?.(options);
   if (superBlock.type.name !== "erofs") superBlock.isReadOnly = (flags & MS_RDONLY) !== 0;
   node.flags = mountFlagsOf(flags);
 }

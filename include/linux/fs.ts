@@ -40,6 +40,8 @@ export interface SuperBlock {
   showOptions(): string;
   /** syncfs(2). */
   sync(): Sleeps<void>;
+  /** mount(2) with MS_REMOUNT: new options, nothing changed when they are refused (EINVAL). */
+  remount?(data: string): void;
   unmount(): void;
 }
 
