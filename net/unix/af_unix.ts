@@ -3,10 +3,10 @@
 
 import { type Inode, POLLERR, POLLHUP, POLLRDHUP } from "../../include/linux/fs.ts";
 import type { Task } from "../../include/linux/sched.ts";
-import type { Sleeps } from "../../include/linux/wait.ts";
+import { isSleeping, type Sleeps } from "../../include/linux/wait.ts";
 import { SIOCINQ, SIOCOUTQ } from "../../include/uapi/ioctls.ts";
 import { SO_PEERCRED, SOL_SOCKET } from "../../include/uapi/socket.ts";
-import { EINVAL, ENOPROTOOPT, ENOTTY, EPROTOTYPE } from "../../lib/errno.ts";
+import { EADDRINUSE, EINVAL, ENOPROTOOPT, ENOTTY, EPROTOTYPE } from "../../lib/errno.ts";
 import { writeInt } from "../../fs/pipe.ts";
 import { int32 } from "../core/options.ts";
 import type { Credentials } from "../core/scm.ts";
@@ -44,12 +44,12 @@ export abstract class UnixSocket extends Socket {
     const name = parseUnixName(address);
     if (this.#name.kind !== "unnamed") {
       if (name.kind === "unnamed") return;
-      throw EINVAL;
+      throw name.kind === "path" && (yield* isTaken(task, name.path)) ? EADDRINUSE : EINVAL;
     }
     if (name.kind === "unnamed") {
       this.autobind();
     } else if (name.kind === "abstract") {
-      bindAbstract(this.kernel, name.key, this);
+      bindAbstract(this.kernel, this.#key(name.key), this);
       this.#name = name;
     } else {
       this.#node = yield* bindPath(task, name.path, this.inode.mode, this);
@@ -59,9 +59,14 @@ export abstract class UnixSocket extends Socket {
 
   autobind(): void {
     if (this.#name.kind !== "unnamed") return;
-    const name = autobindName(this.kernel);
-    bindAbstract(this.kernel, name.key, this);
+    const name = autobindName(this.kernel, (key) => this.#key(key));
+    bindAbstract(this.kernel, this.#key(name.key), this);
     this.#name = name;
+  }
+
+  /** Abstract names of different socket types do not meet. */
+  #key(name: string): string {
+    return `${this.type}:${name}`;
   }
 
   /** A connection made by accept(2) has the listener's name without owning it. */
@@ -77,7 +82,7 @@ export abstract class UnixSocket extends Socket {
   *find(task: Task, address: Uint8Array): Sleeps<UnixSocket> {
     const name = parseUnixName(address);
     if (name.kind === "unnamed") throw EINVAL;
-    const found = name.kind === "abstract" ? findAbstract(this.kernel, name.key) : yield* findPath(task, name.path);
+    const found = name.kind === "abstract" ? findAbstract(this.kernel, this.#key(name.key)) : yield* findPath(task, name.path);
     if (!(found instanceof UnixSocket) || found.type !== this.type) throw EPROTOTYPE;
     return found;
   }
@@ -116,13 +121,22 @@ export abstract class UnixSocket extends Socket {
   override release(): void {
     const name = this.#name;
     if (this.#node !== undefined) unbindPath(this.#node);
-    else if (name.kind === "abstract" && this.ownsName) unbindAbstract(this.kernel, name.key);
+    else if (name.kind === "abstract" && this.ownsName) unbindAbstract(this.kernel, this.#key(name.key));
     this.disconnectOnRelease();
     this.queue.wakeAll(ALL_EVENTS);
   }
   /** False for connections that share a listener's name. */
   abstract readonly ownsName: boolean;
   abstract disconnectOnRelease(): void;
+}
+
+function* isTaken(task: Task, path: string): Sleeps<boolean> {
+  try {
+    const answer = task.kernel.vfs.resolve(task, path, { followLast: false });
+    return (isSleeping(answer) ? yield* answer : answer).dentry.inode !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 export function addressOf(name: UnixName): Uint8Array {

@@ -85,10 +85,11 @@ export class UnixConnection extends UnixSocket {
     const listener = yield* this.find(task, address);
     if (!(listener instanceof UnixConnection)) throw ECONNREFUSED;
     const attempt = (): Try<true> => {
+      if (!listener.isListening || listener.#isDead || (listener.shutdownMask & SHUT_READ) !== 0) throw ECONNREFUSED;
+      if (listener.#pending.length > listener.#backlog) return WOULD_BLOCK;
       if (this.#state === "connected") throw EISCONN;
       if (this.#state === "listening") throw EINVAL;
-      if (!listener.isListening || listener.#isDead || (listener.shutdownMask & SHUT_READ) !== 0) throw ECONNREFUSED;
-      return listener.#pending.length > listener.#backlog ? WOULD_BLOCK : true;
+      return true;
     };
     if (attempt() === WOULD_BLOCK) {
       if (this.isNonBlocking) throw EAGAIN;

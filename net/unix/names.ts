@@ -69,12 +69,12 @@ export function findAbstract(kernel: Kernel, key: string): object {
 }
 
 /** An abstract name of five hexadecimal digits that is free. */
-export function autobindName(kernel: Kernel): UnixName & { kind: "abstract" } {
+export function autobindName(kernel: Kernel, keyOf: (name: string) => string): UnixName & { kind: "abstract" } {
   const names = namesOf(kernel);
   for (let tries = 0; tries < AUTOBIND_NAMES; tries++) {
     const key = names.nextAuto.toString(16).padStart(5, "0");
     names.nextAuto = (names.nextAuto + 1) % AUTOBIND_NAMES;
-    if (names.abstract.has(key)) continue;
+    if (names.abstract.has(keyOf(key))) continue;
     const bytes = new Uint8Array(PATH_AT + 1 + key.length);
     bytes[0] = AF_UNIX;
     for (let index = 0; index < key.length; index++) bytes[PATH_AT + 1 + index] = key.charCodeAt(index);
