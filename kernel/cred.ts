@@ -139,7 +139,7 @@ function setgroups(task: Task, count: number, address: number): SyscallAnswer {
   if (count < 0 || count > NGROUPS_MAX) throw EINVAL;
   return withBytes(task, address, count * 4, (bytes) => {
     const view = viewOf(bytes);
-    const groups = Array.from({ length: count }, (_, index) => view.getUint32(index * 4, true));
+    const groups = Array.from({ length: count }, (_, index) => view.getUint32(index * 4));
     task.cred = { ...task.cred, groups: groups.sort((a, b) => a - b) };
     return 0;
   });
@@ -155,8 +155,8 @@ function* threeIds(task: Task, addresses: readonly number[], ids: readonly numbe
 function* capHeader(task: Task, headerAt: number, isQuery: boolean): Sleeps<{ halves: number; id: number } | undefined> {
   const { user } = mmOf(task);
   const view = viewOf(yield* user.copyIn(headerAt, 8));
-  const version = view.getUint32(0, true);
-  const id = view.getInt32(4, true);
+  const version = view.getUint32(0);
+  const id = view.getInt32(4);
   if (version === LINUX_CAPABILITY_VERSION_1) return { halves: 1, id };
   if (version === LINUX_CAPABILITY_VERSION_2 || version === LINUX_CAPABILITY_VERSION_3) return { halves: 2, id };
   yield* user.writeU32(headerAt, LINUX_CAPABILITY_VERSION_3);
@@ -190,7 +190,7 @@ function* capset(task: TaskStruct, headerAt: number, dataAt: number): Sleeps<num
   const set = (offset: number): bigint => {
     let bits = 0n;
     for (let half = 0; half < header.halves; half++) {
-      bits |= BigInt(view.getUint32(half * 12 + offset, true)) << BigInt(32 * half);
+      bits |= BigInt(view.getUint32(half * 12 + offset)) << BigInt(32 * half);
     }
     return bits & 0x1ff_ffff_ffffn;
   };

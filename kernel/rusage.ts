@@ -3,7 +3,7 @@
 
 import { writeTimeval } from "./time/timespec.ts";
 import type { TaskStruct, ThreadGroupStruct } from "./task.ts";
-import { writeS64 } from "./uaccess.ts";
+import { viewOf, writeS64 } from "./uaccess.ts";
 
 interface Usage {
   readonly userNs: number;
@@ -17,7 +17,7 @@ interface Usage {
 
 export function encodeRusage(usage: Usage): Uint8Array {
   const bytes = new Uint8Array(144);
-  const view = new DataView(bytes.buffer);
+  const view = viewOf(bytes);
   writeTimeval(view, 0, usage.userNs);
   writeTimeval(view, 16, usage.systemNs);
   writeS64(view, 32, usage.maxResidentKb);

@@ -9,6 +9,7 @@ import type { SignalInfo } from "../include/linux/sched.ts";
 import {
   NSIG, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGRTMIN, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP,
 } from "../include/uapi/signal.ts";
+import { viewOf } from "../lib/little-view.ts";
 
 export class SigSet {
   low: number = 0;
@@ -87,18 +88,18 @@ export class SigSet {
 
 /** Eight bytes as sigset_t. */
 export function sigSetFromBytes(bytes: Uint8Array): SigSet {
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const view = viewOf(bytes);
   const set = new SigSet();
-  set.low = view.getInt32(0, true);
-  set.high = view.getInt32(4, true);
+  set.low = view.getInt32(0);
+  set.high = view.getInt32(4);
   return set;
 }
 
 export function sigSetToBytes(set: SigSet): Uint8Array {
   const bytes = new Uint8Array(8);
-  const view = new DataView(bytes.buffer);
-  view.setInt32(0, set.low, true);
-  view.setInt32(4, set.high, true);
+  const view = viewOf(bytes);
+  view.setInt32(0, set.low);
+  view.setInt32(4, set.high);
   return bytes;
 }
 

@@ -39,7 +39,7 @@ function encodeAction(action: SigAction): Uint8Array {
   const bytes = new Uint8Array(ACTION_BYTES);
   const view = viewOf(bytes);
   writeS64(view, 0, action.handler);
-  view.setUint32(8, action.flags >>> 0, true);
+  view.setInt32(8, action.flags >>> 0);
   writeS64(view, 16, action.restorer);
   bytes.set(sigSetToBytes(action.mask), 24);
   return bytes;
@@ -52,7 +52,7 @@ function decodeAction(bytes: Uint8Array): SigAction {
   mask.delete(SIGSTOP);
   return {
     handler: readU64(view, 0),
-    flags: view.getUint32(8, true) & ~(SA_UNSUPPORTED | SA_EXPOSE_TAGBITS),
+    flags: view.getUint32(8) & ~(SA_UNSUPPORTED | SA_EXPOSE_TAGBITS),
     restorer: readU64(view, 16),
     mask,
   };
@@ -236,7 +236,7 @@ function altStackBytes(task: TaskStruct): Uint8Array {
   const view = viewOf(bytes);
   const { sp, size: length, flags } = task.altStack;
   writeS64(view, 0, sp);
-  view.setInt32(8, flags | (isOnAltStack(task) ? SS_ONSTACK : 0), true);
+  view.setInt32(8, flags | (isOnAltStack(task) ? SS_ONSTACK : 0));
   writeS64(view, 16, length);
   return bytes;
 }
@@ -244,7 +244,7 @@ function altStackBytes(task: TaskStruct): Uint8Array {
 function setAltStack(task: TaskStruct, bytes: Uint8Array): void {
   if (isOnAltStack(task)) throw EPERM;
   const view = viewOf(bytes);
-  const flags = view.getInt32(8, true);
+  const flags = view.getInt32(8);
   const mode = flags & ~SS_AUTODISARM;
   if (mode !== 0 && mode !== SS_DISABLE && mode !== SS_ONSTACK) throw EINVAL;
   if (mode === SS_DISABLE) {

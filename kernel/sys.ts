@@ -41,8 +41,8 @@ interface Limit {
 function encodeLimit(limit: Limit): Uint8Array {
   const bytes = new Uint8Array(16);
   const view = viewOf(bytes);
-  view.setBigUint64(0, limit.soft === Infinity ? INFINITE : BigInt(limit.soft), true);
-  view.setBigUint64(8, limit.hard === Infinity ? INFINITE : BigInt(limit.hard), true);
+  view.setBigInt64(0, limit.soft === Infinity ? INFINITE : BigInt(limit.soft));
+  view.setBigInt64(8, limit.hard === Infinity ? INFINITE : BigInt(limit.hard));
   return bytes;
 }
 
@@ -118,8 +118,8 @@ function sysinfo(task: TaskStruct, address: number): SyscallAnswer {
   writeS64(view, 0, Math.floor(time.monotonicNs() / 1e9));
   writeS64(view, 32, frames.totalPages * 4096);
   writeS64(view, 40, frames.freePages * 4096);
-  view.setUint16(80, tasks.count, true);
-  view.setUint32(104, 1, true);
+  view.setUint16(80, tasks.count);
+  view.setInt32(104, 1);
   return copyOutResult(task, address, bytes);
 }
 

@@ -69,11 +69,11 @@ function priorityLimit(policy: number, isMax: boolean): number {
 function encodeAttr(target: TaskStruct, length: number): Uint8Array {
   const bytes = new Uint8Array(Math.min(length, 56));
   const view = viewOf(bytes);
-  view.setUint32(0, bytes.length, true);
-  view.setUint32(4, target.policy, true);
+  view.setInt32(0, bytes.length);
+  view.setInt32(4, target.policy);
   writeS64(view, 8, target.resetOnFork ? SCHED_FLAG_RESET_ON_FORK : 0);
-  view.setInt32(16, target.nice, true);
-  view.setUint32(20, target.rtPriority, true);
+  view.setInt32(16, target.nice);
+  view.setInt32(20, target.rtPriority);
   return bytes;
 }
 
@@ -84,12 +84,12 @@ function* setAttr(task: TaskStruct, id: number, address: number): Sleeps<number>
   if (length > 4096) throw E2BIG;
   const view = viewOf(yield* user.copyIn(address, length));
   const target = targetOf(task, id);
-  const policy = view.getUint32(4, true);
-  const flags = view.getUint32(8, true);
+  const policy = view.getUint32(4);
+  const flags = view.getUint32(8);
   if (policy === SCHED_DEADLINE) throw EPERM;
   const reset = (flags & SCHED_FLAG_RESET_ON_FORK) !== 0 ? SCHED_RESET_ON_FORK : 0;
-  setPolicy(task, target, policy | reset, view.getUint32(20, true));
-  if (policy === SCHED_OTHER || policy === SCHED_BATCH) setNice(task, target, view.getInt32(16, true));
+  setPolicy(task, target, policy | reset, view.getUint32(20));
+  if (policy === SCHED_OTHER || policy === SCHED_BATCH) setNice(task, target, view.getInt32(16));
   return 0;
 }
 
@@ -100,7 +100,7 @@ export const schedSyscalls: readonly Syscall[] = [
   syscall("sched_setscheduler", [pid, policyName, bufferIn], (task, id, policy, address) =>
     withBytes(task, address, 4, (bytes) => {
       if (policy < 0) throw EINVAL;
-      setPolicy(self(task), targetOf(self(task), id), policy, viewOf(bytes).getInt32(0, true));
+      setPolicy(self(task), targetOf(self(task), id), policy, viewOf(bytes).getInt32(0));
       return 0;
     }), recorded),
   syscall("sched_getscheduler", [pid], (task, id) => {
@@ -111,7 +111,7 @@ export const schedSyscalls: readonly Syscall[] = [
     withBytes(task, address, 4, (bytes) => {
       const target = targetOf(self(task), id);
       const reset = target.resetOnFork ? SCHED_RESET_ON_FORK : 0;
-      setPolicy(self(task), target, target.policy | reset, viewOf(bytes).getInt32(0, true));
+      setPolicy(self(task), target, target.policy | reset, viewOf(bytes).getInt32(0));
       return 0;
     }), recorded),
   syscall("sched_getparam", [pid, bufferOut], (task, id, address) => {

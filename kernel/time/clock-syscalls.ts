@@ -65,7 +65,7 @@ function timex(task: Task): Uint8Array {
   const { sec, nsec } = task.kernel.time.realtime();
   writeS64(view, 24, 16_000_000); // maxerror, us
   writeS64(view, 32, 16_000_000); // esterror
-  view.setInt32(40, STA_UNSYNC, true);
+  view.setInt32(40, STA_UNSYNC);
   writeS64(view, 48, 2); // constant
   writeS64(view, 56, 1); // precision
   writeS64(view, 64, 32_768_000); // tolerance
@@ -77,7 +77,7 @@ function timex(task: Task): Uint8Array {
 
 function adjtimex(task: Task, address: number): SyscallAnswer {
   return withBytes(task, address, 208, (bytes) => {
-    const modes = viewOf(bytes).getUint32(0, true);
+    const modes = viewOf(bytes).getUint32(0);
     const ADJ_OFFSET_SS_READ = 0xa001;
     if (modes !== 0 && modes !== ADJ_OFFSET_SS_READ) {
       if (!capable(task, CAP_SYS_TIME)) throw EPERM;
@@ -136,8 +136,8 @@ export const clockSyscalls: readonly Syscall[] = [
     }
     return withBytes(task, address, 16, (bytes) => {
       const view = viewOf(bytes);
-      const usec = view.getBigInt64(8, true);
-      const sec = view.getBigInt64(0, true);
+      const usec = view.getBigInt64(8);
+      const sec = view.getBigInt64(0);
       if (usec < 0n || usec >= 1_000_000n || sec < 0n) throw EINVAL;
       return setTime(task, sec * 1_000_000_000n + usec * 1000n);
     });

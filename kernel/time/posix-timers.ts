@@ -142,14 +142,14 @@ function ownClock(clock: number): number {
 /** struct sigevent: value, signo, notify, tid. */
 function decodeNotice(task: TaskStruct, bytes: Uint8Array): Notice {
   const view = viewOf(bytes);
-  const how = view.getInt32(12, true);
-  const signal = view.getInt32(8, true);
-  const value = view.getBigInt64(0, true);
+  const how = view.getInt32(12);
+  const signal = view.getInt32(8);
+  const value = view.getBigInt64(0);
   if (how === SIGEV_NONE) return { how, signal: 0, value, thread: undefined };
   if (signal < 1 || signal > NSIG) throw EINVAL;
   if (how === SIGEV_SIGNAL || how === SIGEV_THREAD) return { how, signal, value, thread: undefined };
   if (how !== SIGEV_THREAD_ID) throw EINVAL;
-  const thread = task.kernel.tasks.find(view.getInt32(16, true));
+  const thread = task.kernel.tasks.find(view.getInt32(16));
   if (thread?.group !== task.group) throw EINVAL;
   return { how, signal, value, thread };
 }

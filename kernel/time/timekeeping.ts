@@ -98,7 +98,9 @@ export class TimeKeeping implements TimeKeeper {
   readonly #cpu: Cpu;
   readonly #heap = new TimerHeap();
   readonly #startNs: number;
-  #wallAtZeroNs: bigint;
+  #wallAtZeroNs = 0n;
+  #baseSec = 0;
+  #baseNsec = 0;
   #seenRetired = 0;
   /** Called when the wall clock is set: TFD_TIMER_CANCEL_ON_SET and absolute sleeps on CLOCK_REALTIME. */
   readonly clockSetListeners: Set<() => void> = new Set();
@@ -107,7 +109,7 @@ export class TimeKeeping implements TimeKeeper {
     this.#host = host;
     this.#cpu = cpu;
     this.#startNs = host.clock.monotonicNs();
-    this.#wallAtZeroNs = host.clock.wallAtZeroNs + BigInt(Math.floor(this.#startNs));
+    this.#setWall(host.clock.wallAtZeroNs + BigInt(Math.floor(this.#startNs)));
   }
 
   monotonicNs(): number {
@@ -131,11 +133,21 @@ export class TimeKeeping implements TimeKeeper {
   }
 
   realtime(): { sec: number; nsec: number } {
-    return split(this.realtimeNs());
+    const ns = this.#baseNsec + this.monotonicNs();
+    const carry = Math.floor(ns / 1e9);
+    return { sec: this.#baseSec + carry, nsec: ns - carry * 1e9 };
+  }
+
+  /** Keeps the wall clock's zero as seconds and nanoseconds too: bigints are slow. */
+  #setWall(zeroNs: bigint): void {
+    this.#wallAtZeroNs = zeroNs;
+    const { sec, nsec } = split(zeroNs);
+    this.#baseSec = sec;
+    this.#baseNsec = nsec;
   }
 
   setRealtime(ns: bigint): void {
-    this.#wallAtZeroNs = ns - BigInt(this.monotonicNs());
+    this.#setWall(ns - BigInt(this.monotonicNs()));
     for (const listener of [...this.clockSetListeners]) listener();
   }
 

@@ -8,13 +8,13 @@ import {
 } from "../../include/uapi/time.ts";
 import { EINVAL } from "../../lib/errno.ts";
 import type { KernelCore } from "../task.ts";
-import { readS64, writeS64 } from "../uaccess.ts";
+import { type LittleView, readS64, viewOf, writeS64 } from "../uaccess.ts";
 import { TimeKeeping } from "./timekeeping.ts";
 
 export const NS_PER_SEC = 1_000_000_000;
 
 /** A span in ns. Throws EINVAL for a negative or ill-formed one. */
-export function readTimespecNs(view: DataView, offset: number): number {
+export function readTimespecNs(view: LittleView, offset: number): number {
   const sec = readS64(view, offset);
   const nsec = readS64(view, offset + 8);
   if (sec < 0 || nsec < 0 || nsec >= NS_PER_SEC) throw EINVAL;
@@ -22,27 +22,27 @@ export function readTimespecNs(view: DataView, offset: number): number {
 }
 
 /** The same as a bigint: absolute times of CLOCK_REALTIME do not fit in 53 bits. */
-export function readTimespecBig(view: DataView, offset: number): bigint {
-  const sec = view.getBigInt64(offset, true);
-  const nsec = view.getBigInt64(offset + 8, true);
+export function readTimespecBig(view: LittleView, offset: number): bigint {
+  const sec = view.getBigInt64(offset);
+  const nsec = view.getBigInt64(offset + 8);
   if (sec < 0n || nsec < 0n || nsec >= 1_000_000_000n) throw EINVAL;
   return sec * 1_000_000_000n + nsec;
 }
 
-export function readTimevalNs(view: DataView, offset: number): number {
+export function readTimevalNs(view: LittleView, offset: number): number {
   const sec = readS64(view, offset);
   const usec = readS64(view, offset + 8);
   if (sec < 0 || usec < 0 || usec >= 1_000_000) throw EINVAL;
   return sec * NS_PER_SEC + usec * 1000;
 }
 
-export function writeTimespec(view: DataView, offset: number, ns: number): void {
+export function writeTimespec(view: LittleView, offset: number, ns: number): void {
   const sec = Math.floor(ns / NS_PER_SEC);
   writeS64(view, offset, sec);
   writeS64(view, offset + 8, ns - sec * NS_PER_SEC);
 }
 
-export function writeTimeval(view: DataView, offset: number, ns: number): void {
+export function writeTimeval(view: LittleView, offset: number, ns: number): void {
   const sec = Math.floor(ns / NS_PER_SEC);
   writeS64(view, offset, sec);
   writeS64(view, offset + 8, Math.floor((ns - sec * NS_PER_SEC) / 1000));
@@ -50,7 +50,7 @@ export function writeTimeval(view: DataView, offset: number, ns: number): void {
 
 export function timespecBytes(ns: number): Uint8Array {
   const bytes = new Uint8Array(16);
-  writeTimespec(new DataView(bytes.buffer), 0, ns);
+  writeTimespec(viewOf(bytes), 0, ns);
   return bytes;
 }
 
