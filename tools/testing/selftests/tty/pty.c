@@ -18,7 +18,7 @@ static int master, slave;
 
 static short events(int fd, short wanted) {
   struct pollfd p = {fd, wanted, 0};
-  poll(&p, 1, 100);
+  poll(&p, 1, wanted == POLLIN ? 300 : 100);
   return p.revents;
 }
 
@@ -184,6 +184,12 @@ static void closing(void) {
 static volatile int last_signal;
 static void on_signal(int signal) { last_signal = signal; }
 
+/* Waits at most a second for a handler to have run. */
+static int came(int signal) {
+  for (int turn = 0; turn < 1000 && last_signal != signal; turn++) usleep(1000);
+  return last_signal == signal;
+}
+
 /* The session leader: returns 0 when all went well; failures are printed. */
 static int session(int ready) {
   char b[64];
@@ -201,11 +207,11 @@ static int session(int ready) {
   sigaction(SIGQUIT, &act, 0);
   sigaction(SIGWINCH, &act, 0);
   type("drop\003");
-  CHECK(last_signal == SIGINT && shows("^C"));
+  CHECK(came(SIGINT) && shows("^C"));
   type("\034");
-  CHECK(last_signal == SIGQUIT && shows("^\\"));
+  CHECK(came(SIGQUIT) && shows("^\\"));
   struct winsize w = {24, 80, 0, 0};
-  CHECK(ioctl(master, TIOCSWINSZ, &w) == 0 && last_signal == SIGWINCH);
+  CHECK(ioctl(master, TIOCSWINSZ, &w) == 0 && came(SIGWINCH));
   memset(&w, 0, sizeof w);
   CHECK(ioctl(slave, TIOCGWINSZ, &w) == 0 && w.ws_row == 24 && w.ws_col == 80);
 
