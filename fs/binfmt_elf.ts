@@ -306,7 +306,9 @@ function* mapSegment(
   const zeroStart = segment.fileBytes > 0 ? pageUp(fileEnd) : start;
   const zeroEnd = pageUp(at + segment.memoryBytes);
   if (zeroEnd <= zeroStart) return;
-  yield* mm.mmap(task, zeroStart, zeroEnd - zeroStart, prot, fixed | MAP_ANONYMOUS, undefined, 0);
+  // Linux makes these pages as brk(2) does: writable whatever the segment says.
+  const zeroProt = PROT_READ | PROT_WRITE | (prot & PROT_EXEC);
+  yield* mm.mmap(task, zeroStart, zeroEnd - zeroStart, zeroProt, fixed | MAP_ANONYMOUS, undefined, 0);
 }
 
 /** Address (before the bias) of the program headers in memory: where a PT_LOAD holds their file offset. */

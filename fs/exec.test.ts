@@ -203,7 +203,7 @@ test("hostile segments kill after the point of no return", () => {
   const cases: Segment[][] = [
     [{ ...LOAD, address: 0x7fff_ffff_f000 }], [{ ...LOAD, address: 2 ** 63 }], [{ ...LOAD, offset: 0x10 }],
     [{ ...LOAD, memoryBytes: 0x10 }], [{ ...LOAD, memoryBytes: 2 ** 62 }], [{ ...LOAD, fileBytes: 2 ** 60, memoryBytes: 2 ** 60 }],
-    [{ ...LOAD, offset: 2 ** 60 }],
+    [{ ...LOAD, offset: 2 ** 63 }], [{ ...LOAD, memoryBytes: 2 ** 39 }],
   ];
   for (const [i, segments] of cases.entries()) {
     const t = setup({ "/x": elf(2, segments) });

@@ -24,6 +24,8 @@ import { STACK_GUARD_GAP, VmaArea } from "./vma.ts";
 export const MMAP_MIN_ADDRESS = 0x1_0000;
 /** vm.max_map_count. */
 export const MAX_MAP_COUNT = 65530;
+/** The kernel's loff_t ends here. An offset beyond 2^53 is rounded, and beyond the end of any file either way. */
+const OFFSET_END = 2 ** 63;
 const MS_NOEXEC = 8;
 const CAP_SYS_RAWIO = 1n << 17n;
 const CAP_IPC_LOCK = 1n << 14n;
@@ -47,7 +49,7 @@ export function* mmapRegion(
   const length = pageUp(lengthBytes);
   if (length > TASK_SIZE) throw ENOMEM;
   if (offset % PAGE_SIZE !== 0) throw EINVAL;
-  if (offset + length > Number.MAX_SAFE_INTEGER) throw EOVERFLOW;
+  if (offset + length >= OFFSET_END) throw EOVERFLOW;
   if (mm.areas.count >= MAX_MAP_COUNT) throw ENOMEM;
   const area = describe(mm, task, length, prot, flags, file);
   area.offset = file === undefined ? 0 : offset;
