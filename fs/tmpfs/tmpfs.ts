@@ -100,7 +100,10 @@ export class TmpfsInode extends Inode {
     this.ino = superBlock.nextIno();
     this.mode = mode;
     this.atime = this.mtime = this.ctime = this.btime = superBlock.kernel.time.realtime();
-    if (isDirectory(mode)) this.#entries = new Map();
+    if (isDirectory(mode)) {
+      this.#entries = new Map();
+      this.size = 2 * BOGO_DIRENT_BYTES; // "." and ".."
+    }
     if ((mode & S_IFMT) === S_IFREG) this.pages = new ShmemMapping(superBlock.kernel, this, superBlock);
     this.mapping = this.pages;
   }
