@@ -20,7 +20,7 @@ const DEFAULT_UMASK = 0o022;
 
 /** Mounts the initial root, an empty tmpfs, and returns what kernel threads start from. */
 export function mountInitialRoot(kernel: LinuxKernel, vfs: VfsImpl): FsStruct {
-  const mount = vfs.mounts.create(createTmpfs(kernel, tmpfs), "rootfs", 0);
+  const mount = vfs.mounts.create(createTmpfs(kernel, tmpfs, "mode=755"), "rootfs", 0);
   vfs.mounts.root = mount;
   const root = mount.root.pathIn(mount);
   return { root, cwd: root, umask: DEFAULT_UMASK };
