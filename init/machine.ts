@@ -8,7 +8,7 @@ import { openConsole, attachConsole } from "../drivers/tty/console.ts";
 import { HostInput, HostStreamFile } from "../drivers/tty/host_stream.ts";
 import { FilesStructImpl, type VfsImpl } from "../fs/fs.ts";
 import type { Host, HostConsole, HostDirectory, HostDisk } from "../include/host/host.ts";
-import type { Path } from "../include/linux/fs.ts";
+import type { File, Path } from "../include/linux/fs.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { O_RDONLY, O_RDWR, O_WRONLY } from "../include/uapi/fcntl.ts";
 import type { LinuxKernel } from "../kernel/kernel.ts";
@@ -177,7 +177,7 @@ export class Machine implements AsyncDisposable {
       onExit: (status) => finish(exitStatusOf(status)),
       onLoadError: (error) => this.#reportLoadError(stdio, argv[0] ?? "", error),
       *load(self) {
-        openStdio(kernel, self, stdio);
+        yield* openStdio(kernel, self, stdio);
         let account;
         try {
           account = yield* lookUpAccount(self, utf8ToByteString(options.user ?? "root"));
@@ -255,9 +255,15 @@ export class Machine implements AsyncDisposable {
   }
 }
 
-function openStdio(kernel: LinuxKernel, task: TaskStruct, stdio: Stdio): void {
+function* openStdio(kernel: LinuxKernel, task: TaskStruct, stdio: Stdio): Sleeps<void> {
   if ("terminal" in stdio) {
-    const file = openConsole(task, undefined, O_RDWR);
+    // By name, so that ttyname(3) finds it; a root without /dev still gets a terminal.
+    let file: File;
+    try {
+      file = yield* kernel.vfs.open(task, "/dev/tty1", O_RDWR, 0);
+    } catch {
+      file = openConsole(task, undefined, O_RDWR);
+    }
     task.files.install(task, file, false);
     task.files.install(task, file.get(), false);
     task.files.install(task, file.get(), false);
