@@ -10,10 +10,25 @@ import type { File } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import {
-  ELF64_EHDR_BYTES, ELF64_PHDR_BYTES, ET_DYN, ET_EXEC, PF_R, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD,
+  ELF64_EHDR_BYTES,
+  ELF64_PHDR_BYTES,
+  ET_DYN,
+  ET_EXEC,
+  PF_R,
+  PF_W,
+  PF_X,
+  PT_GNU_STACK,
+  PT_INTERP,
+  PT_LOAD,
 } from "../include/uapi/elf.ts";
 import {
-  MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_FIXED_NOREPLACE,
+  MAP_PRIVATE,
+  PROT_EXEC,
+  PROT_READ,
+  PROT_WRITE,
 } from "../include/uapi/mman.ts";
 import { EINVAL, EIO, ELIBBAD, ENOEXEC, ENOMEM } from "../lib/errno.ts";
 import type { Ram } from "../lib/ram.ts";
@@ -92,7 +107,10 @@ function readU64(view: DataView, at: number): number {
 /** Reads the headers of a program and of its interpreter. `head` is the start of the file, zero-filled.
  *  `openInterpreter` opens by path with execute permission. The caller owns interpreter.file. */
 export function* readElf(
-  task: Task, file: File, head: Uint8Array, openInterpreter: (path: string) => Sleeps<File>,
+  task: Task,
+  file: File,
+  head: Uint8Array,
+  openInterpreter: (path: string) => Sleeps<File>,
 ): Sleeps<ElfProgram> {
   const header = parseHeader(head);
   if (header.type !== ET_EXEC && header.type !== ET_DYN) throw ENOEXEC;
@@ -134,7 +152,9 @@ function* readInterpreter(task: Task, file: File): Sleeps<ElfImage> {
 function* readProgramHeaders(ram: Ram, file: File, header: ElfHeader, error: Error): Sleeps<ProgramHeader[]> {
   if (header.programHeaderBytes !== ELF64_PHDR_BYTES) throw error;
   const length = header.programHeaderCount * ELF64_PHDR_BYTES;
-  if (length === 0 || length > 65536 || header.programHeaderOffset > Number.MAX_SAFE_INTEGER - length) throw error;
+  if (length === 0 || length > 65536 || header.programHeaderOffset > Number.MAX_SAFE_INTEGER - length) {
+    throw error;
+  }
   const bytes = yield* readFully(ram, file, header.programHeaderOffset, length);
   if (bytes.length < length) throw error;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -155,7 +175,12 @@ function* readProgramHeaders(ram: Ram, file: File, header: ElfHeader, error: Err
 
 /** Maps a program and its interpreter into an address space that holds nothing but the stack, sets the code, data
  *  and brk fields. Errors are those of a program that cannot live. */
-export function* loadElf(task: Task, mm: ProcessMm, program: ElfProgram, random: LayoutRandom): Sleeps<LoadedElf> {
+export function* loadElf(
+  task: Task,
+  mm: ProcessMm,
+  program: ElfProgram,
+  random: LayoutRandom,
+): Sleeps<LoadedElf> {
   const bias = programBias(program, random);
   const load = yield* mapImage(task, mm, program, bias);
   setBounds(mm, program, load);
@@ -228,7 +253,12 @@ interface MappedImage {
 }
 
 /** Maps every PT_LOAD. The first mapping takes the room of all, so that nothing comes in between. */
-function* mapImage(task: Task, mm: ProcessMm, image: ElfImage, biasAsked: number | undefined): Sleeps<MappedImage> {
+function* mapImage(
+  task: Task,
+  mm: ProcessMm,
+  image: ElfImage,
+  biasAsked: number | undefined,
+): Sleeps<MappedImage> {
   const { segments, header } = image;
   const loads = segments.filter((segment) => segment.type === PT_LOAD);
   const isFixed = header.type === ET_EXEC;
@@ -236,7 +266,13 @@ function* mapImage(task: Task, mm: ProcessMm, image: ElfImage, biasAsked: number
   if (loads.length === 0) {
     if (!isFixed) throw EINVAL;
     return {
-      bias: 0, entry: header.entry, startCode: 0, endCode: 0, startData: 0, endData: 0, end: 0,
+      bias: 0,
+      entry: header.entry,
+      startCode: 0,
+      endCode: 0,
+      startData: 0,
+      endData: 0,
+      end: 0,
     };
   }
   const total = spanBytes(segments);
@@ -261,13 +297,22 @@ function* mapImage(task: Task, mm: ProcessMm, image: ElfImage, biasAsked: number
     end = Math.max(end, at + segment.memoryBytes);
   }
   return {
-    bias: bias ?? 0, entry: header.entry + (bias ?? 0), startCode: startCode === Infinity ? 0 : startCode, endCode,
-    startData, endData, end,
+    bias: bias ?? 0,
+    entry: header.entry + (bias ?? 0),
+    startCode: startCode === Infinity ? 0 : startCode,
+    endCode,
+    startData,
+    endData,
+    end,
   };
 }
 
 function chooseBias(
-  task: Task, mm: ProcessMm, segments: readonly ProgramHeader[], first: ProgramHeader, total: number,
+  task: Task,
+  mm: ProcessMm,
+  segments: readonly ProgramHeader[],
+  first: ProgramHeader,
+  total: number,
 ): number {
   const align = maximumAlign(segments);
   const room = mm.findFree(task, total + (align - PAGE_SIZE));
@@ -276,21 +321,30 @@ function chooseBias(
 }
 
 function checkSegment(segment: ProgramHeader, at: number): void {
-  if (!(at < TASK_SIZE) || segment.fileBytes > segment.memoryBytes || segment.memoryBytes > TASK_SIZE ||
-    TASK_SIZE - segment.memoryBytes < at) throw EINVAL;
+  if (
+    !(at < TASK_SIZE) || segment.fileBytes > segment.memoryBytes || segment.memoryBytes > TASK_SIZE
+    || TASK_SIZE - segment.memoryBytes < at
+  ) throw EINVAL;
 }
 
 function protectionOf(flags: number): number {
-  return ((flags & PF_R) !== 0 ? PROT_READ : 0) | ((flags & PF_W) !== 0 ? PROT_WRITE : 0) |
-    ((flags & PF_X) !== 0 ? PROT_EXEC : 0);
+  return ((flags & PF_R) !== 0 ? PROT_READ : 0) | ((flags & PF_W) !== 0 ? PROT_WRITE : 0)
+    | ((flags & PF_X) !== 0 ? PROT_EXEC : 0);
 }
 
 function* mapSegment(
-  task: Task, mm: ProcessMm, file: File, segment: ProgramHeader, at: number, isExclusive: boolean,
+  task: Task,
+  mm: ProcessMm,
+  file: File,
+  segment: ProgramHeader,
+  at: number,
+  isExclusive: boolean,
 ): Sleeps<void> {
   const within = at % PAGE_SIZE;
   const start = at - within;
-  if (!(start >= 0 && at < TASK_SIZE && segment.fileBytes < TASK_SIZE && segment.memoryBytes < TASK_SIZE)) throw ENOMEM;
+  if (!(start >= 0 && at < TASK_SIZE && segment.fileBytes < TASK_SIZE && segment.memoryBytes < TASK_SIZE)) {
+    throw ENOMEM;
+  }
   const prot = protectionOf(segment.flags);
   const fixed = MAP_PRIVATE | (isExclusive ? MAP_FIXED_NOREPLACE : MAP_FIXED);
   const fileLength = pageUp(segment.fileBytes + within);
@@ -316,7 +370,9 @@ function headersAddress(program: ElfProgram): number {
   const at = program.header.programHeaderOffset;
   for (const segment of program.segments) {
     if (segment.type !== PT_LOAD) continue;
-    if (segment.offset <= at && at < segment.offset + segment.fileBytes) return at - segment.offset + segment.address;
+    if (segment.offset <= at && at < segment.offset + segment.fileBytes) {
+      return at - segment.offset + segment.address;
+    }
   }
   return 0;
 }

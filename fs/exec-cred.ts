@@ -7,7 +7,7 @@ import type { Cred, Task } from "../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { CAP_FULL_SET } from "../include/uapi/capability.ts";
 import { MS_NOSUID } from "../include/uapi/mount.ts";
-import { EINVAL, Errno, EPERM } from "../lib/errno.ts";
+import { EINVAL, EPERM, Errno } from "../lib/errno.ts";
 
 const S_ISUID = 0o4000;
 const S_ISGID = 0o2000;
@@ -48,7 +48,14 @@ export function* credentialsAfterExec(task: Task, file: File): Sleeps<ExecCred> 
   const isSetId = euid !== old.uid || egid !== old.gid;
   const capabilities = transform(old, onFile, euid, isSetId);
   const cred: Cred = {
-    ...old, ...capabilities, euid, suid: euid, fsuid: euid, egid, sgid: egid, fsgid: egid,
+    ...old,
+    ...capabilities,
+    euid,
+    suid: euid,
+    fsuid: euid,
+    egid,
+    sgid: egid,
+    fsgid: egid,
     securebits: old.securebits & ~SECBIT_KEEP_CAPS,
   };
   const hasGained = (cred.capPermitted & ~old.capPermitted) !== 0n;
@@ -61,7 +68,12 @@ export function* credentialsAfterExec(task: Task, file: File): Sleeps<ExecCred> 
 
 type Capabilities = Pick<Cred, "capPermitted" | "capEffective" | "capAmbient">;
 
-function transform(old: Cred, onFile: FileCapabilities | undefined, euid: number, isSetId: boolean): Capabilities {
+function transform(
+  old: Cred,
+  onFile: FileCapabilities | undefined,
+  euid: number,
+  isSetId: boolean,
+): Capabilities {
   const isRootMatter = (old.securebits & SECBIT_NOROOT) === 0;
   const capAmbient = onFile !== undefined || isSetId ? 0n : old.capAmbient;
   let filePermitted = onFile?.permitted ?? 0n;
@@ -74,7 +86,8 @@ function transform(old: Cred, onFile: FileCapabilities | undefined, euid: number
     fileInheritable = CAP_FULL_SET;
     if (euid === 0) isEffective = true;
   }
-  const capPermitted = (old.capInheritable & fileInheritable) | (filePermitted & old.capBounding) | capAmbient;
+  const capPermitted = (old.capInheritable & fileInheritable) | (filePermitted & old.capBounding)
+    | capAmbient;
   if (onFile?.isEffective === true && (onFile.permitted & ~capPermitted) !== 0n) throw EPERM;
   return { capPermitted, capEffective: isEffective ? capPermitted : capAmbient, capAmbient };
 }
@@ -101,7 +114,9 @@ export function parseFileCapabilities(bytes: Uint8Array): FileCapabilities {
   const isEffective = (magic & VFS_CAP_FLAGS_EFFECTIVE) !== 0;
   const sizes = new Map([[VFS_CAP_REVISION_1, 12], [VFS_CAP_REVISION_2, 20], [VFS_CAP_REVISION_3, 24]]);
   if (sizes.get(revision) !== bytes.length) throw EINVAL;
-  const word = (at: number): bigint => (at + 4 <= Math.min(bytes.length, 20) ? BigInt(view.getUint32(at, true)) : 0n);
+  const word = (
+    at: number,
+  ): bigint => (at + 4 <= Math.min(bytes.length, 20) ? BigInt(view.getUint32(at, true)) : 0n);
   return {
     permitted: (word(4) | (revision === VFS_CAP_REVISION_1 ? 0n : word(12) << 32n)) & CAP_FULL_SET,
     inheritable: (word(8) | (revision === VFS_CAP_REVISION_1 ? 0n : word(16) << 32n)) & CAP_FULL_SET,

@@ -15,7 +15,12 @@ const S_IFLNK = 0o120000;
 
 /** Opens for execution: a regular file with execute permission on a mount without noexec, open for writing by no
  *  one. Throws EACCES, ENOENT, ETXTBSY. */
-export function* openForExec(task: Task, path: string, at: Path | undefined, followLast: boolean): Sleeps<File> {
+export function* openForExec(
+  task: Task,
+  path: string,
+  at: Path | undefined,
+  followLast: boolean,
+): Sleeps<File> {
   const options = at === undefined ? { followLast } : { at, followLast };
   const answer = task.kernel.vfs.resolve(task, path, options);
   return yield* openPathForExec(task, isSleeping(answer) ? yield* answer : answer);

@@ -6,12 +6,38 @@
 import type { Task } from "../include/linux/sched.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import {
-  AT_BASE, AT_CLKTCK, AT_EGID, AT_ENTRY, AT_EUID, AT_EXECFN, AT_FLAGS, AT_GID, AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ,
-  AT_NULL, AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_PLATFORM, AT_RANDOM, AT_SECURE, AT_SYSINFO_EHDR, AT_UID,
+  AT_BASE,
+  AT_CLKTCK,
+  AT_EGID,
+  AT_ENTRY,
+  AT_EUID,
+  AT_EXECFN,
+  AT_FLAGS,
+  AT_GID,
+  AT_HWCAP,
+  AT_HWCAP2,
+  AT_MINSIGSTKSZ,
+  AT_NULL,
+  AT_PAGESZ,
+  AT_PHDR,
+  AT_PHENT,
+  AT_PHNUM,
+  AT_PLATFORM,
+  AT_RANDOM,
+  AT_SECURE,
+  AT_SYSINFO_EHDR,
+  AT_UID,
 } from "../include/uapi/auxvec.ts";
 import { ELF64_PHDR_BYTES } from "../include/uapi/elf.ts";
 import {
-  MAP_ANONYMOUS, MAP_FIXED, MAP_GROWSDOWN, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE, RLIMIT_STACK,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_GROWSDOWN,
+  MAP_PRIVATE,
+  PROT_EXEC,
+  PROT_READ,
+  PROT_WRITE,
+  RLIMIT_STACK,
 } from "../include/uapi/mman.ts";
 import { E2BIG } from "../lib/errno.ts";
 import { stringToBytes } from "../lib/byte-string.ts";
@@ -31,7 +57,12 @@ const STACK_EXPAND = 128 << 10;
 const CLOCK_TICKS = 100;
 
 /** Throws E2BIG when the strings and their pointers take more than a quarter of the stack limit. */
-export function checkArgumentSizes(task: Task, argv: readonly string[], envp: readonly string[], extra: number): void {
+export function checkArgumentSizes(
+  task: Task,
+  argv: readonly string[],
+  envp: readonly string[],
+  extra: number,
+): void {
   const stack = task.group.rlimits[RLIMIT_STACK]!.soft;
   const limit = Math.max(ARG_MAX, Math.min(stack / 4, ARGUMENTS_TOTAL_MAX));
   let total = extra + (argv.length + envp.length) * 8;
@@ -54,7 +85,12 @@ export interface StackStrings {
 
 /** Maps the stack and copies the strings to its top. */
 export function* makeStack(
-  task: Task, mm: ProcessMm, random: LayoutRandom, name: string, argv: readonly string[], envp: readonly string[],
+  task: Task,
+  mm: ProcessMm,
+  random: LayoutRandom,
+  name: string,
+  argv: readonly string[],
+  envp: readonly string[],
   isExecutable: boolean,
 ): Sleeps<StackStrings> {
   const top = stackTop(random);
@@ -62,10 +98,21 @@ export function* makeStack(
   const end = top - 8; // A null pointer ends the stack.
   const start = end - parts.length;
   const soft = task.group.rlimits[RLIMIT_STACK]!.soft;
-  const room = Math.min(pageUp(top - start) + STACK_EXPAND, Math.max(pageDown(Math.min(soft, 2 ** 46)), pageUp(top - start)));
+  const room = Math.min(
+    pageUp(top - start) + STACK_EXPAND,
+    Math.max(pageDown(Math.min(soft, 2 ** 46)), pageUp(top - start)),
+  );
   const prot = PROT_READ | PROT_WRITE | (isExecutable ? PROT_EXEC : 0);
   const low = pageDown(start) - (room - pageUp(top - start));
-  yield* mm.mmap(task, low, top - low, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, undefined, 0);
+  yield* mm.mmap(
+    task,
+    low,
+    top - low,
+    prot,
+    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN,
+    undefined,
+    0,
+  );
   const area = mm.findVma(low);
   if (area !== undefined) area.name = "[stack]";
   yield* mm.user.copyOut(start, stringToBytes(parts));
@@ -81,8 +128,15 @@ function stringsLength(list: readonly string[]): number {
 
 /** Writes everything below the strings. Returns the stack pointer. */
 export function* finishStack(
-  task: Task, mm: ProcessMm, random: LayoutRandom, strings: StackStrings, argv: readonly string[], envp: readonly string[],
-  loaded: LoadedElf, vdso: number, isSecure: boolean,
+  task: Task,
+  mm: ProcessMm,
+  random: LayoutRandom,
+  strings: StackStrings,
+  argv: readonly string[],
+  envp: readonly string[],
+  loaded: LoadedElf,
+  vdso: number,
+  isSecure: boolean,
 ): Sleeps<number> {
   const { kernel } = task;
   const { arch } = kernel;
@@ -93,14 +147,24 @@ export function* finishStack(
   const platformAt = low - platform.length;
   const randomAt = platformAt - random.bytes.length;
   const auxv = auxiliaryVector(task, loaded, {
-    vdso, isSecure, randomAt, platformAt, executable: strings.executable,
+    vdso,
+    isSecure,
+    randomAt,
+    platformAt,
+    executable: strings.executable,
   });
   const words: number[] = [argv.length];
   let at = strings.arguments;
-  for (const text of argv) { words.push(at); at += text.length + 1; }
+  for (const text of argv) {
+    words.push(at);
+    at += text.length + 1;
+  }
   words.push(0);
   at = strings.environment;
-  for (const text of envp) { words.push(at); at += text.length + 1; }
+  for (const text of envp) {
+    words.push(at);
+    at += text.length + 1;
+  }
   words.push(0);
   const table = encodeWords([...words, ...auxv]);
   let sp = randomAt - table.length;

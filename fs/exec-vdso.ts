@@ -37,7 +37,14 @@ export function mapVdso(task: Task, mm: ProcessMm): number {
   const length = pageUp(pages.lengthBytes);
   if (length === 0) return 0;
   const start = mm.findFree(task, length);
-  const area = new VmaArea(mm, start, start + length, PROT_READ | PROT_EXEC, PROT_READ | PROT_EXEC | 2, MAP_PRIVATE);
+  const area = new VmaArea(
+    mm,
+    start,
+    start + length,
+    PROT_READ | PROT_EXEC,
+    PROT_READ | PROT_EXEC | 2,
+    MAP_PRIVATE,
+  );
   area.name = "[vdso]";
   area.operations = pages;
   insertArea(mm, area);

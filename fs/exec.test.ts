@@ -7,7 +7,7 @@ import type { Mm } from "../include/linux/mm_types.ts";
 import type { Task } from "../include/linux/sched.ts";
 import { E2BIG, EACCES, EIO, ELIBBAD, ELOOP, ENOENT, ENOEXEC, ETXTBSY } from "../lib/errno.ts";
 import { CachedFile } from "../mm/generic_file.ts";
-import { type ProcessMm, mmStruct } from "../mm/mm.ts";
+import { mmStruct, type ProcessMm } from "../mm/mm.ts";
 import { ShmemMapping } from "../mm/shmem.ts";
 import { run, testKernel } from "../mm/testing.ts";
 import { PAGE_SIZE } from "../virt/layout.ts";
@@ -37,9 +37,22 @@ class TestInode extends Inode {
 }
 
 interface Segment {
-  type: number; flags: number; offset: number; address: number; fileBytes: number; memoryBytes: number; align?: number;
+  type: number;
+  flags: number;
+  offset: number;
+  address: number;
+  fileBytes: number;
+  memoryBytes: number;
+  align?: number;
 }
-const LOAD: Segment = { type: 1, flags: 5, offset: 0, address: 0x40_0000, fileBytes: 0x1000, memoryBytes: 0x1000 };
+const LOAD: Segment = {
+  type: 1,
+  flags: 5,
+  offset: 0,
+  address: 0x40_0000,
+  fileBytes: 0x1000,
+  memoryBytes: 0x1000,
+};
 
 function elf(type: number, segments: Segment[], entry = 0x40_0100, body = ""): Uint8Array {
   const bytes = new Uint8Array(3 * PAGE_SIZE);
@@ -56,7 +69,8 @@ function elf(type: number, segments: Segment[], entry = 0x40_0100, body = ""): U
     view.setUint32(at, s.type, true);
     view.setUint32(at + 4, s.flags, true);
     [s.offset, s.address, s.address, s.fileBytes, s.memoryBytes, s.align ?? PAGE_SIZE].forEach((word, k) =>
-      view.setBigUint64(at + 8 + k * 8, BigInt(word), true));
+      view.setBigUint64(at + 8 + k * 8, BigInt(word), true)
+    );
   });
   bytes.set(new TextEncoder().encode(body), 0x800);
   return bytes;
@@ -64,13 +78,24 @@ function elf(type: number, segments: Segment[], entry = 0x40_0100, body = ""): U
 
 function setup(files: Record<string, Uint8Array | { bytes: Uint8Array; mode: number }>) {
   const { kernel, task, ...rest } = testKernel(1024);
-  const inodes = new Map(Object.entries(files).map(([name, file]) => [name, file instanceof Uint8Array
-    ? new TestInode(task, file, 0o100755) : new TestInode(task, file.bytes, file.mode)]));
+  const inodes = new Map(
+    Object.entries(files).map(([name, file]) => [
+      name,
+      file instanceof Uint8Array
+        ? new TestInode(task, file, 0o100755)
+        : new TestInode(task, file.bytes, file.mode),
+    ]),
+  );
   const started: { pc: number; sp: number }[] = [];
   const killed: number[] = [];
   Object.assign(kernel, {
     arch: {
-      elfMachine: 62, platform: "x86_64", hwcap: 7, hwcap2: 0, sigreturnFrameBytes: 1000, signalFrameBytes: () => 1200,
+      elfMachine: 62,
+      platform: "x86_64",
+      hwcap: 7,
+      hwcap2: 0,
+      sigreturnFrameBytes: 1000,
+      signalFrameBytes: () => 1200,
       vdso: () => ({ image: new Uint8Array(100).fill(3) }),
     } as unknown as GuestArch,
     vfs: {
@@ -83,18 +108,52 @@ function setup(files: Record<string, Uint8Array | { bytes: Uint8Array; mode: num
   });
   Object.assign(kernel.control, {
     *deThread() {},
-    replaceMm: (t: Task, mm: Mm) => { t.mm?.put(); t.mm = mm; },
+    replaceMm: (t: Task, mm: Mm) => {
+      t.mm?.put();
+      t.mm = mm;
+    },
     startThread: (_t: Task, pc: number, sp: number) => started.push({ pc, sp }),
     forceFatalSignal: (_t: Task, signal: number) => killed.push(signal),
   });
   const closed: number[] = [];
   Object.assign(task, {
-    files: { users: 1, descriptors: () => [0, 1, 3], closeOnExec: (n: number) => n === 3, close: (_t: Task, n: number) => closed.push(n) },
-    cred: { uid: 1000, euid: 1000, suid: 1000, fsuid: 1000, gid: 100, egid: 100, sgid: 100, fsgid: 100, groups: [],
-      capEffective: 0n, capPermitted: 0n, capInheritable: 0n, capBounding: (1n << 41n) - 1n, capAmbient: 0n, securebits: 0, noNewPrivs: false },
+    files: {
+      users: 1,
+      descriptors: () => [0, 1, 3],
+      closeOnExec: (n: number) => n === 3,
+      close: (_t: Task, n: number) => closed.push(n),
+    },
+    cred: {
+      uid: 1000,
+      euid: 1000,
+      suid: 1000,
+      fsuid: 1000,
+      gid: 100,
+      egid: 100,
+      sgid: 100,
+      fsgid: 100,
+      groups: [],
+      capEffective: 0n,
+      capPermitted: 0n,
+      capInheritable: 0n,
+      capBounding: (1n << 41n) - 1n,
+      capAmbient: 0n,
+      securebits: 0,
+      noNewPrivs: false,
+    },
   });
   const exec = (path: string, argv = [path], envp: string[] = []) => run(execInit(task, path, argv, envp));
-  return { kernel, task, inodes, started, killed, closed, exec, ...rest, mm: (): ProcessMm => mmStruct(task.mm!) };
+  return {
+    kernel,
+    task,
+    inodes,
+    started,
+    killed,
+    closed,
+    exec,
+    ...rest,
+    mm: (): ProcessMm => mmStruct(task.mm!),
+  };
 }
 
 /** What the new program finds on its stack. */
@@ -115,9 +174,16 @@ function stackOf(mm: ProcessMm, sp: number) {
 }
 
 test("a static program: segments, bss, stack, auxiliary vector", () => {
-  const t = setup({ "/bin/a": elf(2, [LOAD, {
-    type: 1, flags: 6, offset: 0x1000, address: 0x40_1000, fileBytes: 0x10, memoryBytes: 0x3000,
-  }]) });
+  const t = setup({
+    "/bin/a": elf(2, [LOAD, {
+      type: 1,
+      flags: 6,
+      offset: 0x1000,
+      address: 0x40_1000,
+      fileBytes: 0x10,
+      memoryBytes: 0x3000,
+    }]),
+  });
   t.exec("/bin/a", ["a", "", "\u00e9"], ["X=1"]);
   assert.deepEqual(t.killed, []);
   const [{ pc, sp }] = t.started as [{ pc: number; sp: number }];
@@ -175,21 +241,44 @@ test("scripts nest, pass one argument, and end in ELOOP", () => {
 
 test("what is not a program says so and leaves the old one alone", () => {
   const good = elf(2, [LOAD]);
-  const patch = (at: number, value: number): Uint8Array => { const b = good.slice(); b[at] = value; return b; };
+  const patch = (at: number, value: number): Uint8Array => {
+    const b = good.slice();
+    b[at] = value;
+    return b;
+  };
   const interp: Segment = { type: 3, flags: 4, offset: 0x800, address: 0x800, fileBytes: 4, memoryBytes: 4 };
   const t = setup({
-    "/text": new TextEncoder().encode("hello"), "/empty": new Uint8Array(0), "/torn": good.slice(0, 70),
-    "/arm": patch(18, 183), "/object": patch(16, 1), "/phentsize": patch(54, 55), "/none": patch(56, 0),
-    "/plain": { bytes: good, mode: 0o100644 }, "/busy": good, "/dir": { bytes: new Uint8Array(0), mode: 0o040755 },
-    "/nointerp": elf(2, [LOAD, interp], 0, "/xx\0"), "/badinterp": elf(2, [LOAD, { ...interp, fileBytes: 6 }], 0, "/text\0"),
+    "/text": new TextEncoder().encode("hello"),
+    "/empty": new Uint8Array(0),
+    "/torn": good.slice(0, 70),
+    "/arm": patch(18, 183),
+    "/object": patch(16, 1),
+    "/phentsize": patch(54, 55),
+    "/none": patch(56, 0),
+    "/plain": { bytes: good, mode: 0o100644 },
+    "/busy": good,
+    "/dir": { bytes: new Uint8Array(0), mode: 0o040755 },
+    "/nointerp": elf(2, [LOAD, interp], 0, "/xx\0"),
+    "/badinterp": elf(2, [LOAD, { ...interp, fileBytes: 6 }], 0, "/text\0"),
     "/badend": elf(2, [LOAD, interp], 0, "/xxy"),
   });
   t.inodes.get("/busy")!.writeCount = 1;
   const before = t.kernel.frames.freePages;
   const cases: [string, Error][] = [
-    ["/text", ENOEXEC], ["/empty", ENOEXEC], ["/torn", ENOEXEC], ["/arm", ENOEXEC], ["/object", ENOEXEC],
-    ["/phentsize", ENOEXEC], ["/none", ENOEXEC], ["/plain", EACCES], ["/dir", EACCES], ["/busy", ETXTBSY],
-    ["/nointerp", ENOENT], ["/badinterp", EIO], ["/badend", ENOEXEC], ["/missing", ENOENT],
+    ["/text", ENOEXEC],
+    ["/empty", ENOEXEC],
+    ["/torn", ENOEXEC],
+    ["/arm", ENOEXEC],
+    ["/object", ENOEXEC],
+    ["/phentsize", ENOEXEC],
+    ["/none", ENOEXEC],
+    ["/plain", EACCES],
+    ["/dir", EACCES],
+    ["/busy", ETXTBSY],
+    ["/nointerp", ENOENT],
+    ["/badinterp", EIO],
+    ["/badend", ENOEXEC],
+    ["/missing", ENOENT],
   ];
   for (const [path, error] of cases) assert.throws(() => t.exec(path), (e) => e === error, path);
   t.inodes.set("/text", new TestInode(t.task, new TextEncoder().encode("x".repeat(64)), 0o100755));
@@ -201,9 +290,14 @@ test("what is not a program says so and leaves the old one alone", () => {
 
 test("hostile segments kill after the point of no return", () => {
   const cases: Segment[][] = [
-    [{ ...LOAD, address: 0x7fff_ffff_f000 }], [{ ...LOAD, address: 2 ** 63 }], [{ ...LOAD, offset: 0x10 }],
-    [{ ...LOAD, memoryBytes: 0x10 }], [{ ...LOAD, memoryBytes: 2 ** 62 }], [{ ...LOAD, fileBytes: 2 ** 60, memoryBytes: 2 ** 60 }],
-    [{ ...LOAD, offset: 2 ** 63 }], [{ ...LOAD, memoryBytes: 2 ** 39 }],
+    [{ ...LOAD, address: 0x7fff_ffff_f000 }],
+    [{ ...LOAD, address: 2 ** 63 }],
+    [{ ...LOAD, offset: 0x10 }],
+    [{ ...LOAD, memoryBytes: 0x10 }],
+    [{ ...LOAD, memoryBytes: 2 ** 62 }],
+    [{ ...LOAD, fileBytes: 2 ** 60, memoryBytes: 2 ** 60 }],
+    [{ ...LOAD, offset: 2 ** 63 }],
+    [{ ...LOAD, memoryBytes: 2 ** 39 }],
   ];
   for (const [i, segments] of cases.entries()) {
     const t = setup({ "/x": elf(2, segments) });
@@ -217,7 +311,10 @@ test("argument limits", () => {
   const t = setup({ "/bin/a": elf(2, [LOAD]) });
   assert.throws(() => t.exec("/bin/a", ["x".repeat(32 * PAGE_SIZE)]), (e) => e === E2BIG);
   t.task.group.rlimits[3]!.soft = 8 << 20;
-  assert.throws(() => t.exec("/bin/a", Array.from({ length: 200 }, () => "x".repeat(20000))), (e) => e === E2BIG);
+  assert.throws(
+    () => t.exec("/bin/a", Array.from({ length: 200 }, () => "x".repeat(20000))),
+    (e) => e === E2BIG,
+  );
   t.exec("/bin/a", ["x".repeat(32 * PAGE_SIZE - 1)]);
   t.exec("/bin/a", []);
   assert.equal(stackOf(t.mm(), t.started[1]!.sp).argc, 1);

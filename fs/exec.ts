@@ -8,11 +8,19 @@
 
 import type { File, Path } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
-import { cstring, fd, flagsOf, path as pathArgument, pointer, syscall, type Syscall } from "../include/linux/syscalls.ts";
+import {
+  cstring,
+  fd,
+  flagsOf,
+  path as pathArgument,
+  pointer,
+  type Syscall,
+  syscall,
+} from "../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { E2BIG, EACCES, EBADF, EFAULT, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOEXEC } from "../lib/errno.ts";
 import { createMm, type ProcessMm } from "../mm/mm.ts";
-import { isElf, loadElf, readElf, type ElfProgram, type LoadedElf } from "./binfmt_elf.ts";
+import { type ElfProgram, isElf, type LoadedElf, loadElf, readElf } from "./binfmt_elf.ts";
 import { BINPRM_BUF_BYTES, isScript, parseScript } from "./binfmt_script.ts";
 import { credentialsAfterExec, type ExecCred } from "./exec-cred.ts";
 import { openForExec, openPathForExec, readFully } from "./exec-file.ts";
@@ -49,7 +57,12 @@ function allow(file: File): void {
 }
 
 /** Makes `task` run the program at `path`; for the first program of a kernel and for those that the host starts. */
-export function* execInit(task: Task, path: string, argv: readonly string[], envp: readonly string[]): Sleeps<void> {
+export function* execInit(
+  task: Task,
+  path: string,
+  argv: readonly string[],
+  envp: readonly string[],
+): Sleeps<void> {
   const file = yield* openForExec(task, path, undefined, true);
   yield* execute(task, file, path, argv, envp, "reachable");
 }
@@ -57,7 +70,11 @@ export function* execInit(task: Task, path: string, argv: readonly string[], env
 /** Executes an opened file, whose reference it takes over. Returns with fresh registers set; throws an errno while
  *  the old program lives. `name` is what AT_EXECFN and "#!" scripts see. */
 export function* execute(
-  task: Task, file: File, name: string, argvGiven: readonly string[], envp: readonly string[],
+  task: Task,
+  file: File,
+  name: string,
+  argvGiven: readonly string[],
+  envp: readonly string[],
   reach: "reachable" | "lost",
 ): Sleeps<void> {
   const argv = argvGiven.length === 0 ? [""] : argvGiven;
@@ -76,8 +93,16 @@ export function* execute(
     const program = binary;
     mm = undefined;
     binary = undefined;
-    yield* pastNoReturn(task, fresh, program, change, name, random, (loaded, vdso) =>
-      finishStack(task, fresh, random, strings, program.argv, envp, loaded, vdso, change.isSecure));
+    yield* pastNoReturn(
+      task,
+      fresh,
+      program,
+      change,
+      name,
+      random,
+      (loaded, vdso) =>
+        finishStack(task, fresh, random, strings, program.argv, envp, loaded, vdso, change.isSecure),
+    );
   } finally {
     mm?.put();
     if (binary !== undefined) {
@@ -89,7 +114,12 @@ export function* execute(
 
 /** Installs the new memory and maps the program; any error is the end of the task. */
 function* pastNoReturn(
-  task: Task, mm: ProcessMm, program: BinaryProgram, change: ExecCred, name: string, random: LayoutRandom,
+  task: Task,
+  mm: ProcessMm,
+  program: BinaryProgram,
+  change: ExecCred,
+  name: string,
+  random: LayoutRandom,
   finish: (loaded: LoadedElf, vdso: number) => Sleeps<number>,
 ): Sleeps<void> {
   const { control } = task.kernel;
@@ -141,14 +171,18 @@ function closeOnExec(task: Task): void {
 
 /** Follows "#!" lines to an ELF program. Owns `file` (write-denied) and gives it back on error. */
 function* findBinary(
-  task: Task, file: File, name: string, argvGiven: readonly string[], reach: "reachable" | "lost",
+  task: Task,
+  file: File,
+  name: string,
+  argvGiven: readonly string[],
+  reach: "reachable" | "lost",
 ): Sleeps<BinaryProgram> {
   let current = file;
   let argv = argvGiven;
   let script = name;
   const { ram } = task.kernel;
   try {
-    for (let depth = 0; ; depth++) {
+    for (let depth = 0;; depth++) {
       const head = new Uint8Array(BINPRM_BUF_BYTES);
       head.set(yield* readFully(ram, current, 0, BINPRM_BUF_BYTES));
       if (isElf(head)) {
@@ -159,7 +193,12 @@ function* findBinary(
       const line = parseScript(head);
       if (reach === "lost") throw ENOENT; // The interpreter could not open the script again.
       if (depth >= SCRIPT_DEPTH_MAX) throw ELOOP;
-      argv = [line.interpreter, ...(line.argument === undefined ? [] : [line.argument]), script, ...argv.slice(1)];
+      argv = [
+        line.interpreter,
+        ...(line.argument === undefined ? [] : [line.argument]),
+        script,
+        ...argv.slice(1),
+      ];
       script = line.interpreter;
       const next = yield* openForExec(task, line.interpreter, undefined, true);
       allow(current);
@@ -194,16 +233,21 @@ function* readPath(task: Task, address: number): Sleeps<string> {
   return yield* task.mm.user.readString(address, PATH_MAX, ENAMETOOLONG);
 }
 
-const execve = syscall("execve", [pathArgument, pointer, pointer], function* (task, path, argv, envp): Sleeps<number> {
-  const name = yield* readPath(task, path);
-  const file = yield* openForExec(task, name, undefined, true);
-  yield* executeFor(task, file, name, argv, envp, "reachable");
-  return 0;
-});
+const execve = syscall(
+  "execve",
+  [pathArgument, pointer, pointer],
+  function*(task, path, argv, envp): Sleeps<number> {
+    const name = yield* readPath(task, path);
+    const file = yield* openForExec(task, name, undefined, true);
+    yield* executeFor(task, file, name, argv, envp, "reachable");
+    return 0;
+  },
+);
 
 const execveat = syscall(
-  "execveat", [fd, cstring, pointer, pointer, flagsOf({ AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW })],
-  function* (task, directory, path, argv, envp, flags): Sleeps<number> {
+  "execveat",
+  [fd, cstring, pointer, pointer, flagsOf({ AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW })],
+  function*(task, directory, path, argv, envp, flags): Sleeps<number> {
     if ((flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) !== 0) throw EINVAL;
     const name = yield* readPath(task, path);
     const isEmpty = name === "";
@@ -217,7 +261,14 @@ const execveat = syscall(
       return 0;
     }
     const shown = isEmpty ? `/dev/fd/${directory}` : `/dev/fd/${directory}/${name}`;
-    yield* executeFor(task, file, shown, argv, envp, task.files.closeOnExec(directory) ? "lost" : "reachable");
+    yield* executeFor(
+      task,
+      file,
+      shown,
+      argv,
+      envp,
+      task.files.closeOnExec(directory) ? "lost" : "reachable",
+    );
     return 0;
   },
 );
@@ -229,7 +280,12 @@ function directoryPath(task: Task, descriptor: number): Path {
 }
 
 function* executeFor(
-  task: Task, file: File, name: string, argv: number, envp: number, reach: "reachable" | "lost",
+  task: Task,
+  file: File,
+  name: string,
+  argv: number,
+  envp: number,
+  reach: "reachable" | "lost",
 ): Sleeps<void> {
   let argumentStrings: string[];
   let environment: string[];

@@ -13,7 +13,7 @@ import { CachedFile } from "./generic_file.ts";
 import { createMm } from "./mm.ts";
 import { MAX_ORDER } from "./page_alloc.ts";
 import { ShmemMapping } from "./shmem.ts";
-import { run, testKernel, type TestKernel } from "./testing.ts";
+import { run, type TestKernel, testKernel } from "./testing.ts";
 
 const O_RDWR = 2;
 const O_APPEND = 0o2000;
@@ -142,7 +142,9 @@ test("clean pages give way under pressure, dirty and mapped ones do not", () => 
   f.read(40 * PAGE_SIZE, 0);
   assert.equal(f.cache.pageCount, 40);
   const taken: number[] = [];
-  assert.throws(() => { for (;;) taken.push(f.t.kernel.frames.alloc()); }, (e) => e === ENOMEM);
+  assert.throws(() => {
+    for (;;) taken.push(f.t.kernel.frames.alloc());
+  }, (e) => e === ENOMEM);
   assert.equal(f.cache.pageCount, 2);
   assert.notEqual(f.cache.find(0), 0);
   assert.notEqual(f.cache.find(5), 0);
@@ -163,8 +165,13 @@ test("memory files have holes, limits and seeks for both", () => {
   inode.size = 10 * PAGE_SIZE;
   let used = 0;
   const mapping = new ShmemMapping(t.kernel, inode, {
-    charge: (pages) => { if (used + pages > 3) throw ENOSPC; used += pages; },
-    uncharge: (pages) => { used -= pages; },
+    charge: (pages) => {
+      if (used + pages > 3) throw ENOSPC;
+      used += pages;
+    },
+    uncharge: (pages) => {
+      used -= pages;
+    },
   });
   const file = new CachedFile(undefined, O_RDWR, mapping);
   const bytes = new Uint8Array(4).fill(1);
@@ -172,7 +179,11 @@ test("memory files have holes, limits and seeks for both", () => {
   assert.deepEqual([...bytes], [0, 0, 0, 0]);
   assert.equal(used, 0, "reading a hole takes no page");
   run(file.write(new KernelIter(t.kernel.ram, new Uint8Array(2 * PAGE_SIZE).fill(4)), 2 * PAGE_SIZE));
-  assert.deepEqual([file.seek(0, 3), file.seek(0, 4), file.seek(2 * PAGE_SIZE, 4)], [2 * PAGE_SIZE, 0, 4 * PAGE_SIZE]);
+  assert.deepEqual([file.seek(0, 3), file.seek(0, 4), file.seek(2 * PAGE_SIZE, 4)], [
+    2 * PAGE_SIZE,
+    0,
+    4 * PAGE_SIZE,
+  ]);
   assert.throws(() => file.seek(5 * PAGE_SIZE, 3), (e) => e === ENXIO);
   assert.equal(inode.blocks, 16);
   assert.throws(() => mapping.preallocate(0, 10 * PAGE_SIZE), (e) => e === ENOSPC);
@@ -201,5 +212,8 @@ test("frames: runs from below, zeroed when used again, freed twice is an error",
   assert.equal(before - frames.freePages, 1 << MAX_ORDER);
   for (let i = 0; i < 1 << MAX_ORDER; i++) frames.put(block + i * PAGE_SIZE);
   assert.equal(frames.allocOrder(MAX_ORDER), block, "freed frames join to the same block");
-  assert.throws(() => { frames.put(two); frames.put(two); });
+  assert.throws(() => {
+    frames.put(two);
+    frames.put(two);
+  });
 });

@@ -13,7 +13,7 @@ import type { Kernel } from "../include/linux/sched.ts";
 import { isSleeping, type Sleeps, WAIT_RESCHEDULE } from "../include/linux/wait.ts";
 import { EROFS } from "../lib/errno.ts";
 import { PAGE_SIZE } from "../virt/layout.ts";
-import { memoryState, type MemoryState, type Shrinkable } from "./vmstat.ts";
+import { type MemoryState, memoryState, type Shrinkable } from "./vmstat.ts";
 
 /** Storage behind a PageCache. `frame` is a host address of 4096 bytes in kernel.ram. */
 export interface PageBacking {
@@ -298,4 +298,3 @@ export class PageCache implements AddressSpace, Shrinkable {
     if (tail < PAGE_SIZE) this.kernel.ram.u8.fill(0, frame + tail, frame + PAGE_SIZE);
   }
 }
-

@@ -31,7 +31,10 @@ export const MAX_FILE_BYTES: number = Number.MAX_SAFE_INTEGER - PAGE_SIZE;
 
 /** read(2) from the page cache: bytes moved, 0 at the end of file. */
 export function genericRead(
-  file: File, iter: IovIter, position: number | undefined, cache: PageCache,
+  file: File,
+  iter: IovIter,
+  position: number | undefined,
+  cache: PageCache,
 ): number | Sleeps<number> {
   const start = position ?? file.pos;
   const wanted = Math.min(iter.remaining, cache.inode.size - start);
@@ -61,7 +64,12 @@ function readCached(cache: PageCache, iter: IovIter, start: number, wanted: numb
 }
 
 function* readMissing(
-  file: File, iter: IovIter, position: number | undefined, cache: PageCache, start: number, doneBefore: number,
+  file: File,
+  iter: IovIter,
+  position: number | undefined,
+  cache: PageCache,
+  start: number,
+  doneBefore: number,
 ): Sleeps<number> {
   let done = doneBefore;
   try {
@@ -71,7 +79,12 @@ function* readMissing(
       const answer = cache.read(Math.floor((start + done) / PAGE_SIZE));
       const frame = isSleeping(answer) ? yield* answer : answer;
       if (frame === 0 && !cache.isHole(Math.floor((start + done) / PAGE_SIZE))) break;
-      done += readCached(cache, iter, start + done, Math.min(iter.remaining, cache.inode.size - start - done));
+      done += readCached(
+        cache,
+        iter,
+        start + done,
+        Math.min(iter.remaining, cache.inode.size - start - done),
+      );
     }
   } catch (error) {
     if (done === 0) throw error; // A short count now; the error again on the next call.
@@ -83,13 +96,18 @@ function* readMissing(
 
 /** write(2) into the page cache. */
 export function genericWrite(
-  file: File, iter: IovIter, position: number | undefined, cache: PageCache,
+  file: File,
+  iter: IovIter,
+  position: number | undefined,
+  cache: PageCache,
 ): number | Sleeps<number> {
   const start = (file.flags & O_APPEND) !== 0 ? cache.inode.size : position ?? file.pos;
   if (iter.remaining === 0) return 0;
   if (start + iter.remaining > MAX_FILE_BYTES) throw EFBIG;
   const done = writeFrom(cache, iter, start, 0);
-  if (iter.remaining > 0 || cache.dirtyCount > DIRTY_PAGES_MAX) return writeMissing(file, iter, position, cache, start, done);
+  if (iter.remaining > 0 || cache.dirtyCount > DIRTY_PAGES_MAX) {
+    return writeMissing(file, iter, position, cache, start, done);
+  }
   finishWrite(file, position, cache, start, done);
   return done;
 }
@@ -120,14 +138,26 @@ function writeFrom(cache: PageCache, iter: IovIter, start: number, doneBefore: n
   return done;
 }
 
-function copyToPage(cache: PageCache, iter: IovIter, frame: number, at: number, offset: number, length: number): void {
+function copyToPage(
+  cache: PageCache,
+  iter: IovIter,
+  frame: number,
+  at: number,
+  offset: number,
+  length: number,
+): void {
   iter.copyInRam(frame + offset, length);
   cache.kernel.frames.invalidate(frame);
   if (at + length > cache.inode.size) cache.inode.size = at + length;
 }
 
 function* writeMissing(
-  file: File, iter: IovIter, position: number | undefined, cache: PageCache, start: number, doneBefore: number,
+  file: File,
+  iter: IovIter,
+  position: number | undefined,
+  cache: PageCache,
+  start: number,
+  doneBefore: number,
 ): Sleeps<number> {
   let done = doneBefore;
   try {
@@ -150,7 +180,13 @@ function* writeMissing(
   return done;
 }
 
-function finishWrite(file: File, position: number | undefined, cache: PageCache, start: number, done: number): void {
+function finishWrite(
+  file: File,
+  position: number | undefined,
+  cache: PageCache,
+  start: number,
+  done: number,
+): void {
   const { inode } = cache;
   inode.mtime = inode.ctime = cache.kernel.time.realtime();
   if (position === undefined) file.pos = start + done;
@@ -162,8 +198,8 @@ export function touchAccessTime(file: File, cache: PageCache): void {
   if ((file.flags & O_NOATIME) !== 0 || inode.superBlock.isReadOnly) return;
   if (file.path !== undefined && (file.path.mount.flags & MS_NOATIME) !== 0) return;
   const { atime, mtime, ctime } = inode;
-  const isStale = atime.sec < mtime.sec || (atime.sec === mtime.sec && atime.nsec <= mtime.nsec) ||
-    atime.sec < ctime.sec || (atime.sec === ctime.sec && atime.nsec <= ctime.nsec);
+  const isStale = atime.sec < mtime.sec || (atime.sec === mtime.sec && atime.nsec <= mtime.nsec)
+    || atime.sec < ctime.sec || (atime.sec === ctime.sec && atime.nsec <= ctime.nsec);
   if (isStale) {
     inode.atime = cache.kernel.time.realtime();
   } else {
@@ -173,12 +209,24 @@ export function touchAccessTime(file: File, cache: PageCache): void {
 }
 
 /** lseek(2) of a file with a size; SEEK_DATA and SEEK_HOLE see holes of shmem, elsewhere all is data. */
-export function genericSeek(file: File, offset: number, whence: number, inode: Inode, cache?: PageCache): number {
+export function genericSeek(
+  file: File,
+  offset: number,
+  whence: number,
+  inode: Inode,
+  cache?: PageCache,
+): number {
   let target: number;
   switch (whence) {
-    case SEEK_SET: target = offset; break;
-    case SEEK_CUR: target = file.pos + offset; break;
-    case SEEK_END: target = inode.size + offset; break;
+    case SEEK_SET:
+      target = offset;
+      break;
+    case SEEK_CUR:
+      target = file.pos + offset;
+      break;
+    case SEEK_END:
+      target = inode.size + offset;
+      break;
     case SEEK_DATA:
     case SEEK_HOLE:
       if (cache instanceof ShmemMapping) {
@@ -188,7 +236,8 @@ export function genericSeek(file: File, offset: number, whence: number, inode: I
         target = whence === SEEK_DATA ? offset : inode.size;
       }
       break;
-    default: throw EINVAL;
+    default:
+      throw EINVAL;
   }
   if (target < 0 || target > MAX_FILE_BYTES) throw EINVAL;
   file.pos = target;

@@ -5,20 +5,50 @@
 import type { Task } from "../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import {
-  MADV_COLD, MADV_COLLAPSE, MADV_DODUMP, MADV_DOFORK, MADV_DONTDUMP, MADV_DONTFORK, MADV_DONTNEED,
-  MADV_DONTNEED_LOCKED, MADV_FREE, MADV_HUGEPAGE, MADV_KEEPONFORK, MADV_MERGEABLE, MADV_NOHUGEPAGE, MADV_NORMAL,
-  MADV_PAGEOUT, MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_RANDOM, MADV_REMOVE, MADV_SEQUENTIAL,
-  MADV_UNMERGEABLE, MADV_WILLNEED, MADV_WIPEONFORK, MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MS_ASYNC, MS_INVALIDATE,
-  MS_SYNC, PROT_WRITE,
+  MADV_COLD,
+  MADV_COLLAPSE,
+  MADV_DODUMP,
+  MADV_DOFORK,
+  MADV_DONTDUMP,
+  MADV_DONTFORK,
+  MADV_DONTNEED,
+  MADV_DONTNEED_LOCKED,
+  MADV_FREE,
+  MADV_HUGEPAGE,
+  MADV_KEEPONFORK,
+  MADV_MERGEABLE,
+  MADV_NOHUGEPAGE,
+  MADV_NORMAL,
+  MADV_PAGEOUT,
+  MADV_POPULATE_READ,
+  MADV_POPULATE_WRITE,
+  MADV_RANDOM,
+  MADV_REMOVE,
+  MADV_SEQUENTIAL,
+  MADV_UNMERGEABLE,
+  MADV_WILLNEED,
+  MADV_WIPEONFORK,
+  MCL_CURRENT,
+  MCL_FUTURE,
+  MCL_ONFAULT,
+  MS_ASYNC,
+  MS_INVALIDATE,
+  MS_SYNC,
+  PROT_WRITE,
 } from "../include/uapi/mman.ts";
 import { EACCES, EBUSY, EFAULT, EINVAL, ENOMEM, EPERM } from "../lib/errno.ts";
 import { PAGE_SIZE, TASK_SIZE } from "../virt/layout.ts";
-import { checkLocked, pageUp, populate, type FullMm } from "./mmap.ts";
+import { checkLocked, type FullMm, pageUp, populate } from "./mmap.ts";
 import { VM_LOCKED } from "./mm_struct.ts";
 import { readPte } from "./pgtable.ts";
 import { ShmemMapping } from "./shmem.ts";
 import {
-  ADVICE_DONTDUMP, ADVICE_DONTFORK, ADVICE_RANDOM, ADVICE_SEQUENTIAL, ADVICE_WIPEONFORK, type VmaArea,
+  ADVICE_DONTDUMP,
+  ADVICE_DONTFORK,
+  ADVICE_RANDOM,
+  ADVICE_SEQUENTIAL,
+  ADVICE_WIPEONFORK,
+  type VmaArea,
 } from "./vma.ts";
 
 const CAP_IPC_LOCK = 1n << 14n;
@@ -26,7 +56,10 @@ const RLIMIT_MEMLOCK = 8;
 
 /** Calls `act` for the parts of areas in the range, in order; answers whether there was a hole. */
 function forEachPart(
-  mm: FullMm, start: number, end: number, act: (area: VmaArea, from: number, to: number) => void,
+  mm: FullMm,
+  start: number,
+  end: number,
+  act: (area: VmaArea, from: number, to: number) => void,
 ): boolean {
   let expected = start;
   let hasHole = false;
@@ -56,7 +89,13 @@ function checkRange(address: number, lengthBytes: number): number {
   return address + length;
 }
 
-export function* adviseRegion(mm: FullMm, task: Task, address: number, length: number, advice: number): Sleeps<number> {
+export function* adviseRegion(
+  mm: FullMm,
+  task: Task,
+  address: number,
+  length: number,
+  advice: number,
+): Sleeps<number> {
   const action = actionFor(mm, advice);
   const end = checkRange(address, length);
   if (end === address) return 0;
@@ -72,34 +111,57 @@ type PartAction = (area: VmaArea, from: number, to: number) => void;
 
 function actionFor(mm: FullMm, advice: number): PartAction {
   const set = (bits: number, clear: number): PartAction => (_area, from, to) =>
-    changeArea(mm, from, to, (part) => { part.advice = (part.advice & ~clear) | bits; });
+    changeArea(mm, from, to, (part) => {
+      part.advice = (part.advice & ~clear) | bits;
+    });
   switch (advice) {
-    case MADV_NORMAL: return set(0, ADVICE_SEQUENTIAL | ADVICE_RANDOM);
-    case MADV_RANDOM: return set(ADVICE_RANDOM, ADVICE_SEQUENTIAL);
-    case MADV_SEQUENTIAL: return set(ADVICE_SEQUENTIAL, ADVICE_RANDOM);
-    case MADV_DONTFORK: return set(ADVICE_DONTFORK, 0);
-    case MADV_DOFORK: return set(0, ADVICE_DONTFORK);
-    case MADV_DONTDUMP: return set(ADVICE_DONTDUMP, 0);
-    case MADV_DODUMP: return set(0, ADVICE_DONTDUMP);
-    case MADV_KEEPONFORK: return set(0, ADVICE_WIPEONFORK);
-    case MADV_WIPEONFORK: return (area, from, to) => {
-      if (area.mapping !== undefined || area.isShared) throw EINVAL;
-      set(ADVICE_WIPEONFORK, 0)(area, from, to);
-    };
+    case MADV_NORMAL:
+      return set(0, ADVICE_SEQUENTIAL | ADVICE_RANDOM);
+    case MADV_RANDOM:
+      return set(ADVICE_RANDOM, ADVICE_SEQUENTIAL);
+    case MADV_SEQUENTIAL:
+      return set(ADVICE_SEQUENTIAL, ADVICE_RANDOM);
+    case MADV_DONTFORK:
+      return set(ADVICE_DONTFORK, 0);
+    case MADV_DOFORK:
+      return set(0, ADVICE_DONTFORK);
+    case MADV_DONTDUMP:
+      return set(ADVICE_DONTDUMP, 0);
+    case MADV_DODUMP:
+      return set(0, ADVICE_DONTDUMP);
+    case MADV_KEEPONFORK:
+      return set(0, ADVICE_WIPEONFORK);
+    case MADV_WIPEONFORK:
+      return (area, from, to) => {
+        if (area.mapping !== undefined || area.isShared) throw EINVAL;
+        set(ADVICE_WIPEONFORK, 0)(area, from, to);
+      };
     case MADV_DONTNEED:
-    case MADV_DONTNEED_LOCKED: return (area, from, to) => {
-      if ((area.flags & VM_LOCKED) !== 0 && advice === MADV_DONTNEED) throw EINVAL;
-      mm.zap(from, to);
-    };
-    case MADV_FREE: return (area, from, to) => {
-      if (area.mapping !== undefined || area.operations !== undefined) throw EINVAL;
-      mm.zap(from, to); // Lazily on Linux; a program may not count on either.
-    };
-    case MADV_REMOVE: return (area, from, to) => punch(area, from, to);
-    case MADV_WILLNEED: case MADV_MERGEABLE: case MADV_UNMERGEABLE: case MADV_HUGEPAGE: case MADV_NOHUGEPAGE:
-    case MADV_COLD: case MADV_PAGEOUT: case MADV_POPULATE_READ: case MADV_POPULATE_WRITE: case MADV_COLLAPSE:
+    case MADV_DONTNEED_LOCKED:
+      return (area, from, to) => {
+        if ((area.flags & VM_LOCKED) !== 0 && advice === MADV_DONTNEED) throw EINVAL;
+        mm.zap(from, to);
+      };
+    case MADV_FREE:
+      return (area, from, to) => {
+        if (area.mapping !== undefined || area.operations !== undefined) throw EINVAL;
+        mm.zap(from, to); // Lazily on Linux; a program may not count on either.
+      };
+    case MADV_REMOVE:
+      return (area, from, to) => punch(area, from, to);
+    case MADV_WILLNEED:
+    case MADV_MERGEABLE:
+    case MADV_UNMERGEABLE:
+    case MADV_HUGEPAGE:
+    case MADV_NOHUGEPAGE:
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+    case MADV_POPULATE_READ:
+    case MADV_POPULATE_WRITE:
+    case MADV_COLLAPSE:
       return () => {};
-    default: throw EINVAL;
+    default:
+      throw EINVAL;
   }
 }
 
@@ -122,7 +184,13 @@ function* readAhead(mm: FullMm, start: number, end: number): Sleeps<void> {
   }
 }
 
-function* populateStrictly(mm: FullMm, task: Task, start: number, end: number, access: 0 | 1): Sleeps<number> {
+function* populateStrictly(
+  mm: FullMm,
+  task: Task,
+  start: number,
+  end: number,
+  access: 0 | 1,
+): Sleeps<number> {
   for (let page = start; page < end; page += PAGE_SIZE) {
     if (mm.user.translate(page, access) !== 0) continue;
     const answer = mm.handleFault(task, page, access);
@@ -149,7 +217,9 @@ export function* syncRegion(mm: FullMm, address: number, lengthBytes: number, fl
     if ((flags & MS_SYNC) === 0 || !area.isShared || area.mapping === undefined) continue;
     const from = Math.max(address, area.start);
     const answer = area.mapping.writeBack(
-      area.offset + from - area.start, area.offset + Math.min(end, area.end) - area.start);
+      area.offset + from - area.start,
+      area.offset + Math.min(end, area.end) - area.start,
+    );
     if (isSleeping(answer)) yield* answer;
   }
   if (hasHole || expected < end) throw ENOMEM;
@@ -171,7 +241,11 @@ export function residency(mm: FullMm, address: number, pages: number): Uint8Arra
 }
 
 export function* lockRegion(
-  mm: FullMm, task: Task, address: number, lengthBytes: number, how: "lock" | "onfault" | "unlock",
+  mm: FullMm,
+  task: Task,
+  address: number,
+  lengthBytes: number,
+  how: "lock" | "onfault" | "unlock",
 ): Sleeps<number> {
   const start = address - address % PAGE_SIZE;
   const end = pageUp(address + lengthBytes);
@@ -192,7 +266,9 @@ export function* lockRegion(
 }
 
 export function* lockAll(mm: FullMm, task: Task, flags: number): Sleeps<number> {
-  if (flags === 0 || (flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) !== 0 || flags === MCL_ONFAULT) throw EINVAL;
+  if (flags === 0 || (flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) !== 0 || flags === MCL_ONFAULT) {
+    throw EINVAL;
+  }
   checkMayLock(task);
   const limit = task.group.rlimits[RLIMIT_MEMLOCK]!.soft;
   const mayExceed = (task.cred.capEffective & CAP_IPC_LOCK) !== 0n;
@@ -222,4 +298,3 @@ function setLocked(mm: FullMm, from: number, to: number, isLocked: boolean): voi
     part.flags = isLocked ? part.flags | VM_LOCKED : part.flags & ~VM_LOCKED;
   });
 }
-

@@ -31,7 +31,12 @@ const FAULT_AROUND_PAGES = 16;
 const ANONYMOUS_BATCH_PAGES = 16;
 
 /** Serves a page fault. Answers undefined when the access can be made again. */
-export function handleFault(mm: MmStruct, task: Task | undefined, address: number, access: number): FaultAnswer {
+export function handleFault(
+  mm: MmStruct,
+  task: Task | undefined,
+  address: number,
+  access: number,
+): FaultAnswer {
   if (!(address >= 0 && address < TASK_SIZE)) return SEGV_MAPERR;
   const page = address - address % PAGE_SIZE;
   try {
@@ -55,7 +60,11 @@ function isAllowed(area: VmaArea, access: number): boolean {
 }
 
 function* finishFault(
-  mm: MmStruct, task: Task | undefined, loading: Sleeps<FaultSignal | undefined>, address: number, access: number,
+  mm: MmStruct,
+  task: Task | undefined,
+  loading: Sleeps<FaultSignal | undefined>,
+  address: number,
+  access: number,
 ): Sleeps<FaultSignal | undefined> {
   mm.memory.majorFaults++;
   try {
@@ -71,7 +80,10 @@ function* finishFault(
 }
 
 function* retryAfterOom(
-  mm: MmStruct, task: Task | undefined, address: number, access: number,
+  mm: MmStruct,
+  task: Task | undefined,
+  address: number,
+  access: number,
 ): Sleeps<FaultSignal | undefined> {
   const outcome = yield* outOfMemory(mm.kernel, task);
   if (outcome === "victim") return undefined; // It dies of its pending SIGKILL before it touches anything.
@@ -109,7 +121,14 @@ function faultIn(mm: MmStruct, area: VmaArea, page: number, access: number): Fau
   return faultFile(mm, area, area.mapping, page, access);
 }
 
-function faultPresent(mm: MmStruct, area: VmaArea, page: number, pte: number, entry: number, access: number): FaultAnswer {
+function faultPresent(
+  mm: MmStruct,
+  area: VmaArea,
+  page: number,
+  pte: number,
+  entry: number,
+  access: number,
+): FaultAnswer {
   const { ram } = mm;
   if (access !== ACCESS_WRITE || (entry & PTE_WRITE) !== 0) {
     // The machine holds an older translation, or the entry lacks a right that the area has gained.
@@ -164,7 +183,11 @@ function faultAnonymous(mm: MmStruct, area: VmaArea, page: number, pte: number, 
 
 function faultOperations(mm: MmStruct, area: VmaArea, page: number, access: number): FaultAnswer {
   const offset = area.offset + (page - area.start);
-  const answer = area.operations!.fault(area, offset, access === ACCESS_WRITE ? 1 : access === ACCESS_EXEC ? 2 : 0);
+  const answer = area.operations!.fault(
+    area,
+    offset,
+    access === ACCESS_WRITE ? 1 : access === ACCESS_EXEC ? 2 : 0,
+  );
   if (isSleeping(answer)) return awaitOperations(answer);
   if (answer === 0) return BUS_ADRERR;
   installBacked(mm, area, page, answer, access);
@@ -190,7 +213,13 @@ function installBacked(mm: MmStruct, area: VmaArea, page: number, frame: number,
   mm.install(pte, frame, bits | PTE_FILE | (isWritable ? PTE_WRITE | PTE_DIRTY : 0));
 }
 
-function faultFile(mm: MmStruct, area: VmaArea, mapping: AddressSpace, page: number, access: number): FaultAnswer {
+function faultFile(
+  mm: MmStruct,
+  area: VmaArea,
+  mapping: AddressSpace,
+  page: number,
+  access: number,
+): FaultAnswer {
   const index = (area.offset + (page - area.start)) / PAGE_SIZE;
   if (index * PAGE_SIZE >= mapping.inode.size) return BUS_ADRERR;
   if (area.isShared && access === ACCESS_WRITE) return makeShared(mm, area, mapping, page);
@@ -209,7 +238,12 @@ function* awaitPage(loading: Sleeps<number>): Sleeps<FaultSignal | undefined> {
 }
 
 function installFile(
-  mm: MmStruct, area: VmaArea, mapping: AddressSpace, page: number, frame: number, access: number,
+  mm: MmStruct,
+  area: VmaArea,
+  mapping: AddressSpace,
+  page: number,
+  frame: number,
+  access: number,
 ): undefined {
   const { frames } = mm.kernel;
   frames.get(frame); // Reclaim for a table or a copy must not take it away.
@@ -315,4 +349,3 @@ function copyPages(parent: MmStruct, child: MmStruct, area: VmaArea): void {
   });
   child.peakResidentPages = child.residentPages;
 }
-

@@ -3,16 +3,28 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ACCESS_EXEC, ACCESS_READ, ACCESS_WRITE } from "../include/linux/cpu.ts";
 import {
-  MADV_DONTNEED, MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_PRIVATE, MAP_SHARED,
-  MREMAP_MAYMOVE, PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE, RLIMIT_AS, RLIMIT_STACK,
+  MADV_DONTNEED,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_FIXED_NOREPLACE,
+  MAP_GROWSDOWN,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  MREMAP_MAYMOVE,
+  PROT_EXEC,
+  PROT_NONE,
+  PROT_READ,
+  PROT_WRITE,
+  RLIMIT_AS,
+  RLIMIT_STACK,
 } from "../include/uapi/mman.ts";
 import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM } from "../lib/errno.ts";
 import { PAGE_SIZE } from "../virt/layout.ts";
 import { adviseRegion, residency } from "./madvise.ts";
 import { BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR } from "./memory.ts";
-import { createMm, type ProcessMm, mmStruct } from "./mm.ts";
+import { createMm, mmStruct, type ProcessMm } from "./mm.ts";
 import { createShmemFile } from "./shmem_file.ts";
-import { run, testKernel, type TestKernel } from "./testing.ts";
+import { run, type TestKernel, testKernel } from "./testing.ts";
 
 const RW = PROT_READ | PROT_WRITE;
 const PRIVATE = MAP_PRIVATE | MAP_ANONYMOUS;

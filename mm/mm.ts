@@ -27,7 +27,13 @@ export class ProcessMm extends MmStruct implements Mm {
     return this.areas;
   }
   mmap(
-    task: Task, address: number, length: number, prot: number, flags: number, file: File | undefined, offset: number,
+    task: Task,
+    address: number,
+    length: number,
+    prot: number,
+    flags: number,
+    file: File | undefined,
+    offset: number,
   ): Sleeps<number> {
     return mmapRegion(this, task, address, length, prot, flags, file, offset);
   }
@@ -38,7 +44,12 @@ export class ProcessMm extends MmStruct implements Mm {
     protectRegion(this, address, length, prot);
   }
   mremap(
-    task: Task, address: number, oldLength: number, newLength: number, flags: number, newAddress: number,
+    task: Task,
+    address: number,
+    oldLength: number,
+    newLength: number,
+    flags: number,
+    newAddress: number,
   ): Sleeps<number> {
     return remapRegion(this, task, address, oldLength, newLength, flags, newAddress);
   }
@@ -61,11 +72,17 @@ export class ProcessMm extends MmStruct implements Mm {
       child.put();
       throw error;
     }
-    child.startCode = this.startCode; child.endCode = this.endCode;
-    child.startData = this.startData; child.endData = this.endData;
-    child.startBrk = this.startBrk; child.brk = this.brk; child.startStack = this.startStack;
-    child.argStart = this.argStart; child.argEnd = this.argEnd;
-    child.envStart = this.envStart; child.envEnd = this.envEnd;
+    child.startCode = this.startCode;
+    child.endCode = this.endCode;
+    child.startData = this.startData;
+    child.endData = this.endData;
+    child.startBrk = this.startBrk;
+    child.brk = this.brk;
+    child.startStack = this.startStack;
+    child.argStart = this.argStart;
+    child.argEnd = this.argEnd;
+    child.envStart = this.envStart;
+    child.envEnd = this.envEnd;
     child.auxv = this.auxv;
     if (this.exeFile !== undefined) child.setExeFile(this.exeFile.get());
     child.dumpable = this.dumpable;

@@ -11,13 +11,29 @@ import type { File } from "../include/linux/fs.ts";
 import { PROT_EXEC, PROT_NONE, PROT_WRITE } from "../include/uapi/mman.ts";
 import type { Ram } from "../lib/ram.ts";
 import {
-  CPU_BASE, CPU_STATE, PAGE_SIZE, PTE_ACCESSED, PTE_DIRTY, PTE_EXEC, PTE_PRESENT, PTE_WRITE, TASK_SIZE,
+  CPU_BASE,
+  CPU_STATE,
+  PAGE_SIZE,
+  PTE_ACCESSED,
+  PTE_DIRTY,
+  PTE_EXEC,
+  PTE_PRESENT,
+  PTE_WRITE,
+  TASK_SIZE,
 } from "../virt/layout.ts";
 import {
-  absentEnd, frameOf, freeLeafTable, leafEnd, leafTable, LEAF_SPAN, makePte, PTE_FILE, PTE_HIDDEN,
+  absentEnd,
+  frameOf,
+  freeLeafTable,
+  LEAF_SPAN,
+  leafEnd,
+  leafTable,
+  makePte,
+  PTE_FILE,
+  PTE_HIDDEN,
 } from "./pgtable.ts";
 import { type VmaArea, VmaList } from "./vma.ts";
-import { memoryState, type MemoryState } from "./vmstat.ts";
+import { type MemoryState, memoryState } from "./vmstat.ts";
 
 export abstract class MmStruct {
   readonly kernel: Kernel;
@@ -26,9 +42,17 @@ export abstract class MmStruct {
   readonly memory: MemoryState;
   readonly areas: VmaList = new VmaList();
   users = 1;
-  startCode = 0; endCode = 0; startData = 0; endData = 0;
-  startBrk = 0; brk = 0; startStack = 0;
-  argStart = 0; argEnd = 0; envStart = 0; envEnd = 0;
+  startCode = 0;
+  endCode = 0;
+  startData = 0;
+  endData = 0;
+  startBrk = 0;
+  brk = 0;
+  startStack = 0;
+  argStart = 0;
+  argEnd = 0;
+  envStart = 0;
+  envEnd = 0;
   auxv: Uint8Array = new Uint8Array(0);
   exeFile: File | undefined = undefined;
   dumpable = 1;
@@ -144,7 +168,11 @@ export abstract class MmStruct {
 
   /** Calls `visit(table, from, to, address)` for each stretch of a leaf table in [start, end): `table` indexes
    *  u32, entries from..to (exclusive) are within the range, `address` is that of entry `from`. */
-  eachTable(start: number, end: number, visit: (table: number, from: number, to: number, address: number) => void): void {
+  eachTable(
+    start: number,
+    end: number,
+    visit: (table: number, from: number, to: number, address: number) => void,
+  ): void {
     for (let address = start; address < end;) {
       const table = leafTable(this.ram.u32, this.root, address);
       if (table === 0) {

@@ -10,9 +10,26 @@ import type { Mm } from "../include/linux/mm_types.ts";
 import type { Task } from "../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import {
-  MAP_32BIT, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED, MAP_NORESERVE,
-  MAP_NONBLOCK, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, PROT_EXEC, PROT_NONE, PROT_READ,
-  PROT_WRITE, RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK,
+  MAP_32BIT,
+  MAP_FIXED,
+  MAP_FIXED_NOREPLACE,
+  MAP_GROWSDOWN,
+  MAP_HUGETLB,
+  MAP_LOCKED,
+  MAP_NONBLOCK,
+  MAP_NORESERVE,
+  MAP_POPULATE,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  MAP_SHARED_VALIDATE,
+  MAP_TYPE,
+  PROT_EXEC,
+  PROT_NONE,
+  PROT_READ,
+  PROT_WRITE,
+  RLIMIT_AS,
+  RLIMIT_DATA,
+  RLIMIT_MEMLOCK,
 } from "../include/uapi/mman.ts";
 import { EACCES, EAGAIN, EEXIST, EINVAL, ENOMEM, EOVERFLOW, EPERM } from "../lib/errno.ts";
 import { PAGE_SIZE, TASK_SIZE } from "../virt/layout.ts";
@@ -42,7 +59,13 @@ export function pageDown(value: number): number {
 }
 
 export function* mmapRegion(
-  mm: FullMm, task: Task, hint: number, lengthBytes: number, prot: number, flags: number, file: File | undefined,
+  mm: FullMm,
+  task: Task,
+  hint: number,
+  lengthBytes: number,
+  prot: number,
+  flags: number,
+  file: File | undefined,
   offset: number,
 ): Sleeps<number> {
   if (lengthBytes === 0) throw EINVAL;
@@ -87,7 +110,12 @@ export function insertArea(mm: FullMm, area: VmaArea): void {
 
 /** The area that mmap(2) asks for, without its place. Throws for rights that the file does not give. */
 function describe(
-  mm: FullMm, task: Task, length: number, protAsked: number, flags: number, file: File | undefined,
+  mm: FullMm,
+  task: Task,
+  length: number,
+  protAsked: number,
+  flags: number,
+  file: File | undefined,
 ): VmaArea {
   const type = flags & MAP_TYPE;
   if (type !== MAP_SHARED && type !== MAP_PRIVATE && type !== MAP_SHARED_VALIDATE) throw EINVAL;
@@ -163,10 +191,19 @@ function isFree(mm: FullMm, address: number, length: number): boolean {
   return address + length <= (next.isStack ? next.start - STACK_GUARD_GAP : next.start);
 }
 
-function checkLimits(mm: FullMm, task: Task, area: VmaArea, length: number, flags: number, address: number): void {
+function checkLimits(
+  mm: FullMm,
+  task: Task,
+  area: VmaArea,
+  length: number,
+  flags: number,
+  address: number,
+): void {
   const replaced = (flags & MAP_FIXED) === 0 ? 0 : mappedPages(mm, address, address + length);
   checkAddressSpace(mm, task, length / PAGE_SIZE - replaced);
-  if (!area.isShared && (area.prot & PROT_WRITE) !== 0 && !area.isStack) checkData(mm, task, length / PAGE_SIZE);
+  if (!area.isShared && (area.prot & PROT_WRITE) !== 0 && !area.isStack) {
+    checkData(mm, task, length / PAGE_SIZE);
+  }
   if (area.isAccounted) checkCommit(mm, length / PAGE_SIZE);
   if ((area.flags & VM_LOCKED) !== 0) checkLocked(mm, task, length / PAGE_SIZE);
 }
@@ -251,8 +288,8 @@ function protectArea(mm: FullMm, from: number, to: number, prot: number): void {
   mm.areas.splitAt(from);
   mm.areas.splitAt(to);
   const area = mm.areas.find(from)!;
-  const becomesCommitted = !area.isAccounted && !area.isShared && (prot & PROT_WRITE) !== 0 &&
-    (area.flags & MAP_NORESERVE) === 0;
+  const becomesCommitted = !area.isAccounted && !area.isShared && (prot & PROT_WRITE) !== 0
+    && (area.flags & MAP_NORESERVE) === 0;
   if (becomesCommitted) checkCommit(mm, area.pages);
   mm.account(area, -1);
   area.prot = prot;
@@ -311,4 +348,3 @@ export function* populate(mm: FullMm, task: Task, start: number, end: number): S
     }
   }
 }
-

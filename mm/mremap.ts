@@ -7,13 +7,27 @@ import { MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE } from "../include/uapi/
 import { EFAULT, EINVAL, ENOMEM } from "../lib/errno.ts";
 import { PAGE_SIZE, TASK_SIZE } from "../virt/layout.ts";
 import {
-  checkAddressSpace, checkCommit, checkLocked, findFree, insertArea, pageUp, populate, unmapRegion, type FullMm,
+  checkAddressSpace,
+  checkCommit,
+  checkLocked,
+  findFree,
+  type FullMm,
+  insertArea,
+  pageUp,
+  populate,
+  unmapRegion,
 } from "./mmap.ts";
 import { VM_LOCKED } from "./mm_struct.ts";
 import type { VmaArea } from "./vma.ts";
 
 export function* remapRegion(
-  mm: FullMm, task: Task, address: number, oldBytes: number, newBytes: number, flags: number, newAddress: number,
+  mm: FullMm,
+  task: Task,
+  address: number,
+  oldBytes: number,
+  newBytes: number,
+  flags: number,
+  newAddress: number,
 ): Sleeps<number> {
   checkArguments(address, newBytes, flags, newAddress);
   const oldLength = pageUp(oldBytes);
@@ -65,7 +79,13 @@ function checkGrowth(mm: FullMm, task: Task, area: VmaArea, pages: number): void
   if ((area.flags & VM_LOCKED) !== 0) checkLocked(mm, task, pages);
 }
 
-function growInPlace(mm: FullMm, area: VmaArea, address: number, oldLength: number, newLength: number): boolean {
+function growInPlace(
+  mm: FullMm,
+  area: VmaArea,
+  address: number,
+  oldLength: number,
+  newLength: number,
+): boolean {
   if (address + oldLength !== area.end) return false;
   const end = address + newLength;
   if (end > TASK_SIZE || mm.areas.intersects(area.end, end)) return false;
@@ -77,7 +97,13 @@ function growInPlace(mm: FullMm, area: VmaArea, address: number, oldLength: numb
 }
 
 function* move(
-  mm: FullMm, task: Task, address: number, oldLength: number, newLength: number, flags: number, newAddress: number,
+  mm: FullMm,
+  task: Task,
+  address: number,
+  oldLength: number,
+  newLength: number,
+  flags: number,
+  newAddress: number,
 ): Sleeps<number> {
   const isFixed = (flags & MREMAP_FIXED) !== 0;
   if (isFixed) unmapRegion(mm, newAddress, newLength);

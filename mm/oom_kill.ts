@@ -12,19 +12,27 @@ const SI_KERNEL = 0x80;
 const PATIENCE_TURNS = 200;
 
 /** Frees memory by force. "victim": `task` itself must die; "retry": another did; "hopeless": no one can. */
-export function* outOfMemory(kernel: Kernel, task: Task | undefined): Sleeps<"victim" | "retry" | "hopeless"> {
+export function* outOfMemory(
+  kernel: Kernel,
+  task: Task | undefined,
+): Sleeps<"victim" | "retry" | "hopeless"> {
   const victim = chooseVictim(kernel, 2) ?? chooseVictim(kernel, 1);
   if (victim === undefined) return "hopeless";
   const { leader } = victim;
   const memory = memoryState(kernel);
   memory.oomKills++;
   const mm = [...victim.threads].find((thread) => thread.mm !== undefined)?.mm;
-  kernel.printk(3, `Out of memory: Killed process ${victim.tgid} (${leader.comm}) ` +
-    `total-vm:${(mm?.totalPages ?? 0) * 4}kB, anon-rss:${(mm?.residentPages ?? 0) * 4}kB`);
+  kernel.printk(
+    3,
+    `Out of memory: Killed process ${victim.tgid} (${leader.comm}) `
+      + `total-vm:${(mm?.totalPages ?? 0) * 4}kB, anon-rss:${(mm?.residentPages ?? 0) * 4}kB`,
+  );
   kernel.control.sendSignal(victim, { signal: SIGKILL, code: SI_KERNEL });
   if (task?.group === victim) return "victim";
   const before = kernel.frames.freePages;
-  for (let turn = 0; turn < PATIENCE_TURNS && kernel.frames.freePages <= before; turn++) yield WAIT_RESCHEDULE;
+  for (let turn = 0; turn < PATIENCE_TURNS && kernel.frames.freePages <= before; turn++) {
+    yield WAIT_RESCHEDULE;
+  }
   return "retry";
 }
 

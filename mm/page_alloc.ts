@@ -109,7 +109,9 @@ export class BuddyAllocator implements PageAllocator {
 
   /** The kernel changed bytes of the frame: code made from it must go. */
   invalidate(frame: number): void {
-    if ((this.#ram.u8[FRAME_FLAGS + (frame >>> PAGE_SHIFT)]! & FRAME_CODE) !== 0) this.#cpu.invalidateFrame(frame);
+    if ((this.#ram.u8[FRAME_FLAGS + (frame >>> PAGE_SHIFT)]! & FRAME_CODE) !== 0) {
+      this.#cpu.invalidateFrame(frame);
+    }
   }
 
   /** Index of the first of 2^order frames, each with one reference. Throws ENOMEM. */

@@ -52,7 +52,7 @@ export function absentEnd(u32: Uint32Array, root: number, address: number): numb
   const upper = (address / SECOND_SPAN) | 0;
   const third = u32[(root >>> 2) + (upper >>> 10)]!;
   if (third === 0) return (Math.floor(address / TOP_SPAN) + 1) * TOP_SPAN;
-  if (u32[((third & ~0xfff) >>> 2) + (upper & 1023)]! === 0) return (upper + 1) * SECOND_SPAN;
+  if (u32[((third & ~0xfff) >>> 2) + (upper & 1023)] === 0) return (upper + 1) * SECOND_SPAN;
   return (Math.floor(address / LEAF_SPAN) + 1) * LEAF_SPAN;
 }
 
@@ -62,7 +62,13 @@ export function leafEnd(address: number): number {
 }
 
 /** Makes the tables that `address` needs; index into u32 of its leaf entry. `tables` collects new ones. Throws ENOMEM. */
-export function makePte(ram: Ram, frames: PageAllocator, root: number, address: number, tables: Set<number>): number {
+export function makePte(
+  ram: Ram,
+  frames: PageAllocator,
+  root: number,
+  address: number,
+  tables: Set<number>,
+): number {
   const upper = (address / SECOND_SPAN) | 0;
   const third = descend(ram, frames, (root >>> 2) + (upper >>> 10), tables);
   const second = descend(ram, frames, third + (upper & 1023), tables);
@@ -80,7 +86,13 @@ function descend(ram: Ram, frames: PageAllocator, position: number, tables: Set<
 }
 
 /** Frees the leaf table of `address`, whose entries are all 0, if there is one. */
-export function freeLeafTable(ram: Ram, frames: PageAllocator, root: number, address: number, tables: Set<number>): void {
+export function freeLeafTable(
+  ram: Ram,
+  frames: PageAllocator,
+  root: number,
+  address: number,
+  tables: Set<number>,
+): void {
   const upper = (address / SECOND_SPAN) | 0;
   const third = ram.u32[(root >>> 2) + (upper >>> 10)]!;
   if (third === 0) return;

@@ -17,19 +17,37 @@ interface Segment {
 }
 
 export function processVmReadv(
-  task: Task, pid: number, local: number, localCount: number, remote: number, remoteCount: number, flags: number,
+  task: Task,
+  pid: number,
+  local: number,
+  localCount: number,
+  remote: number,
+  remoteCount: number,
+  flags: number,
 ): Sleeps<number> {
   return transfer(task, pid, local, localCount, remote, remoteCount, flags, "read");
 }
 
 export function processVmWritev(
-  task: Task, pid: number, local: number, localCount: number, remote: number, remoteCount: number, flags: number,
+  task: Task,
+  pid: number,
+  local: number,
+  localCount: number,
+  remote: number,
+  remoteCount: number,
+  flags: number,
 ): Sleeps<number> {
   return transfer(task, pid, local, localCount, remote, remoteCount, flags, "write");
 }
 
 function* transfer(
-  task: Task, pid: number, local: number, localCount: number, remote: number, remoteCount: number, flags: number,
+  task: Task,
+  pid: number,
+  local: number,
+  localCount: number,
+  remote: number,
+  remoteCount: number,
+  flags: number,
   direction: "read" | "write",
 ): Sleeps<number> {
   if (flags !== 0) throw EINVAL;
@@ -65,8 +83,14 @@ function* copySegments(from: Mm, sources: Segment[], to: Mm, targets: Segment[])
         sourceAt += count;
         targetAt += count;
       }
-      if (sourceAt === source.length) { i++; sourceAt = 0; }
-      if (targetAt === target.length) { j++; targetAt = 0; }
+      if (sourceAt === source.length) {
+        i++;
+        sourceAt = 0;
+      }
+      if (targetAt === target.length) {
+        j++;
+        targetAt = 0;
+      }
     }
   } catch (error) {
     if (error !== EFAULT || done === 0) throw error;
@@ -83,7 +107,10 @@ function* readSegments(mm: Mm, address: number, count: number): Sleeps<Segment[]
   for (let at = 0; at < bytes.length; at += 16) {
     const length = view.getUint32(at + 8, true) + view.getUint32(at + 12, true) * 0x1_0000_0000;
     if (length >= 2 ** 63) throw EINVAL;
-    segments.push({ address: view.getUint32(at, true) + view.getUint32(at + 4, true) * 0x1_0000_0000, length });
+    segments.push({
+      address: view.getUint32(at, true) + view.getUint32(at + 4, true) * 0x1_0000_0000,
+      length,
+    });
   }
   return segments;
 }
@@ -91,6 +118,6 @@ function* readSegments(mm: Mm, address: number, count: number): Sleeps<Segment[]
 /** PTRACE_MODE_ATTACH_REALCREDS without the modules. */
 export function mayAccess(cred: Cred, target: Cred): boolean {
   if ((cred.capEffective & CAP_SYS_PTRACE) !== 0n) return true;
-  return cred.uid === target.euid && cred.uid === target.suid && cred.uid === target.uid &&
-    cred.gid === target.egid && cred.gid === target.sgid && cred.gid === target.gid;
+  return cred.uid === target.euid && cred.uid === target.suid && cred.uid === target.uid
+    && cred.gid === target.egid && cred.gid === target.sgid && cred.gid === target.gid;
 }

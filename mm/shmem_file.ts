@@ -4,7 +4,14 @@
 // Sources: memfd_create(2), fcntl(2) on file seals, fallocate(2).
 
 import {
-  type AttributeChange, type File, type FileSystemType, Inode, type Path, type StatFs, type SuperBlock, type TimeSpec,
+  type AttributeChange,
+  type File,
+  type FileSystemType,
+  Inode,
+  type Path,
+  type StatFs,
+  type SuperBlock,
+  type TimeSpec,
 } from "../include/linux/fs.ts";
 import type { Vma } from "../include/linux/mm_types.ts";
 import { type Kernel, StateKey, type Task } from "../include/linux/sched.ts";
@@ -53,7 +60,13 @@ class ShmemSuperBlock implements SuperBlock {
   }
   statfs(): StatFs {
     return {
-      type: TMPFS_MAGIC, blockSize: 4096, blocks: 0, blocksFree: 0, blocksAvailable: 0, files: 0, filesFree: 0,
+      type: TMPFS_MAGIC,
+      blockSize: 4096,
+      blocks: 0,
+      blocksFree: 0,
+      blocksAvailable: 0,
+      files: 0,
+      filesFree: 0,
       nameMax: 255,
     };
   }
@@ -167,7 +180,9 @@ export class ShmemFile extends CachedFile {
   override fsync(): void {}
   override fallocate(mode: number, offset: number, length: number): void {
     const { mapping } = this.#inode;
-    if (mapping === undefined || (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) !== 0) throw EOPNOTSUPP;
+    if (mapping === undefined || (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) !== 0) {
+      throw EOPNOTSUPP;
+    }
     const end = offset + length;
     if ((mode & FALLOC_FL_PUNCH_HOLE) !== 0) {
       if ((mode & FALLOC_FL_KEEP_SIZE) === 0) throw EOPNOTSUPP;

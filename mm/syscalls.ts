@@ -3,20 +3,61 @@
 
 import type { Task } from "../include/linux/sched.ts";
 import {
-  bufferIn, cstring, fd, flagsOf, int, long, pid, pointer, size, syscall, type Syscall, uint,
+  bufferIn,
+  cstring,
+  fd,
+  flagsOf,
+  int,
+  long,
+  pid,
+  pointer,
+  size,
+  type Syscall,
+  syscall,
+  uint,
 } from "../include/linux/syscalls.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import {
-  MAP_32BIT, MAP_ANONYMOUS, MAP_DENYWRITE, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED,
-  MAP_NONBLOCK, MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_STACK, MAP_TYPE, MCL_CURRENT, MCL_FUTURE,
-  MCL_ONFAULT, MFD_ALLOW_SEALING, MFD_CLOEXEC, MFD_EXEC, MFD_HUGETLB, MFD_NOEXEC_SEAL, MLOCK_ONFAULT, MREMAP_DONTUNMAP,
-  MREMAP_FIXED, MREMAP_MAYMOVE, MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ,
+  MAP_32BIT,
+  MAP_ANONYMOUS,
+  MAP_DENYWRITE,
+  MAP_FIXED,
+  MAP_FIXED_NOREPLACE,
+  MAP_GROWSDOWN,
+  MAP_HUGETLB,
+  MAP_LOCKED,
+  MAP_NONBLOCK,
+  MAP_NORESERVE,
+  MAP_POPULATE,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  MAP_STACK,
+  MAP_TYPE,
+  MCL_CURRENT,
+  MCL_FUTURE,
+  MCL_ONFAULT,
+  MFD_ALLOW_SEALING,
+  MFD_CLOEXEC,
+  MFD_EXEC,
+  MFD_HUGETLB,
+  MFD_NOEXEC_SEAL,
+  MLOCK_ONFAULT,
+  MREMAP_DONTUNMAP,
+  MREMAP_FIXED,
+  MREMAP_MAYMOVE,
+  MS_ASYNC,
+  MS_INVALIDATE,
+  MS_SYNC,
+  PROT_EXEC,
+  PROT_GROWSDOWN,
+  PROT_GROWSUP,
+  PROT_READ,
   PROT_WRITE,
 } from "../include/uapi/mman.ts";
 import { EBADF, EINVAL, ENOMEM, ENOSYS } from "../lib/errno.ts";
 import { PAGE_SIZE, TASK_SIZE } from "../virt/layout.ts";
 import { adviseRegion, lockAll, lockRegion, residency, syncRegion, unlockAll } from "./madvise.ts";
-import { type ProcessMm, mmStruct } from "./mm.ts";
+import { mmStruct, type ProcessMm } from "./mm.ts";
 import { processVmReadv, processVmWritev } from "./process_vm_access.ts";
 import { createMemfd } from "./shmem_file.ts";
 
@@ -29,13 +70,26 @@ function mmOf(task: Task): ProcessMm {
 
 const protFlags = flagsOf({ PROT_READ, PROT_WRITE, PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP });
 const mapFlags = flagsOf({
-  MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_32BIT, MAP_GROWSDOWN, MAP_DENYWRITE, MAP_LOCKED,
-  MAP_NORESERVE, MAP_POPULATE, MAP_NONBLOCK, MAP_STACK, MAP_HUGETLB, MAP_FIXED_NOREPLACE,
+  MAP_SHARED,
+  MAP_PRIVATE,
+  MAP_FIXED,
+  MAP_ANONYMOUS,
+  MAP_32BIT,
+  MAP_GROWSDOWN,
+  MAP_DENYWRITE,
+  MAP_LOCKED,
+  MAP_NORESERVE,
+  MAP_POPULATE,
+  MAP_NONBLOCK,
+  MAP_STACK,
+  MAP_HUGETLB,
+  MAP_FIXED_NOREPLACE,
 });
 
 const mmap = syscall(
-  "mmap", [pointer, size, protFlags, mapFlags, fd, long],
-  function* (task, address, length, prot, flags, descriptor, offset): Sleeps<number> {
+  "mmap",
+  [pointer, size, protFlags, mapFlags, fd, long],
+  function*(task, address, length, prot, flags, descriptor, offset): Sleeps<number> {
     if (offset % PAGE_SIZE !== 0 || offset < 0) throw EINVAL;
     if ((flags & MAP_ANONYMOUS) !== 0) {
       return yield* mmOf(task).mmap(task, address, length, prot, flags, undefined, 0);
@@ -70,41 +124,65 @@ const mprotect = syscall("mprotect", [pointer, size, protFlags], (task, address,
 });
 
 const mremap = syscall(
-  "mremap", [pointer, size, size, flagsOf({ MREMAP_MAYMOVE, MREMAP_FIXED, MREMAP_DONTUNMAP }), pointer],
+  "mremap",
+  [pointer, size, size, flagsOf({ MREMAP_MAYMOVE, MREMAP_FIXED, MREMAP_DONTUNMAP }), pointer],
   (task, address, oldLength, newLength, flags, newAddress) =>
     mmOf(task).mremap(task, address, oldLength, newLength, flags, newAddress),
 );
 
 const brk = syscall("brk", [pointer], (task, address) => mmOf(task).setBrk(task, address));
 
-const madvise = syscall("madvise", [pointer, size, int], (task, address, length, advice) =>
-  adviseRegion(mmOf(task), task, address, length, advice));
+const madvise = syscall(
+  "madvise",
+  [pointer, size, int],
+  (task, address, length, advice) => adviseRegion(mmOf(task), task, address, length, advice),
+);
 
-const msync = syscall("msync", [pointer, size, flagsOf({ MS_ASYNC, MS_INVALIDATE, MS_SYNC })],
-  (task, address, length, flags) => syncRegion(mmOf(task), address, length, flags));
+const msync = syscall(
+  "msync",
+  [pointer, size, flagsOf({ MS_ASYNC, MS_INVALIDATE, MS_SYNC })],
+  (task, address, length, flags) => syncRegion(mmOf(task), address, length, flags),
+);
 
-const mincore = syscall("mincore", [pointer, size, pointer], function* (task, address, length, vector): Sleeps<number> {
-  if (address % PAGE_SIZE !== 0) throw EINVAL;
-  if (!(address + length <= TASK_SIZE)) throw ENOMEM;
-  const mm = mmOf(task);
-  const pages = Math.ceil(length / PAGE_SIZE);
-  for (let done = 0; done < pages; done += PAGE_SIZE) {
-    const bytes = residency(mm, address + done * PAGE_SIZE, Math.min(PAGE_SIZE, pages - done));
-    yield* mm.user.copyOut(vector + done, bytes);
-  }
-  return 0;
-});
+const mincore = syscall(
+  "mincore",
+  [pointer, size, pointer],
+  function*(task, address, length, vector): Sleeps<number> {
+    if (address % PAGE_SIZE !== 0) throw EINVAL;
+    if (!(address + length <= TASK_SIZE)) throw ENOMEM;
+    const mm = mmOf(task);
+    const pages = Math.ceil(length / PAGE_SIZE);
+    for (let done = 0; done < pages; done += PAGE_SIZE) {
+      const bytes = residency(mm, address + done * PAGE_SIZE, Math.min(PAGE_SIZE, pages - done));
+      yield* mm.user.copyOut(vector + done, bytes);
+    }
+    return 0;
+  },
+);
 
-const mlock = syscall("mlock", [pointer, size], (task, address, length) =>
-  lockRegion(mmOf(task), task, address, length, "lock"));
-const mlock2 = syscall("mlock2", [pointer, size, flagsOf({ MLOCK_ONFAULT })], (task, address, length, flags) => {
-  if ((flags & ~MLOCK_ONFAULT) !== 0) throw EINVAL;
-  return lockRegion(mmOf(task), task, address, length, flags === 0 ? "lock" : "onfault");
-});
-const munlock = syscall("munlock", [pointer, size], (task, address, length) =>
-  lockRegion(mmOf(task), task, address, length, "unlock"));
-const mlockall = syscall("mlockall", [flagsOf({ MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT })], (task, flags) =>
-  lockAll(mmOf(task), task, flags));
+const mlock = syscall(
+  "mlock",
+  [pointer, size],
+  (task, address, length) => lockRegion(mmOf(task), task, address, length, "lock"),
+);
+const mlock2 = syscall(
+  "mlock2",
+  [pointer, size, flagsOf({ MLOCK_ONFAULT })],
+  (task, address, length, flags) => {
+    if ((flags & ~MLOCK_ONFAULT) !== 0) throw EINVAL;
+    return lockRegion(mmOf(task), task, address, length, flags === 0 ? "lock" : "onfault");
+  },
+);
+const munlock = syscall(
+  "munlock",
+  [pointer, size],
+  (task, address, length) => lockRegion(mmOf(task), task, address, length, "unlock"),
+);
+const mlockall = syscall(
+  "mlockall",
+  [flagsOf({ MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT })],
+  (task, flags) => lockAll(mmOf(task), task, flags),
+);
 const munlockall = syscall("munlockall", [], (task) => unlockAll(mmOf(task)));
 
 const remapFilePages = syscall("remap_file_pages", [pointer, size, int, size, int], () => {
@@ -114,13 +192,18 @@ const remapFilePages = syscall("remap_file_pages", [pointer, size, int, size, in
 const memfdCreate = syscall(
   "memfd_create",
   [cstring, flagsOf({ MFD_CLOEXEC, MFD_ALLOW_SEALING, MFD_HUGETLB, MFD_NOEXEC_SEAL, MFD_EXEC })],
-  function* (task, address, flags): Sleeps<number> {
+  function*(task, address, flags): Sleeps<number> {
     const known = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_NOEXEC_SEAL | MFD_EXEC;
     if ((flags & ~known) !== 0) throw EINVAL;
     if ((flags & MFD_EXEC) !== 0 && (flags & MFD_NOEXEC_SEAL) !== 0) throw EINVAL;
     if ((flags & MFD_HUGETLB) !== 0) throw ENOSYS;
     const name = yield* mmOf(task).user.readString(address, MEMFD_NAME_MAX, EINVAL);
-    const file = createMemfd(task.kernel, name, (flags & MFD_ALLOW_SEALING) !== 0, (flags & MFD_NOEXEC_SEAL) !== 0);
+    const file = createMemfd(
+      task.kernel,
+      name,
+      (flags & MFD_ALLOW_SEALING) !== 0,
+      (flags & MFD_NOEXEC_SEAL) !== 0,
+    );
     file.inode.uid = task.cred.fsuid;
     file.inode.gid = task.cred.fsgid;
     try {
@@ -133,10 +216,33 @@ const memfdCreate = syscall(
   { level: "partial", missing: "MFD_HUGETLB" },
 );
 
-const processVmReadvCall = syscall("process_vm_readv", [pid, bufferIn, size, bufferIn, size, uint], processVmReadv);
-const processVmWritevCall = syscall("process_vm_writev", [pid, bufferIn, size, bufferIn, size, uint], processVmWritev);
+const processVmReadvCall = syscall(
+  "process_vm_readv",
+  [pid, bufferIn, size, bufferIn, size, uint],
+  processVmReadv,
+);
+const processVmWritevCall = syscall(
+  "process_vm_writev",
+  [pid, bufferIn, size, bufferIn, size, uint],
+  processVmWritev,
+);
 
 export const mmSyscalls: readonly Syscall[] = [
-  mmap, munmap, mprotect, mremap, brk, madvise, msync, mincore, mlock, mlock2, munlock, mlockall, munlockall,
-  remapFilePages, memfdCreate, processVmReadvCall, processVmWritevCall,
+  mmap,
+  munmap,
+  mprotect,
+  mremap,
+  brk,
+  madvise,
+  msync,
+  mincore,
+  mlock,
+  mlock2,
+  munlock,
+  mlockall,
+  munlockall,
+  remapFilePages,
+  memfdCreate,
+  processVmReadvCall,
+  processVmWritevCall,
 ];

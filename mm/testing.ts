@@ -36,12 +36,17 @@ export function testKernel(pages: number): TestKernel {
   const states = new Map<StateKey<unknown>, unknown>();
   const tasks: Task[] = [];
   const kernel = {
-    ram, frames, cpu: cpu as unknown as Cpu,
+    ram,
+    frames,
+    cpu: cpu as unknown as Cpu,
     tasks: { all: () => tasks, current: undefined as Task | undefined, find: () => tasks[0], count: 1 },
     time: { monotonicNs: () => 0, realtime: () => ({ sec: 1, nsec: 0 }) },
     random: { fill: (bytes: Uint8Array) => bytes.fill(7) },
     printk: (_level: number, message: string) => log.push(message),
-    control: { sendSignal: (group: ThreadGroup, info: { signal: number }) => signals.push({ group, signal: info.signal }) },
+    control: {
+      sendSignal: (group: ThreadGroup, info: { signal: number }) =>
+        signals.push({ group, signal: info.signal }),
+    },
     state<T>(key: StateKey<T>, make: () => T): T {
       if (!states.has(key)) states.set(key, make());
       return states.get(key) as T;
@@ -50,7 +55,14 @@ export function testKernel(pages: number): TestKernel {
   const rlimits = Array.from({ length: 16 }, () => ({ soft: Infinity, hard: Infinity }));
   const group = { tgid: 2, rlimits, threads: new Set<Task>() } as unknown as ThreadGroup;
   const task = {
-    kernel, pid: 2, tgid: 2, group, comm: "test", personality: 0, hasSignal: false, mm: undefined,
+    kernel,
+    pid: 2,
+    tgid: 2,
+    group,
+    comm: "test",
+    personality: 0,
+    hasSignal: false,
+    mm: undefined,
     cred: { capEffective: 0n },
   } as unknown as Task;
   Object.assign(group, { leader: task });

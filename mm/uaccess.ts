@@ -7,7 +7,7 @@
 // An iterator (UserIter) works on prepared pages; when a page has been taken away meanwhile (fork, munmap by
 // another thread) it faults it again if that needs no sleep, else it throws EFAULT.
 
-import { ACCESS_READ, ACCESS_WRITE, type Access } from "../include/linux/cpu.ts";
+import { type Access, ACCESS_READ, ACCESS_WRITE } from "../include/linux/cpu.ts";
 import type { UserAccess } from "../include/linux/mm_types.ts";
 import type { IovIter } from "../include/linux/uio.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
@@ -64,7 +64,9 @@ export class UserMemory implements UserAccess {
     const task = this.#mm.kernel.tasks.current;
     const answer = this.#mm.handleFault(task, address, access);
     const signal = isSleeping(answer) ? yield* answer : answer;
-    if (signal !== undefined || task?.hasSignal === true && this.translate(address, access) === 0) throw EFAULT;
+    if (signal !== undefined || task?.hasSignal === true && this.translate(address, access) === 0) {
+      throw EFAULT;
+    }
   }
 
   /** Faults a page in without sleeping; its host address or 0. */
@@ -169,7 +171,7 @@ export class UserMemory implements UserAccess {
 
   *readString(address: number, maxBytes: number, errorIfLong: Error): Sleeps<string> {
     let text = "";
-    for (let at = address; ;) {
+    for (let at = address;;) {
       if (this.translate(at, ACCESS_READ) === 0) yield* this.prepare(at, 1, ACCESS_READ);
       const host = this.translate(at, ACCESS_READ);
       const { u8 } = this.#mm.ram;
@@ -215,7 +217,8 @@ class UserIter implements IovIter {
   #remaining = 0;
 
   constructor(
-    mm: MmStruct, segments: readonly { address: number; length: number }[],
+    mm: MmStruct,
+    segments: readonly { address: number; length: number }[],
     host: (address: number, access: Access) => number,
   ) {
     this.#mm = mm;
@@ -313,12 +316,15 @@ class UserIter implements IovIter {
 }
 
 function copyToRam(u8: Uint8Array, host: number, source: Uint8Array, offset: number, count: number): void {
-  if (count < SMALL_COPY) for (let i = 0; i < count; i++) u8[host + i] = source[offset + i]!;
-  else u8.set(offset === 0 && count === source.length ? source : source.subarray(offset, offset + count), host);
+  if (count < SMALL_COPY) { for (let i = 0; i < count; i++) u8[host + i] = source[offset + i]!; }
+  else {u8.set(
+      offset === 0 && count === source.length ? source : source.subarray(offset, offset + count),
+      host,
+    );}
 }
 
 function copyFromRam(u8: Uint8Array, host: number, target: Uint8Array, offset: number, count: number): void {
-  if (count < SMALL_COPY) for (let i = 0; i < count; i++) target[offset + i] = u8[host + i]!;
+  if (count < SMALL_COPY) { for (let i = 0; i < count; i++) target[offset + i] = u8[host + i]!; }
   else target.set(u8.subarray(host, host + count), offset);
 }
 

@@ -72,12 +72,12 @@ export class VmaArea implements Vma {
   }
 
   canMerge(next: VmaArea): boolean {
-    return this.end === next.start && this.prot === next.prot && this.maxProt === next.maxProt &&
-      this.flags === next.flags && this.mapping === next.mapping && this.name === next.name &&
-      this.operations === next.operations && this.advice === next.advice && this.file === next.file &&
-      this.isAccounted === next.isAccounted && !this.isStack &&
-      (this.mapping === undefined && this.operations === undefined ||
-        this.offset + (this.end - this.start) === next.offset);
+    return this.end === next.start && this.prot === next.prot && this.maxProt === next.maxProt
+      && this.flags === next.flags && this.mapping === next.mapping && this.name === next.name
+      && this.operations === next.operations && this.advice === next.advice && this.file === next.file
+      && this.isAccounted === next.isAccounted && !this.isStack
+      && (this.mapping === undefined && this.operations === undefined
+        || this.offset + (this.end - this.start) === next.offset);
   }
 }
 
@@ -173,7 +173,7 @@ export class VmaList {
   /** The highest free range of `length` bytes in [low, high), or -1. Keeps the guard gap below stacks. */
   findGapBelow(length: number, low: number, high: number): number {
     let top = high;
-    for (let i = this.#firstEndingAfter(high) ; i >= 0; i--) {
+    for (let i = this.#firstEndingAfter(high); i >= 0; i--) {
       const area = this.#areas[i];
       if (area === undefined || gapStart(area) >= top) {
         if (area !== undefined) top = Math.min(top, gapStart(area));

@@ -15,20 +15,45 @@ import { oomBadness, oomScoreAdjust, setOomScoreAdjust } from "../../mm/oom_kill
 import { showLimits, showStat, showStatm, showStatus } from "./array.ts";
 import { FdDirectory, FdInfoDirectory } from "./fd.ts";
 import {
-  DynamicDirectory, LinkInode, MagicLinkInode, type NodeMaker, type OwnerOf, type PseudoSuperBlock, type Show,
-  type Store, TableDirectory, TextInode,
-} from "./inode.ts";
+  DynamicDirectory,
+  LinkInode,
+  MagicLinkInode,
+  type NodeMaker,
+  type OwnerOf,
+  type PseudoSuperBlock,
+  type Show,
+  type Store,
+  TableDirectory,
+  TextInode,
+} from "../pseudo.ts";
 import { MemInode } from "./mem.ts";
 import { showMountInfo, showMounts, showMountStats } from "./mounts.ts";
 import { netEntries } from "./proc_net.ts";
 import { showMaps, showSmaps, showSmapsRollup } from "./task_mmu.ts";
 
 const COMM_BYTES = 15;
-const NAMESPACES = ["cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "time_for_children", "user", "uts"];
+const NAMESPACES = [
+  "cgroup",
+  "ipc",
+  "mnt",
+  "net",
+  "pid",
+  "pid_for_children",
+  "time",
+  "time_for_children",
+  "user",
+  "uts",
+];
 /** The numbers that Linux gives its first namespaces. */
 const NAMESPACE_INO: Readonly<Record<string, number>> = {
-  cgroup: 4026531835, ipc: 4026531839, mnt: 4026531841, net: 4026531840, pid: 4026531836, time: 4026531834,
-  user: 4026531837, uts: 4026531838,
+  cgroup: 4026531835,
+  ipc: 4026531839,
+  mnt: 4026531841,
+  net: 4026531840,
+  pid: 4026531836,
+  time: 4026531834,
+  user: 4026531837,
+  uts: 4026531838,
 };
 
 /** Files of root when the process may not be traced, else of the process's user. */
@@ -55,7 +80,12 @@ class TaskNodes {
 
   text(show: Show, mode = 0o444, store?: Store): NodeMaker {
     const options = { mode, owner: this.owner };
-    return () => new TextInode(this.#superBlock, this.#alive(show), store === undefined ? options : { ...options, store });
+    return () =>
+      new TextInode(
+        this.#superBlock,
+        this.#alive(show),
+        store === undefined ? options : { ...options, store },
+      );
   }
   /** An open file of a process that is gone has nothing to show. */
   #alive(show: Show): Show {
@@ -77,8 +107,13 @@ class TaskNodes {
       if (path === undefined) throw ENOENT;
       return path;
     };
-    return () => new MagicLinkInode(
-      this.#superBlock, (reader) => reader.kernel.vfs.pathName(reader, pathFor(reader)), pathFor, this.owner);
+    return () =>
+      new MagicLinkInode(
+        this.#superBlock,
+        (reader) => reader.kernel.vfs.pathName(reader, pathFor(reader)),
+        pathFor,
+        this.owner,
+      );
   }
 }
 
@@ -99,7 +134,11 @@ function* commandLine(task: Task): Sleeps<Uint8Array> {
   return stringToBytes(end < 0 ? whole : whole.slice(0, end));
 }
 
-function threadEntries(superBlock: PseudoSuperBlock, task: Task, isProcess: boolean): Record<string, NodeMaker> {
+function threadEntries(
+  superBlock: PseudoSuperBlock,
+  task: Task,
+  isProcess: boolean,
+): Record<string, NodeMaker> {
   const nodes = new TaskNodes(superBlock, task);
   const { owner } = nodes;
   const t = self(task);
@@ -126,11 +165,17 @@ function threadEntries(superBlock: PseudoSuperBlock, task: Task, isProcess: bool
     ns: () => new TableDirectory(superBlock, namespaceEntries(superBlock, owner), owner, 0o511),
     oom_adj: nodes.text(() => `${Math.round(oomScoreAdjust(task.kernel, t.group) * 17 / 1000)}\n`),
     oom_score: nodes.text(() => `${oomScore(task)}\n`),
-    oom_score_adj: nodes.text(() => `${oomScoreAdjust(task.kernel, t.group)}\n`, 0o644, (_writer, text) => setAdjust(task, text)),
+    oom_score_adj: nodes.text(
+      () => `${oomScoreAdjust(task.kernel, t.group)}\n`,
+      0o644,
+      (_writer, text) => setAdjust(task, text),
+    ),
     personality: nodes.secret(() => `${task.personality.toString(16).padStart(8, "0")}\n`),
     projid_map: nodes.text(() => idMap()),
     root: nodes.link((target) => target.fs.root),
-    schedstat: nodes.text(() => `${t.userNs + t.systemNs} 0 ${t.voluntarySwitches + t.involuntarySwitches}\n`),
+    schedstat: nodes.text(() =>
+      `${t.userNs + t.systemNs} 0 ${t.voluntarySwitches + t.involuntarySwitches}\n`
+    ),
     sessionid: nodes.text(() => "4294967295"),
     setgroups: nodes.text(() => "allow\n"),
     smaps: nodes.secret((reader) => showSmaps(reader, task), 0o444),
@@ -138,7 +183,9 @@ function threadEntries(superBlock: PseudoSuperBlock, task: Task, isProcess: bool
     stat: nodes.text(() => showStat(task, isProcess)),
     statm: nodes.text(() => showStatm(task)),
     status: nodes.text(() => showStatus(task)),
-    syscall: nodes.secret(() => `${task.state === "running" ? "running" : `${t.syscall} 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0`}\n`),
+    syscall: nodes.secret(() =>
+      `${task.state === "running" ? "running" : `${t.syscall} 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0`}\n`
+    ),
     uid_map: nodes.text(() => idMap()),
     wchan: nodes.text(() => "0"),
   };
@@ -150,7 +197,9 @@ function idMap(): string {
 
 function oomScore(task: Task): number {
   const badness = oomBadness(task.kernel, task);
-  return badness < 0 ? 0 : Math.min(2000, Math.floor(666 + badness * 1000 / Math.max(1, task.kernel.frames.totalPages) * 2 / 3));
+  return badness < 0
+    ? 0
+    : Math.min(2000, Math.floor(666 + badness * 1000 / Math.max(1, task.kernel.frames.totalPages) * 2 / 3));
 }
 
 function setAdjust(task: Task, text: string): void {
@@ -189,7 +238,11 @@ class ThreadsDirectory extends DynamicDirectory {
     if (thread === undefined || thread.group !== this.#task.group) return undefined;
     const known = this.#nodes.get(pid);
     if (known?.task === thread) return known.node;
-    const node = new TableDirectory(this.superBlock, threadEntries(this.superBlock, thread, false), ownerOf(thread));
+    const node = new TableDirectory(
+      this.superBlock,
+      threadEntries(this.superBlock, thread, false),
+      ownerOf(thread),
+    );
     this.#nodes.set(pid, { task: thread, node });
     return node;
   }

@@ -5,7 +5,13 @@ import type { File, Inode, Path } from "../../include/linux/fs.ts";
 import type { Task } from "../../include/linux/sched.ts";
 import { ENOENT } from "../../lib/errno.ts";
 import { DentryNode, MountNode } from "../dcache.ts";
-import { DynamicDirectory, MagicLinkInode, type OwnerOf, type PseudoSuperBlock, TextInode } from "./inode.ts";
+import {
+  DynamicDirectory,
+  MagicLinkInode,
+  type OwnerOf,
+  type PseudoSuperBlock,
+  TextInode,
+} from "../pseudo.ts";
 
 const O_CLOEXEC = 0o2000000;
 
@@ -48,7 +54,9 @@ abstract class DescriptorDirectory extends DynamicDirectory {
     return node;
   }
   protected override *entries(position: number): Iterable<{ name: string; at: number }> {
-    for (const fd of [...this.task.files.descriptors()]) if (fd >= position) yield { name: String(fd), at: fd };
+    for (const fd of [...this.task.files.descriptors()]) {
+      if (fd >= position) yield { name: String(fd), at: fd };
+    }
   }
   protected abstract make(fd: number, file: File, owner: OwnerOf): Inode;
 }
@@ -57,7 +65,12 @@ export class FdDirectory extends DescriptorDirectory {
   protected override make(_fd: number, file: File, owner: OwnerOf): Inode {
     const mode = 0o100 | (file.isReadable ? 0o400 : 0) | (file.isWritable ? 0o200 : 0);
     return new MagicLinkInode(
-      this.superBlock, (reader) => fileName(reader, file), () => file.path ?? namelessPath(file), owner, mode);
+      this.superBlock,
+      (reader) => fileName(reader, file),
+      () => file.path ?? namelessPath(file),
+      owner,
+      mode,
+    );
   }
 }
 
@@ -68,7 +81,7 @@ export class FdInfoDirectory extends DescriptorDirectory {
 
   #show(fd: number, file: File): string {
     const flags = file.flags | (this.task.files.closeOnExec(fd) ? O_CLOEXEC : 0);
-    return `pos:\t${file.pos}\nflags:\t0${flags.toString(8)}\nmnt_id:\t${file.path?.mount.id ?? 0}\n` +
-      `ino:\t${file.inode?.ino ?? 0}\n${file.showFdInfo()}`;
+    return `pos:\t${file.pos}\nflags:\t0${flags.toString(8)}\nmnt_id:\t${file.path?.mount.id ?? 0}\n`
+      + `ino:\t${file.inode?.ino ?? 0}\n${file.showFdInfo()}`;
   }
 }

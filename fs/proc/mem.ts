@@ -9,7 +9,7 @@ import { S_IFREG } from "../../include/uapi/stat.ts";
 import { mayInspect } from "../../kernel/ptrace-access.ts";
 import { EACCES, EFAULT, EINVAL, EIO } from "../../lib/errno.ts";
 import { PAGE_SIZE } from "../../virt/layout.ts";
-import { type OwnerOf, PseudoInode, type PseudoSuperBlock } from "./inode.ts";
+import { type OwnerOf, PseudoInode, type PseudoSuperBlock } from "../pseudo.ts";
 
 export class MemInode extends PseudoInode {
   readonly task: Task;

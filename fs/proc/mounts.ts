@@ -4,15 +4,27 @@
 
 import type { Task } from "../../include/linux/sched.ts";
 import {
-  MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_RDONLY, MS_RELATIME,
+  MS_NOATIME,
+  MS_NODEV,
+  MS_NODIRATIME,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_NOSYMFOLLOW,
+  MS_RDONLY,
+  MS_RELATIME,
 } from "../../include/uapi/mount.ts";
 import { majorOf, minorOf } from "../../include/uapi/stat.ts";
 import type { MountNode } from "../dcache.ts";
-import { vfsOf, type VfsImpl } from "../vfs.ts";
+import { type VfsImpl, vfsOf } from "../vfs.ts";
 
 const OPTION_NAMES: readonly (readonly [number, string])[] = [
-  [MS_NOSUID, "nosuid"], [MS_NODEV, "nodev"], [MS_NOEXEC, "noexec"], [MS_NOATIME, "noatime"],
-  [MS_NODIRATIME, "nodiratime"], [MS_RELATIME, "relatime"], [MS_NOSYMFOLLOW, "nosymfollow"],
+  [MS_NOSUID, "nosuid"],
+  [MS_NODEV, "nodev"],
+  [MS_NOEXEC, "noexec"],
+  [MS_NOATIME, "noatime"],
+  [MS_NODIRATIME, "nodiratime"],
+  [MS_RELATIME, "relatime"],
+  [MS_NOSYMFOLLOW, "nosymfollow"],
 ];
 
 /** Blanks, backslashes and hashes of a name, so that it stays one word. */
@@ -50,8 +62,8 @@ export function showMounts(task: Task): string {
     const extra = mount.superBlock.showOptions();
     const isReadOnly = (mount.flags & MS_RDONLY) !== 0 || mount.superBlock.isReadOnly;
     const flags = mountOptions(mount).replace(/^r[ow]/, isReadOnly ? "ro" : "rw");
-    text += `${escape(mount.source)} ${escape(name)} ${mount.superBlock.type.name} ` +
-      `${flags}${extra === "" ? "" : `,${extra}`} 0 0\n`;
+    text += `${escape(mount.source)} ${escape(name)} ${mount.superBlock.type.name} `
+      + `${flags}${extra === "" ? "" : `,${extra}`} 0 0\n`;
   }
   return text;
 }
@@ -61,12 +73,16 @@ export function showMountInfo(task: Task): string {
   let text = "";
   for (const { mount, name } of visible(vfs, task)) {
     const { dev } = mount.superBlock;
-    const peer = mount.propagation === "shared" ? ` shared:${mount.peerGroup}`
-      : mount.propagation === "slave" ? ` master:${mount.peerGroup}`
-      : mount.propagation === "unbindable" ? " unbindable" : "";
-    text += `${mount.id} ${mount.parent?.id ?? mount.id} ${majorOf(dev)}:${minorOf(dev)} ` +
-      `${escape(rootName(mount))} ${escape(name)} ${mountOptions(mount)}${peer} - ` +
-      `${mount.superBlock.type.name} ${escape(mount.source)} ${superOptions(mount)}\n`;
+    const peer = mount.propagation === "shared"
+      ? ` shared:${mount.peerGroup}`
+      : mount.propagation === "slave"
+      ? ` master:${mount.peerGroup}`
+      : mount.propagation === "unbindable"
+      ? " unbindable"
+      : "";
+    text += `${mount.id} ${mount.parent?.id ?? mount.id} ${majorOf(dev)}:${minorOf(dev)} `
+      + `${escape(rootName(mount))} ${escape(name)} ${mountOptions(mount)}${peer} - `
+      + `${mount.superBlock.type.name} ${escape(mount.source)} ${superOptions(mount)}\n`;
   }
   return text;
 }
@@ -81,7 +97,9 @@ function rootName(mount: MountNode): string {
 export function showMountStats(task: Task): string {
   let text = "";
   for (const { mount, name } of visible(vfsOf(task), task)) {
-    text += `device ${escape(mount.source)} mounted on ${escape(name)} with fstype ${mount.superBlock.type.name}\n`;
+    text += `device ${escape(mount.source)} mounted on ${
+      escape(name)
+    } with fstype ${mount.superBlock.type.name}\n`;
   }
   return text;
 }

@@ -3,7 +3,7 @@
 // Source: proc_net(5).
 
 import { type Kernel, StateKey } from "../../include/linux/sched.ts";
-import { type NodeMaker, type PseudoSuperBlock, TextInode } from "./inode.ts";
+import { type NodeMaker, type PseudoSuperBlock, TextInode } from "../pseudo.ts";
 
 /** Rows that a protocol family shows in its table, by file name in /proc/net. */
 export class ProcNet {
@@ -17,28 +17,34 @@ export function procNet(kernel: Kernel): ProcNet {
   return kernel.state(PROC_NET, () => new ProcNet());
 }
 
-const INET_HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
-const INET6_HEAD = "  sl  local_address                         remote_address                        st tx_queue " +
-  "rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+const INET_HEAD =
+  "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+const INET6_HEAD =
+  "  sl  local_address                         remote_address                        st tx_queue "
+  + "rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
 
 const HEADS: Readonly<Record<string, string>> = {
   arp: "IP address       HW type     Flags       HW address            Mask     Device\n",
-  dev: "Inter-|   Receive                                                |  Transmit\n" +
-    " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n",
+  dev: "Inter-|   Receive                                                |  Transmit\n"
+    + " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n",
   if_inet6: "",
   netlink: "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n",
   packet: "sk       RefCnt Type Proto  Iface R Rmem   User   Inode\n",
-  protocols: "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re sp bi br ha uh gp em\n",
+  protocols:
+    "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re sp bi br ha uh gp em\n",
   raw: INET_HEAD,
   raw6: INET6_HEAD,
-  route: "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT" +
-    "                                                       \n",
-  sockstat: "sockets: used 0\nTCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\nUDP: inuse 0 mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n",
+  route: "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT"
+    + "                                                       \n",
+  sockstat:
+    "sockets: used 0\nTCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\nUDP: inuse 0 mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n",
   tcp: INET_HEAD,
   tcp6: INET6_HEAD,
-  udp: "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n",
-  udp6: "  sl  local_address                         remote_address                        st tx_queue rx_queue tr " +
-    "tm->when retrnsmt   uid  timeout inode ref pointer drops\n",
+  udp:
+    "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n",
+  udp6:
+    "  sl  local_address                         remote_address                        st tx_queue rx_queue tr "
+    + "tm->when retrnsmt   uid  timeout inode ref pointer drops\n",
   unix: "Num       RefCount Protocol Flags    Type St Inode Path\n",
 };
 

@@ -7,7 +7,7 @@ import { EINVAL, EPERM } from "../../lib/errno.ts";
 import { MAX_MAP_COUNT, MMAP_MIN_ADDRESS } from "../../mm/mmap.ts";
 import { memoryState } from "../../mm/vmstat.ts";
 import { hasCapability } from "../permission.ts";
-import { type NodeMaker, type PseudoSuperBlock, type Store, TableDirectory, TextInode } from "./inode.ts";
+import { type NodeMaker, type PseudoSuperBlock, type Store, TableDirectory, TextInode } from "../pseudo.ts";
 
 const CAP_SYS_ADMIN = 21;
 const HOST_NAME_MAX = 64;
@@ -87,8 +87,12 @@ function kernelSettings(s: Settings): Record<string, NodeMaker> {
     core_pattern: s.constant("core"),
     core_uses_pid: s.constant(0),
     dmesg_restrict: s.constant(0),
-    domainname: s.name(() => uts.domainname, (value) => { uts.domainname = value; }),
-    hostname: s.name(() => uts.nodename, (value) => { uts.nodename = value; }),
+    domainname: s.name(() => uts.domainname, (value) => {
+      uts.domainname = value;
+    }),
+    hostname: s.name(() => uts.nodename, (value) => {
+      uts.nodename = value;
+    }),
     ngroups_max: s.constant(65536),
     osrelease: s.live(() => uts.release),
     ostype: s.live(() => uts.sysname),
@@ -103,7 +107,13 @@ function kernelSettings(s: Settings): Record<string, NodeMaker> {
       uuid: s.live(() => uuid(kernel)),
     }),
     randomize_va_space: s.number(
-      () => memory.randomizeVaSpace, (value) => { memory.randomizeVaSpace = value; }, 0, 2),
+      () => memory.randomizeVaSpace,
+      (value) => {
+        memory.randomizeVaSpace = value;
+      },
+      0,
+      2,
+    ),
     tainted: s.constant(0),
     "threads-max": s.live(() => Math.max(20, Math.floor(kernel.frames.totalPages * 4096 / (8 * 16384)))),
     version: s.live(() => uts.version),
@@ -113,12 +123,32 @@ function kernelSettings(s: Settings): Record<string, NodeMaker> {
 function vmSettings(s: Settings): Record<string, NodeMaker> {
   const memory = memoryState(s.kernel);
   return {
-    drop_caches: s.number(() => 0, () => { memory.shrinkAll(); }, 0, 3),
+    drop_caches: s.number(
+      () => 0,
+      () => {
+        memory.shrinkAll();
+      },
+      0,
+      3,
+    ),
     max_map_count: s.constant(MAX_MAP_COUNT),
     mmap_min_addr: s.constant(MMAP_MIN_ADDRESS),
-    overcommit_memory: s.number(() => memory.overcommitMode, (value) => { memory.overcommitMode = value; }, 0, 2),
+    overcommit_memory: s.number(
+      () => memory.overcommitMode,
+      (value) => {
+        memory.overcommitMode = value;
+      },
+      0,
+      2,
+    ),
     overcommit_ratio: s.number(
-      () => memory.overcommitRatio, (value) => { memory.overcommitRatio = value; }, 0, 1_000_000),
+      () => memory.overcommitRatio,
+      (value) => {
+        memory.overcommitRatio = value;
+      },
+      0,
+      1_000_000,
+    ),
     swappiness: s.constant(0),
   };
 }
@@ -141,7 +171,9 @@ function fsSettings(s: Settings): Record<string, NodeMaker> {
 
 function openFiles(kernel: Kernel): number {
   const seen = new Set<unknown>();
-  for (const task of kernel.tasks.all()) for (const fd of task.files.descriptors()) seen.add(task.files.find(fd));
+  for (const task of kernel.tasks.all()) {
+    for (const fd of task.files.descriptors()) seen.add(task.files.find(fd));
+  }
   return seen.size;
 }
 

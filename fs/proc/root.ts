@@ -3,19 +3,39 @@
 // One instance serves a kernel. Source: proc(5).
 
 import {
-  type DirEntry, File, type FileSystemType, type Inode, type Path, type StatFs,
+  type DirEntry,
+  type File,
+  type FileSystemType,
+  type Inode,
+  type Path,
+  type StatFs,
 } from "../../include/linux/fs.ts";
 import { type Kernel, StateKey, type Task } from "../../include/linux/sched.ts";
 import type { Sleeps } from "../../include/linux/wait.ts";
-import { DT_DIR, direntType } from "../../include/uapi/stat.ts";
+import { direntType, DT_DIR } from "../../include/uapi/stat.ts";
 import { EINVAL } from "../../lib/errno.ts";
 import { DirectoryFile } from "../libfs.ts";
 import { allocateAnonymousDevice, SimpleSuperBlock } from "../super.ts";
 import { processDirectory } from "./base.ts";
-import { currentTask, LinkInode, type NodeMaker, type PseudoSuperBlock, TableDirectory, TextInode } from "./inode.ts";
+import {
+  currentTask,
+  LinkInode,
+  type NodeMaker,
+  type PseudoSuperBlock,
+  TableDirectory,
+  TextInode,
+} from "../pseudo.ts";
 import { sysctlDirectory } from "./proc_sysctl.ts";
 import {
-  DEVICES, showCpuinfo, showFilesystems, showLoadavg, showMeminfo, showStatFile, showUptime, showVersion, showVmstat,
+  DEVICES,
+  showCpuinfo,
+  showFilesystems,
+  showLoadavg,
+  showMeminfo,
+  showStatFile,
+  showUptime,
+  showVersion,
+  showVmstat,
   TTY_DRIVERS,
 } from "./system.ts";
 
@@ -59,7 +79,10 @@ class ProcRoot extends TableDirectory {
 
   override iterate(position: number, emit: (entry: DirEntry, next: number) => boolean): void {
     let isGoingOn = true;
-    super.iterate(Math.min(position, FIRST_PROCESS_POSITION), (entry, next) => (isGoingOn = emit(entry, next)));
+    super.iterate(
+      Math.min(position, FIRST_PROCESS_POSITION),
+      (entry, next) => (isGoingOn = emit(entry, next)),
+    );
     if (!isGoingOn) return;
     const pids: number[] = [];
     for (const task of this.kernel.tasks.all()) if (task.group.leader === task) pids.push(task.pid);
@@ -79,7 +102,8 @@ class ProcRoot extends TableDirectory {
 
 function systemEntries(superBlock: PseudoSuperBlock): Record<string, NodeMaker> {
   const { kernel } = superBlock;
-  const text = (show: (reader: Task) => string, mode = 0o444): NodeMaker => () => new TextInode(superBlock, show, { mode });
+  const text = (show: (reader: Task) => string, mode = 0o444): NodeMaker => () =>
+    new TextInode(superBlock, show, { mode });
   const link = (target: () => string): NodeMaker => () => new LinkInode(superBlock, target);
   return {
     cmdline: text(() => "\n"),
@@ -111,7 +135,9 @@ const PROC = new StateKey<ProcSuperBlock>("proc");
 /** Options that change nothing here: every process may see every other's numbers. */
 function checkOptions(data: string): void {
   for (const option of data.split(",")) {
-    if (option === "" || option === "hidepid=0" || option === "hidepid=off" || option.startsWith("gid=")) continue;
+    if (option === "" || option === "hidepid=0" || option === "hidepid=off" || option.startsWith("gid=")) {
+      continue;
+    }
     throw EINVAL;
   }
 }

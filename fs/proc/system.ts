@@ -23,30 +23,60 @@ export function showMeminfo(kernel: Kernel): string {
     tables += mm.tablePages;
   }
   const reclaimable = memory.cachedPages - memory.shmemPages - memory.dirtyPages;
-  const limit = memory.overcommitMode === 2 ? frames.totalPages * memory.overcommitRatio / 100 : frames.totalPages / 2;
+  const limit = memory.overcommitMode === 2
+    ? frames.totalPages * memory.overcommitRatio / 100
+    : frames.totalPages / 2;
   const rows: (readonly [string, number])[] = [
-    ["MemTotal", frames.totalPages], ["MemFree", frames.freePages],
-    ["MemAvailable", frames.freePages + Math.max(0, reclaimable)], ["Buffers", 0], ["Cached", memory.cachedPages],
-    ["SwapCached", 0], ["Active", anonymous], ["Inactive", memory.cachedPages], ["Active(anon)", anonymous],
-    ["Inactive(anon)", memory.shmemPages], ["Active(file)", 0],
-    ["Inactive(file)", memory.cachedPages - memory.shmemPages], ["Unevictable", memory.lockedPages],
-    ["Mlocked", memory.lockedPages], ["SwapTotal", 0], ["SwapFree", 0], ["Dirty", memory.dirtyPages], ["Writeback", 0],
-    ["AnonPages", anonymous], ["Mapped", mapped], ["Shmem", memory.shmemPages], ["KReclaimable", 0], ["Slab", 0],
-    ["SReclaimable", 0], ["SUnreclaim", 0], ["KernelStack", 0], ["PageTables", tables],
-    ["NFS_Unstable", 0], ["Bounce", 0], ["WritebackTmp", 0], ["CommitLimit", Math.floor(limit)],
+    ["MemTotal", frames.totalPages],
+    ["MemFree", frames.freePages],
+    ["MemAvailable", frames.freePages + Math.max(0, reclaimable)],
+    ["Buffers", 0],
+    ["Cached", memory.cachedPages],
+    ["SwapCached", 0],
+    ["Active", anonymous],
+    ["Inactive", memory.cachedPages],
+    ["Active(anon)", anonymous],
+    ["Inactive(anon)", memory.shmemPages],
+    ["Active(file)", 0],
+    ["Inactive(file)", memory.cachedPages - memory.shmemPages],
+    ["Unevictable", memory.lockedPages],
+    ["Mlocked", memory.lockedPages],
+    ["SwapTotal", 0],
+    ["SwapFree", 0],
+    ["Dirty", memory.dirtyPages],
+    ["Writeback", 0],
+    ["AnonPages", anonymous],
+    ["Mapped", mapped],
+    ["Shmem", memory.shmemPages],
+    ["KReclaimable", 0],
+    ["Slab", 0],
+    ["SReclaimable", 0],
+    ["SUnreclaim", 0],
+    ["KernelStack", 0],
+    ["PageTables", tables],
+    ["NFS_Unstable", 0],
+    ["Bounce", 0],
+    ["WritebackTmp", 0],
+    ["CommitLimit", Math.floor(limit)],
     ["Committed_AS", memory.committedPages],
   ];
   const lines = rows.map(([name, pages]) => `${`${name}:`.padEnd(15)} ${String(pages * 4).padStart(8)} kB\n`);
-  return `${lines.join("")}VmallocTotal:   34359738367 kB\nVmallocUsed:           0 kB\nVmallocChunk:          0 kB\n`;
+  return `${
+    lines.join("")
+  }VmallocTotal:   34359738367 kB\nVmallocUsed:           0 kB\nVmallocChunk:          0 kB\n`;
 }
 
 export function showVmstat(kernel: Kernel): string {
   const memory = memoryState(kernel);
   return [
-    ["nr_free_pages", kernel.frames.freePages], ["nr_mlock", memory.lockedPages],
-    ["nr_file_pages", memory.cachedPages], ["nr_dirty", memory.dirtyPages], ["nr_shmem", memory.shmemPages],
+    ["nr_free_pages", kernel.frames.freePages],
+    ["nr_mlock", memory.lockedPages],
+    ["nr_file_pages", memory.cachedPages],
+    ["nr_dirty", memory.dirtyPages],
+    ["nr_shmem", memory.shmemPages],
     ["pgfault", memory.minorFaults + memory.majorFaults],
-    ["pgmajfault", memory.majorFaults], ["oom_kill", memory.oomKills],
+    ["pgmajfault", memory.majorFaults],
+    ["oom_kill", memory.oomKills],
   ].map(([name, value]) => `${name} ${value}\n`).join("");
 }
 
@@ -84,9 +114,13 @@ export function showStatFile(kernel: Kernel): string {
     if (task.state === "uninterruptible") blocked++;
   }
   const { tasks } = kernel;
-  return `cpu  ${line}cpu0 ${line}intr 0\nctxt ${schedulerOf(kernel)?.switches ?? 0}\nbtime ${bootTime(kernel)}\n` +
-    `processes ${tasks instanceof PidTable ? tasks.lastPid : tasks.count}\nprocs_running ${Math.max(1, running)}\n` +
-    `procs_blocked ${blocked}\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n`;
+  return `cpu  ${line}cpu0 ${line}intr 0\nctxt ${schedulerOf(kernel)?.switches ?? 0}\nbtime ${
+    bootTime(kernel)
+  }\n`
+    + `processes ${tasks instanceof PidTable ? tasks.lastPid : tasks.count}\nprocs_running ${
+      Math.max(1, running)
+    }\n`
+    + `procs_blocked ${blocked}\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n`;
 }
 
 export function showUptime(kernel: Kernel): string {
@@ -137,7 +171,8 @@ export const TTY_DRIVERS: string = [
   "/dev/console         /dev/console    5       1 system:console",
   "/dev/ptmx            /dev/ptmx       5       2 system",
   "pty_slave            /dev/pts      136 0-1048575 pty:slave",
-  "pty_master           /dev/ptm      128 0-1048575 pty:master", "",
+  "pty_master           /dev/ptm      128 0-1048575 pty:master",
+  "",
 ].join("\n");
 
 /** The text that the architecture gives for its one processor. */

@@ -25,13 +25,13 @@ function hex(value: number, digits: number): string {
 
 function mapsLine(reader: Task, mm: ProcessMm, area: VmaArea): string {
   const inode = area.mapping?.inode ?? area.file?.inode;
-  const rights = `${(area.prot & PROT_READ) !== 0 ? "r" : "-"}${(area.prot & PROT_WRITE) !== 0 ? "w" : "-"}` +
-    `${(area.prot & PROT_EXEC) !== 0 ? "x" : "-"}${area.isShared ? "s" : "p"}`;
+  const rights = `${(area.prot & PROT_READ) !== 0 ? "r" : "-"}${(area.prot & PROT_WRITE) !== 0 ? "w" : "-"}`
+    + `${(area.prot & PROT_EXEC) !== 0 ? "x" : "-"}${area.isShared ? "s" : "p"}`;
   const isFile = area.file !== undefined;
   const shown = isFile ? area.file?.inode ?? inode : undefined;
   const dev = shown?.superBlock.dev ?? 0;
-  const line = `${hex(area.start, 8)}-${hex(area.end, 8)} ${rights} ${hex(isFile ? area.offset : 0, 8)} ` +
-    `${hex(majorOf(dev), 2)}:${hex(minorOf(dev), 2)} ${shown?.ino ?? 0}`;
+  const line = `${hex(area.start, 8)}-${hex(area.end, 8)} ${rights} ${hex(isFile ? area.offset : 0, 8)} `
+    + `${hex(majorOf(dev), 2)}:${hex(minorOf(dev), 2)} ${shown?.ino ?? 0}`;
   const name = nameOf(reader, mm, area);
   return name === "" ? `${line} \n` : `${line.padEnd(NAME_COLUMN)}${name}\n`;
 }
@@ -68,7 +68,14 @@ interface PageCounts {
 
 function countPages(mm: ProcessMm, area: VmaArea): PageCounts {
   const counts = {
-    resident: 0, proportional: 0, proportionalDirty: 0, sharedClean: 0, sharedDirty: 0, privateClean: 0, privateDirty: 0, anonymous: 0,
+    resident: 0,
+    proportional: 0,
+    proportionalDirty: 0,
+    sharedClean: 0,
+    sharedDirty: 0,
+    privateClean: 0,
+    privateDirty: 0,
+    anonymous: 0,
   };
   const { frames, ram } = mm.kernel;
   mm.eachTable(area.start, area.end, (table, from, to) => {
@@ -84,8 +91,8 @@ function countPages(mm: ProcessMm, area: VmaArea): PageCounts {
       if (!isFile) counts.anonymous++;
       const isDirty = !isFile || (entry & PTE_DIRTY) !== 0;
       if (isDirty) counts.proportionalDirty += 1 / users;
-      if (users > 1) isDirty ? counts.sharedDirty++ : counts.sharedClean++;
-      else isDirty ? counts.privateDirty++ : counts.privateClean++;
+      if (users > 1) counts[isDirty ? "sharedDirty" : "sharedClean"]++;
+      else counts[isDirty ? "privateDirty" : "privateClean"]++;
     }
   });
   return counts;
@@ -96,12 +103,14 @@ function line(name: string, pages: number): string {
 }
 
 function countLines(counts: PageCounts): string {
-  return line("Rss", counts.resident) + line("Pss", counts.proportional) + line("Pss_Dirty", counts.proportionalDirty) +
-    line("Shared_Clean", counts.sharedClean) + line("Shared_Dirty", counts.sharedDirty) +
-    line("Private_Clean", counts.privateClean) + line("Private_Dirty", counts.privateDirty) +
-    line("Referenced", counts.resident) + line("Anonymous", counts.anonymous) + line("KSM", 0) +
-    line("LazyFree", 0) + line("AnonHugePages", 0) + line("ShmemPmdMapped", 0) + line("FilePmdMapped", 0) +
-    line("Shared_Hugetlb", 0) + line("Private_Hugetlb", 0) + line("Swap", 0) + line("SwapPss", 0) + line("Locked", 0);
+  return line("Rss", counts.resident) + line("Pss", counts.proportional)
+    + line("Pss_Dirty", counts.proportionalDirty)
+    + line("Shared_Clean", counts.sharedClean) + line("Shared_Dirty", counts.sharedDirty)
+    + line("Private_Clean", counts.privateClean) + line("Private_Dirty", counts.privateDirty)
+    + line("Referenced", counts.resident) + line("Anonymous", counts.anonymous) + line("KSM", 0)
+    + line("LazyFree", 0) + line("AnonHugePages", 0) + line("ShmemPmdMapped", 0) + line("FilePmdMapped", 0)
+    + line("Shared_Hugetlb", 0) + line("Private_Hugetlb", 0) + line("Swap", 0) + line("SwapPss", 0)
+    + line("Locked", 0);
 }
 
 export function showSmaps(reader: Task, task: Task): string {
@@ -109,8 +118,9 @@ export function showSmaps(reader: Task, task: Task): string {
   const mm = mmStruct(task.mm);
   let text = "";
   for (const area of mm.areas) {
-    text += mapsLine(reader, mm, area) + line("Size", area.pages) + line("KernelPageSize", 1) + line("MMUPageSize", 1) +
-      countLines(countPages(mm, area)) + "THPeligible:           0\n" + `VmFlags: ${vmFlags(area)} \n`;
+    text += mapsLine(reader, mm, area) + line("Size", area.pages) + line("KernelPageSize", 1)
+      + line("MMUPageSize", 1)
+      + countLines(countPages(mm, area)) + `THPeligible:           0\nVmFlags: ${vmFlags(area)} \n`;
   }
   return text;
 }
@@ -131,7 +141,14 @@ export function showSmapsRollup(task: Task): string {
   if (task.mm === undefined) return "";
   const mm = mmStruct(task.mm);
   const sum: PageCounts = {
-    resident: 0, proportional: 0, proportionalDirty: 0, sharedClean: 0, sharedDirty: 0, privateClean: 0, privateDirty: 0, anonymous: 0,
+    resident: 0,
+    proportional: 0,
+    proportionalDirty: 0,
+    sharedClean: 0,
+    sharedDirty: 0,
+    privateClean: 0,
+    privateDirty: 0,
+    anonymous: 0,
   };
   let start = 0;
   let end = 0;
@@ -148,5 +165,7 @@ export function showSmapsRollup(task: Task): string {
     sum.privateDirty += counts.privateDirty;
     sum.anonymous += counts.anonymous;
   }
-  return `${`${hex(start, 8)}-${hex(end, 8)} ---p 00000000 00:00 0`.padEnd(NAME_COLUMN)}[rollup]\n${countLines(sum)}`;
+  return `${`${hex(start, 8)}-${hex(end, 8)} ---p 00000000 00:00 0`.padEnd(NAME_COLUMN)}[rollup]\n${
+    countLines(sum)
+  }`;
 }

@@ -5,7 +5,7 @@
 import type { FileSystemType } from "../../include/linux/fs.ts";
 import { type Kernel, StateKey, type Task } from "../../include/linux/sched.ts";
 import type { Sleeps } from "../../include/linux/wait.ts";
-import { type NodeMaker, type PseudoSuperBlock, TableDirectory, TextInode } from "../proc/inode.ts";
+import { type NodeMaker, type PseudoSuperBlock, TableDirectory, TextInode } from "../pseudo.ts";
 import { allocateAnonymousDevice, SimpleSuperBlock } from "../super.ts";
 
 const SYSFS_MAGIC = 0x6265_6572;
@@ -24,17 +24,28 @@ class SysfsSuperBlock extends SimpleSuperBlock implements PseudoSuperBlock {
 type Entries = Readonly<Record<string, NodeMaker>>;
 
 function topEntries(superBlock: PseudoSuperBlock): Entries {
-  const dir = (entries: Entries = {}): NodeMaker => () => new TableDirectory(superBlock, entries, undefined, 0o755);
+  const dir = (entries: Entries = {}): NodeMaker => () =>
+    new TableDirectory(superBlock, entries, undefined, 0o755);
   const text = (value: string): NodeMaker => () => new TextInode(superBlock, () => `${value}\n`);
   const topology = {
-    core_cpus: text("1"), core_cpus_list: text("0"), core_id: text("0"), core_siblings: text("1"),
-    core_siblings_list: text("0"), die_id: text("0"), package_cpus: text("1"), package_cpus_list: text("0"),
-    physical_package_id: text("0"), thread_siblings: text("1"), thread_siblings_list: text("0"),
+    core_cpus: text("1"),
+    core_cpus_list: text("0"),
+    core_id: text("0"),
+    core_siblings: text("1"),
+    core_siblings_list: text("0"),
+    die_id: text("0"),
+    package_cpus: text("1"),
+    package_cpus_list: text("0"),
+    physical_package_id: text("0"),
+    thread_siblings: text("1"),
+    thread_siblings_list: text("0"),
   };
   const memory = (): string => {
     const { totalPages, freePages } = superBlock.kernel.frames;
-    const row = (name: string, pages: number): string => `Node 0 ${`${name}:`.padEnd(15)} ${String(pages * 4).padStart(8)} kB`;
-    return [row("MemTotal", totalPages), row("MemFree", freePages), row("MemUsed", totalPages - freePages)].join("\n");
+    const row = (name: string, pages: number): string =>
+      `Node 0 ${`${name}:`.padEnd(15)} ${String(pages * 4).padStart(8)} kB`;
+    return [row("MemTotal", totalPages), row("MemFree", freePages), row("MemUsed", totalPages - freePages)]
+      .join("\n");
   };
   return {
     block: dir(),
@@ -44,13 +55,24 @@ function topEntries(superBlock: PseudoSuperBlock): Entries {
     devices: dir({
       system: dir({
         cpu: dir({
-          cpu0: dir({ topology: dir(topology) }), isolated: text(""), kernel_max: text("0"), offline: text(""),
-          online: text("0"), possible: text("0"), present: text("0"),
+          cpu0: dir({ topology: dir(topology) }),
+          isolated: text(""),
+          kernel_max: text("0"),
+          offline: text(""),
+          online: text("0"),
+          possible: text("0"),
+          present: text("0"),
         }),
         node: dir({
-          has_cpu: text("0"), has_memory: text("0"), has_normal_memory: text("0"), online: text("0"), possible: text("0"),
+          has_cpu: text("0"),
+          has_memory: text("0"),
+          has_normal_memory: text("0"),
+          online: text("0"),
+          possible: text("0"),
           node0: dir({
-            cpulist: text("0"), cpumap: text("1"), distance: text("10"),
+            cpulist: text("0"),
+            cpumap: text("1"),
+            distance: text("10"),
             meminfo: () => new TextInode(superBlock, () => `${memory()}\n`),
           }),
         }),
@@ -60,7 +82,12 @@ function topEntries(superBlock: PseudoSuperBlock): Entries {
     firmware: dir(),
     fs: dir({ cgroup: dir() }),
     kernel: dir({
-      mm: dir({ transparent_hugepage: dir({ enabled: text("always madvise [never]"), defrag: text("always defer defer+madvise madvise [never]") }) }),
+      mm: dir({
+        transparent_hugepage: dir({
+          enabled: text("always madvise [never]"),
+          defrag: text("always defer defer+madvise madvise [never]"),
+        }),
+      }),
     }),
     module: dir(),
     power: dir(),

@@ -5,15 +5,20 @@
 // a reader sees one consistent text. Text is a byte string (lib/byte-string.ts). Source: proc(5).
 
 import {
-  type AttributeChange, type DirEntry, File, Inode, type Path, type SuperBlock,
-} from "../../include/linux/fs.ts";
-import type { Kernel, Task } from "../../include/linux/sched.ts";
-import type { IovIter } from "../../include/linux/uio.ts";
-import { isSleeping, type Sleeps } from "../../include/linux/wait.ts";
-import { direntType, S_IFDIR, S_IFLNK, S_IFREG } from "../../include/uapi/stat.ts";
-import { EINVAL, EIO, ENOENT, EPERM } from "../../lib/errno.ts";
-import { bytesToString, stringToBytes } from "../../lib/byte-string.ts";
-import { DirectoryFile } from "../libfs.ts";
+  type AttributeChange,
+  type DirEntry,
+  File,
+  Inode,
+  type Path,
+  type SuperBlock,
+} from "../include/linux/fs.ts";
+import type { Kernel, Task } from "../include/linux/sched.ts";
+import type { IovIter } from "../include/linux/uio.ts";
+import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
+import { direntType, S_IFDIR, S_IFLNK, S_IFREG } from "../include/uapi/stat.ts";
+import { EINVAL, EIO, ENOENT, EPERM } from "../lib/errno.ts";
+import { bytesToString, stringToBytes } from "../lib/byte-string.ts";
+import { DirectoryFile } from "./libfs.ts";
 
 export interface PseudoSuperBlock extends SuperBlock {
   readonly kernel: Kernel;
@@ -57,7 +62,12 @@ export class TableDirectory extends PseudoInode {
   readonly #makers: Map<string, NodeMaker>;
   readonly #made = new Map<string, Inode>();
 
-  constructor(superBlock: PseudoSuperBlock, entries: Readonly<Record<string, NodeMaker>>, owner?: OwnerOf, mode = 0o555) {
+  constructor(
+    superBlock: PseudoSuperBlock,
+    entries: Readonly<Record<string, NodeMaker>>,
+    owner?: OwnerOf,
+    mode = 0o555,
+  ) {
     super(superBlock, S_IFDIR | mode, owner);
     this.#makers = new Map(Object.entries(entries));
     this.nlink = 2;
@@ -134,7 +144,11 @@ export class TextInode extends PseudoInode {
   readonly #check: ((opener: Task) => void) | undefined;
 
   constructor(superBlock: PseudoSuperBlock, show: Show, options: TextOptions = {}) {
-    super(superBlock, S_IFREG | (options.mode ?? (options.store === undefined ? 0o444 : 0o644)), options.owner);
+    super(
+      superBlock,
+      S_IFREG | (options.mode ?? (options.store === undefined ? 0o444 : 0o644)),
+      options.owner,
+    );
     this.show = show;
     this.store = options.store;
     this.#check = options.check;
@@ -229,7 +243,10 @@ export class MagicLinkInode extends PseudoInode {
   readonly #text: (reader: Task) => string;
   readonly #follow: (task: Task) => Path;
   constructor(
-    superBlock: PseudoSuperBlock, text: (reader: Task) => string, follow: (task: Task) => Path, owner?: OwnerOf,
+    superBlock: PseudoSuperBlock,
+    text: (reader: Task) => string,
+    follow: (task: Task) => Path,
+    owner?: OwnerOf,
     mode = 0o777,
   ) {
     super(superBlock, S_IFLNK | mode, owner);
@@ -250,4 +267,3 @@ export function currentTask(kernel: Kernel): Task {
   if (task === undefined) throw ENOENT;
   return task;
 }
-
