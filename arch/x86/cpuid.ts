@@ -14,16 +14,37 @@ export interface CpuidResult {
 
 /** CPUID.1:EDX by bit, with the names of /proc/cpuinfo. */
 const FEATURES_1_EDX: ReadonlyArray<readonly [number, string]> = [
-  [0, "fpu"], [4, "tsc"], [5, "msr"], [6, "pae"], [8, "cx8"], [11, "sep"], [13, "pge"], [15, "cmov"], [16, "pat"],
-  [19, "clflush"], [23, "mmx"], [24, "fxsr"], [25, "sse"], [26, "sse2"],
+  [0, "fpu"],
+  [4, "tsc"],
+  [5, "msr"],
+  [6, "pae"],
+  [8, "cx8"],
+  [11, "sep"],
+  [13, "pge"],
+  [15, "cmov"],
+  [16, "pat"],
+  [19, "clflush"],
+  [23, "mmx"],
+  [24, "fxsr"],
+  [25, "sse"],
+  [26, "sse2"],
 ];
 /** CPUID.1:ECX. */
 const FEATURES_1_ECX: ReadonlyArray<readonly [number, string]> = [
-  [0, "pni"], [9, "ssse3"], [13, "cx16"], [19, "sse4_1"], [20, "sse4_2"], [23, "popcnt"], [31, "hypervisor"],
+  [0, "pni"],
+  [9, "ssse3"],
+  [13, "cx16"],
+  [19, "sse4_1"],
+  [20, "sse4_2"],
+  [23, "popcnt"],
+  [31, "hypervisor"],
 ];
 /** CPUID.80000001:EDX and ECX. */
 const FEATURES_81_EDX: ReadonlyArray<readonly [number, string]> = [
-  [11, "syscall"], [20, "nx"], [27, "rdtscp"], [29, "lm"],
+  [11, "syscall"],
+  [20, "nx"],
+  [27, "rdtscp"],
+  [29, "lm"],
 ];
 const FEATURES_81_ECX: ReadonlyArray<readonly [number, string]> = [[0, "lahf_lm"]];
 
@@ -36,7 +57,10 @@ function bits(features: ReadonlyArray<readonly [number, string]>): number {
 
 /** Names for the flags line of /proc/cpuinfo. */
 export const CPU_FLAGS: readonly string[] = [
-  ...FEATURES_1_EDX, ...FEATURES_81_EDX, ...FEATURES_1_ECX, ...FEATURES_81_ECX,
+  ...FEATURES_1_EDX,
+  ...FEATURES_81_EDX,
+  ...FEATURES_1_ECX,
+  ...FEATURES_81_ECX,
 ].map(([, name]) => name).filter((name) => !HIDDEN.has(name));
 
 /** AT_HWCAP is CPUID.1:EDX. */
@@ -59,7 +83,10 @@ function text(value: string, at: number): number {
 
 /** One row of leaf 4: type (1 data, 2 instructions, 3 both), level, bytes, ways. */
 const CACHES: ReadonlyArray<readonly [number, number, number, number]> = [
-  [1, 1, 32 << 10, 8], [2, 1, 32 << 10, 8], [3, 2, 256 << 10, 8], [3, 3, 8 << 20, 16],
+  [1, 1, 32 << 10, 8],
+  [2, 1, 32 << 10, 8],
+  [3, 2, 256 << 10, 8],
+  [3, 3, 8 << 20, 16],
 ];
 const LINE_BYTES = 64;
 
@@ -68,12 +95,22 @@ function cacheLeaf(subleaf: number): CpuidResult {
   if (row === undefined) return { eax: 0, ebx: 0, ecx: 0, edx: 0 };
   const [type, level, bytes, ways] = row;
   const sets = bytes / LINE_BYTES / ways;
-  return { eax: type | (level << 5) | (1 << 8), ebx: (LINE_BYTES - 1) | ((ways - 1) << 22), ecx: sets - 1, edx: 0 };
+  return {
+    eax: type | (level << 5) | (1 << 8),
+    ebx: (LINE_BYTES - 1) | ((ways - 1) << 22),
+    ecx: sets - 1,
+    edx: 0,
+  };
 }
 
 function brandLeaf(part: number): CpuidResult {
   const at = part * 16;
-  return { eax: text(BRAND, at), ebx: text(BRAND, at + 4), ecx: text(BRAND, at + 8), edx: text(BRAND, at + 12) };
+  return {
+    eax: text(BRAND, at),
+    ebx: text(BRAND, at + 4),
+    ecx: text(BRAND, at + 8),
+    edx: text(BRAND, at + 12),
+  };
 }
 
 /** Answers one CPUID; unsigned or signed 32-bit values. */

@@ -7,7 +7,17 @@
 
 import type { Fetch } from "../../virt/frontend.ts";
 import {
-  IMM_8S, IMM_8U, IMM_16, IMM_ENTER, IMM_NONE, IMM_OFFSET, IMM_REL32, IMM_V, IMM_Z, X86_FORMS, type X86Form,
+  IMM_16,
+  IMM_8S,
+  IMM_8U,
+  IMM_ENTER,
+  IMM_NONE,
+  IMM_OFFSET,
+  IMM_REL32,
+  IMM_V,
+  IMM_Z,
+  X86_FORMS,
+  type X86Form,
 } from "./tables/forms.ts";
 
 export const DECODE_OK = 0;

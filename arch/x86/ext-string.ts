@@ -55,7 +55,9 @@ function addressOf(memory: GuestAccess, register: number, job: Job, base: number
 }
 
 function exactAddress(memory: GuestAccess, register: number, job: Job, base: number): bigint {
-  const offset = job.addr32 ? BigInt(memory.ram.u32[register >>> 2]!) : memory.ram.view.getBigUint64(register, true);
+  const offset = job.addr32
+    ? BigInt(memory.ram.u32[register >>> 2]!)
+    : memory.ram.view.getBigUint64(register, true);
   const wideBase = base === 0 ? 0n : memory.ram.view.getBigUint64(SCRATCH + 16, true);
   return BigInt.asUintN(64, offset + wideBase);
 }
@@ -169,7 +171,14 @@ function loadAccumulator(memory: GuestAccess, bytes: Uint8Array, at: number, siz
 }
 
 /** The lazy flags of a - b. */
-function setComparison(memory: GuestAccess, a: Uint8Array, at: number, b: Uint8Array, bt: number, size: number): void {
+function setComparison(
+  memory: GuestAccess,
+  a: Uint8Array,
+  at: number,
+  b: Uint8Array,
+  bt: number,
+  size: number,
+): void {
   const { u8, u32 } = memory.ram;
   const ccA = CPU_BASE + CPU_STATE.ccA;
   const ccB = CPU_BASE + CPU_STATE.ccB;
@@ -239,7 +248,14 @@ function storeRun(memory: GuestAccess, job: Job, t: number, n: number): void {
   for (let at = low; at < low + bytes; at += job.size) u8.copyWithin(at, RAX, RAX + job.size);
 }
 
-function compareRun(memory: GuestAccess, job: Job, s: number, sourceStep: number, t: number, n: number): number {
+function compareRun(
+  memory: GuestAccess,
+  job: Job,
+  s: number,
+  sourceStep: number,
+  t: number,
+  n: number,
+): number {
   const { u8 } = memory.ram;
   const { size, step, repeatWhile } = job;
   let k = 0;

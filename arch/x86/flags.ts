@@ -3,8 +3,22 @@
 // The same meaning as virt/ir/cc.ts gives the lazy state; slow (bigint), which is fine for these callers.
 
 import {
-  CC_ADC, CC_ADD, CC_DEC, CC_EXPLICIT, CC_INC, CC_LOGIC, CC_RESULT, CC_SBB, CC_SUB, ccOp, FLAG_AF, FLAG_CF, FLAG_OF,
-  FLAG_PF, FLAG_SF, FLAG_ZF,
+  CC_ADC,
+  CC_ADD,
+  CC_DEC,
+  CC_EXPLICIT,
+  CC_INC,
+  CC_LOGIC,
+  CC_RESULT,
+  CC_SBB,
+  CC_SUB,
+  ccOp,
+  FLAG_AF,
+  FLAG_CF,
+  FLAG_OF,
+  FLAG_PF,
+  FLAG_SF,
+  FLAG_ZF,
 } from "../../virt/ir/cc.ts";
 import { CPU_STATE } from "../../virt/layout.ts";
 

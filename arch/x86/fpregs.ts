@@ -30,7 +30,9 @@ export function saveFpu(view: DataView, base: number): Uint8Array {
     to.setBigUint64(ST_OFFSET + 16 * i, view.getBigUint64(from, true), true);
     to.setUint16(ST_OFFSET + 16 * i + 8, view.getUint16(from + 8, true), true);
   }
-  for (let i = 0; i < 256; i += 8) to.setBigUint64(XMM_OFFSET + i, view.getBigUint64(base + CPU_STATE.xmm + i, true), true);
+  for (let i = 0; i < 256; i += 8) {
+    to.setBigUint64(XMM_OFFSET + i, view.getBigUint64(base + CPU_STATE.xmm + i, true), true);
+  }
   return bytes;
 }
 
@@ -54,5 +56,7 @@ export function restoreFpu(view: DataView, base: number, bytes: Uint8Array): voi
     view.setBigUint64(to, from.getBigUint64(ST_OFFSET + 16 * i, true), true);
     view.setUint16(to + 8, from.getUint16(ST_OFFSET + 16 * i + 8, true), true);
   }
-  for (let i = 0; i < 256; i += 8) view.setBigUint64(base + CPU_STATE.xmm + i, from.getBigUint64(XMM_OFFSET + i, true), true);
+  for (let i = 0; i < 256; i += 8) {
+    view.setBigUint64(base + CPU_STATE.xmm + i, from.getBigUint64(XMM_OFFSET + i, true), true);
+  }
 }

@@ -2,14 +2,18 @@
 // The x86-64 front end of the machine: lifter, floating point mode, and the table of ext functions.
 
 import type { Ram } from "../../lib/ram.ts";
-import {
-  EXT_LEAVE, type ExtFunction, type FrontEnd, MODE_EXACT, MODE_RELAXED,
-} from "../../virt/frontend.ts";
+import { EXT_LEAVE, type ExtFunction, type FrontEnd, MODE_EXACT, MODE_RELAXED } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 import { EXT, EXT_X87_BASE } from "./ext.ts";
 import { repString } from "./ext-string.ts";
 import {
-  cpuidExt, ldmxcsrExt, loadSegmentExt, maskMoveExt, rdtscExt, selectorQueryExt, stmxcsrExt,
+  cpuidExt,
+  ldmxcsrExt,
+  loadSegmentExt,
+  maskMoveExt,
+  rdtscExt,
+  selectorQueryExt,
+  stmxcsrExt,
 } from "./ext-system.ts";
 import { X86Lifter } from "./lift.ts";
 import { enterExactMode, hasOtherControl, isExact } from "./mxcsr.ts";

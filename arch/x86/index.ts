@@ -7,11 +7,30 @@ import { cpuinfo } from "./cpuinfo.ts";
 import { SYSCALL_NAMES } from "./entry/syscall_64.ts";
 import { restoreFpu, saveFpu } from "./fpregs.ts";
 import {
-  fpuSignalCode, getPc, getSp, getUserRegs, restartSyscall, setPc, setSp, setSyscallResult, setSyscallResult64, setTls, setUserRegs,
-  startThread, syscallArgument, syscallArgument32, syscallArgument64, syscallArgumentSigned, syscallNumber,
+  fpuSignalCode,
+  getPc,
+  getSp,
+  getUserRegs,
+  restartSyscall,
+  setPc,
+  setSp,
+  setSyscallResult,
+  setSyscallResult64,
+  setTls,
+  setUserRegs,
+  startThread,
+  syscallArgument,
+  syscallArgument32,
+  syscallArgument64,
+  syscallArgumentSigned,
+  syscallNumber,
 } from "./registers.ts";
 import {
-  restoreSignalFrame, setupSignalFrame, SIGRETURN_FRAME_BYTES, signalFrameAddress, signalFrameBytes,
+  restoreSignalFrame,
+  setupSignalFrame,
+  signalFrameAddress,
+  signalFrameBytes,
+  SIGRETURN_FRAME_BYTES,
 } from "./signal.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 import { buildVdso } from "./vdso.ts";
@@ -55,7 +74,8 @@ export const x86: GuestArch = {
   fpuSignalCode,
   segmentBases: {
     get: (ram, segment) => ram.readU64(CPU_BASE + (segment === "fs" ? CPU_STATE.fsBase : CPU_STATE.gsBase)),
-    set: (ram, segment, base) => ram.writeU64(CPU_BASE + (segment === "fs" ? CPU_STATE.fsBase : CPU_STATE.gsBase), base),
+    set: (ram, segment, base) =>
+      ram.writeU64(CPU_BASE + (segment === "fs" ? CPU_STATE.fsBase : CPU_STATE.gsBase), base),
   },
   getRegset: (saved, type) => (type === "prstatus" ? getUserRegs(saved) : saveFpu(viewOf(saved), 0)),
   setRegset: (saved, type, bytes) => {
@@ -65,4 +85,3 @@ export const x86: GuestArch = {
   vdso: () => ({ image: VDSO_IMAGE }),
   cpuinfo,
 };
-

@@ -26,7 +26,16 @@ import { X87_LIFTERS } from "./lift/x87.ts";
 import { X86_FORMS } from "./tables/forms.ts";
 
 const LIFTERS: LifterTable = {
-  ...ARITHMETIC, ...MOVES, ...SHIFTS, ...CONTROL, ...STRINGS, ...SYSTEM, ...SSE_MOVES, ...SSE_INTEGER, ...SSE_FLOAT, ...SSE4,
+  ...ARITHMETIC,
+  ...MOVES,
+  ...SHIFTS,
+  ...CONTROL,
+  ...STRINGS,
+  ...SYSTEM,
+  ...SSE_MOVES,
+  ...SSE_INTEGER,
+  ...SSE_FLOAT,
+  ...SSE4,
   ...X87_LIFTERS,
 };
 

@@ -106,7 +106,10 @@ export function setTls(ram: Ram, base: number): void {
 
 const ERROR_SUMMARY = 0x80;
 /** FPE_* codes for the exception bits of MXCSR and the x87 status: invalid first, precision last. */
-const FPE_CODES: ReadonlyArray<readonly [number, number]> = [[0x01, 7], [0x04, 3], [0x08, 4], [0x12, 5], [0x20, 6]];
+const FPE_CODES: ReadonlyArray<readonly [number, number]> = [[0x01, 7], [0x04, 3], [0x08, 4], [0x12, 5], [
+  0x20,
+  6,
+]];
 
 /** After TRAP_FPU: the si_code of the SIGFPE. */
 export function fpuSignalCode(ram: Ram): number {
@@ -123,9 +126,36 @@ export function fpuSignalCode(ram: Ram): number {
 // --- ptrace ---
 
 /** user_regs_struct: general registers by their encoding, or a name. */
-const USER_REGS: ReadonlyArray<number | "orig_rax" | "rip" | "eflags" | "fs_base" | "gs_base" | `s${number}`> = [
-  15, 14, 13, 12, RBP, RBX, 11, 10, 9, 8, RAX, RCX, RDX, RSI, RDI, "orig_rax", "rip", "s1", "eflags", RSP, "s2",
-  "fs_base", "gs_base", "s3", "s0", "s4", "s5",
+const USER_REGS: ReadonlyArray<
+  number | "orig_rax" | "rip" | "eflags" | "fs_base" | "gs_base" | `s${number}`
+> = [
+  15,
+  14,
+  13,
+  12,
+  RBP,
+  RBX,
+  11,
+  10,
+  9,
+  8,
+  RAX,
+  RCX,
+  RDX,
+  RSI,
+  RDI,
+  "orig_rax",
+  "rip",
+  "s1",
+  "eflags",
+  RSP,
+  "s2",
+  "fs_base",
+  "gs_base",
+  "s3",
+  "s0",
+  "s4",
+  "s5",
 ];
 
 function userRegOffset(field: (typeof USER_REGS)[number]): number {

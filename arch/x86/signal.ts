@@ -12,7 +12,22 @@ import type { Ram } from "../../lib/ram.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 import { FLAG_TF, readRflags, writeRflags } from "./flags.ts";
 import { FXSAVE_BYTES, restoreFpu, saveFpu } from "./fpregs.ts";
-import { getSp, gpr, initFpu, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, setPc, USER_CS, USER_DS } from "./registers.ts";
+import {
+  getSp,
+  gpr,
+  initFpu,
+  RAX,
+  RBP,
+  RBX,
+  RCX,
+  RDI,
+  RDX,
+  RSI,
+  RSP,
+  setPc,
+  USER_CS,
+  USER_DS,
+} from "./registers.ts";
 
 const RED_ZONE = 128;
 const UCONTEXT = 8;
@@ -61,7 +76,8 @@ export function setupSignalFrame(ram: Ram, frame: SignalFrame): { address: numbe
   const address = frameAddress(top);
   const bytes = new Uint8Array(TOTAL_BYTES);
   const view = new DataView(bytes.buffer);
-  const put = (offset: number, value: number): void => view.setBigUint64(offset, BigInt.asUintN(64, BigInt(value)), true);
+  const put = (offset: number, value: number): void =>
+    view.setBigUint64(offset, BigInt.asUintN(64, BigInt(value)), true);
   put(0, frame.restorer);
   put(UCONTEXT, UC_FLAGS);
   put(UC_STACK, frame.altStack.sp);
@@ -101,7 +117,10 @@ export function signalFrameAddress(ram: Ram): number {
   return getSp(ram) - 8;
 }
 
-export function restoreSignalFrame(ram: Ram, bytes: Uint8Array): { mask: bigint; altStack: SignalStack; result: bigint } {
+export function restoreSignalFrame(
+  ram: Ram,
+  bytes: Uint8Array,
+): { mask: bigint; altStack: SignalStack; result: bigint } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const address = signalFrameAddress(ram);
   const number = (offset: number): number => Number(view.getBigUint64(offset, true));

@@ -10,9 +10,32 @@ import { TRAP_FPU } from "../../include/linux/cpu.ts";
 import type { GuestAccess } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 import {
-  add, BINARY32, BINARY64, compare, convert, div, EQUAL, type Float, type FloatContext, FLAG_DENORMAL, FLAG_INVALID,
-  FLAG_PRECISION, FLAG_ZERO_DIVIDE, fromInteger, GREATER, LESS, makeZero, mul, newFloatContext, ROUND_ZERO,
-  roundToIntegral, sqrt, sub, toInteger, UNORDERED, ZERO,
+  add,
+  BINARY32,
+  BINARY64,
+  compare,
+  convert,
+  div,
+  EQUAL,
+  FLAG_DENORMAL,
+  FLAG_INVALID,
+  FLAG_PRECISION,
+  FLAG_ZERO_DIVIDE,
+  type Float,
+  type FloatContext,
+  fromInteger,
+  GREATER,
+  LESS,
+  makeZero,
+  mul,
+  newFloatContext,
+  ROUND_ZERO,
+  roundToIntegral,
+  sqrt,
+  sub,
+  toInteger,
+  UNORDERED,
+  ZERO,
 } from "./softfloat.ts";
 import { sseExactFast } from "./sse-exact-fast.ts";
 import { EXACT } from "./sse-exact-operations.ts";
@@ -137,7 +160,9 @@ function comparePredicate(e: Exact): void {
 }
 
 function fromIntegers(e: Exact): void {
-  for (let i = 0; i < e.lanes; i++) e.put(i, fromInteger(BigInt(e.view.getInt32(SOURCE + 4 * i, true)), e.context));
+  for (let i = 0; i < e.lanes; i++) {
+    e.put(i, fromInteger(BigInt(e.view.getInt32(SOURCE + 4 * i, true)), e.context));
+  }
 }
 
 function toIntegers(e: Exact): void {
@@ -196,8 +221,13 @@ function roundLanes(e: Exact): void {
 /** DPPS and DPPD: products of the chosen lanes, summed pairwise, stored where the mask says. */
 function dotProduct(e: Exact): void {
   const { context, imm } = e;
-  const products = Array.from({ length: e.lanes }, (_, i) =>
-    ((imm >> (4 + i)) & 1) !== 0 ? e.again(mul(e.lane(TARGET, i), e.lane(SOURCE, i), context)) : makeZero(0));
+  const products = Array.from(
+    { length: e.lanes },
+    (_, i) =>
+      ((imm >> (4 + i)) & 1) !== 0
+        ? e.again(mul(e.lane(TARGET, i), e.lane(SOURCE, i), context))
+        : makeZero(0),
+  );
   // An unmasked exception of the products keeps the sums from being formed.
   if ((context.flags & ~e.masks) !== 0) return;
   const low = add(products[0]!, products[1]!, context);
@@ -236,7 +266,9 @@ function perform(e: Exact, operation: number): void {
     case EXACT.toIntegers:
       return toIntegers(e);
     case EXACT.pairFromIntegers:
-      for (let i = 0; i < 2; i++) e.put(i, fromInteger(BigInt(e.view.getInt32(SOURCE + 4 * i, true)), e.context));
+      for (let i = 0; i < 2; i++) {
+        e.put(i, fromInteger(BigInt(e.view.getInt32(SOURCE + 4 * i, true)), e.context));
+      }
       return;
     case EXACT.horizontalAdd:
       return horizontal(e, add);
@@ -274,4 +306,3 @@ export function sseExact(memory: GuestAccess): number {
   memory.ram.u8.set(new Uint8Array(e.result.buffer), RESULT);
   return 0;
 }
-

@@ -96,8 +96,9 @@ function readText(view: DataView, at: number, imm: number, explicitLength: numbe
   const isSigned = (imm & FORMAT_SIGNED) !== 0;
   const values: number[] = [];
   for (let i = 0; i < count; i++) {
-    if (bytes === 2) values.push(isSigned ? view.getInt16(at + 2 * i, true) : view.getUint16(at + 2 * i, true));
-    else values.push(isSigned ? view.getInt8(at + i) : view.getUint8(at + i));
+    if (bytes === 2) {
+      values.push(isSigned ? view.getInt16(at + 2 * i, true) : view.getUint16(at + 2 * i, true));
+    } else values.push(isSigned ? view.getInt8(at + i) : view.getUint8(at + i));
   }
   const zero = values.indexOf(0);
   const implicit = zero < 0 ? count : zero;
@@ -156,8 +157,8 @@ export function packedCompareStringExt(memory: GuestAccess): number {
   const bits = result2(imm, a, b);
   const isHigh = (imm & 0x40) !== 0;
   const index = bits === 0 ? count : isHigh ? 31 - Math.clz32(bits) : 31 - Math.clz32(bits & -bits);
-  const flags =
-    (bits !== 0 ? 0x001 : 0) | (b.length < count ? 0x040 : 0) | (a.length < count ? 0x080 : 0) | ((bits & 1) << 11);
+  const flags = (bits !== 0 ? 0x001 : 0) | (b.length < count ? 0x040 : 0) | (a.length < count ? 0x080 : 0)
+    | ((bits & 1) << 11);
   writeMask(view, bits, isHigh, count);
   view.setUint32(SCRATCH, index, true);
   view.setUint32(SCRATCH + 32, flags, true);

@@ -10,7 +10,11 @@ const VERSION = "LINUX_2.6";
 
 /** Function, system call number. Each is exported as __vdso_<name> and, weakly, as <name>. */
 const FUNCTIONS: ReadonlyArray<readonly [string, number]> = [
-  ["clock_gettime", 228], ["gettimeofday", 96], ["time", 201], ["clock_getres", 229], ["getcpu", 309],
+  ["clock_gettime", 228],
+  ["gettimeofday", 96],
+  ["time", 201],
+  ["clock_getres", 229],
+  ["getcpu", 309],
 ];
 
 const EHDR_BYTES = 64;
@@ -70,7 +74,12 @@ interface VdsoSymbol {
 
 function symbols(strings: Strings): VdsoSymbol[] {
   return FUNCTIONS.flatMap(([name], index) => [
-    { name: `__vdso_${name}`, nameOffset: strings.add(`__vdso_${name}`), info: SYMBOL_GLOBAL_FUNCTION, index },
+    {
+      name: `__vdso_${name}`,
+      nameOffset: strings.add(`__vdso_${name}`),
+      info: SYMBOL_GLOBAL_FUNCTION,
+      index,
+    },
     { name, nameOffset: strings.add(name), info: SYMBOL_WEAK_FUNCTION, index },
   ]);
 }
@@ -154,13 +163,17 @@ function writeHeaders(view: DataView, at: Layout): void {
   view.setUint16(56, SEGMENTS, true);
   view.setUint16(58, 64, true); // size of the section headers that are not there
   const segments: ReadonlyArray<readonly [number, number, number, number, number]> = [
-    [PT_LOAD, 5, 0, at.end, 4096], [PT_DYNAMIC, 4, at.dynamic, 160, 8], [PT_GNU_STACK, 6, 0, 0, 16],
+    [PT_LOAD, 5, 0, at.end, 4096],
+    [PT_DYNAMIC, 4, at.dynamic, 160, 8],
+    [PT_GNU_STACK, 6, 0, 0, 16],
   ];
   segments.forEach(([type, flags, offset, bytes, alignment], i) => {
     const base = EHDR_BYTES + PHDR_BYTES * i;
     view.setUint32(base, type, true);
     view.setUint32(base + 4, flags, true);
-    [offset, offset, offset, bytes, bytes, alignment].forEach((value, n) => put64(view, base + 8 + 8 * n, value));
+    [offset, offset, offset, bytes, bytes, alignment].forEach((value, n) =>
+      put64(view, base + 8 + 8 * n, value)
+    );
   });
 }
 
@@ -177,7 +190,8 @@ function writeSymbol(view: DataView, at: Layout, symbol: VdsoSymbol, index: numb
 /** The base definition (the object itself) and LINUX_2.6. */
 function writeVersions(view: DataView, base: number, soname: number, version: number): void {
   const definitions: ReadonlyArray<readonly [number, number, number, string]> = [
-    [1, 1, soname, SONAME], [0, 2, version, VERSION],
+    [1, 1, soname, SONAME],
+    [0, 2, version, VERSION],
   ];
   definitions.forEach(([flags, index, name, text], i) => {
     const entry = base + 28 * i;
@@ -194,9 +208,16 @@ function writeVersions(view: DataView, base: number, soname: number, version: nu
 
 function writeDynamic(view: DataView, at: Layout, soname: number, stringBytes: number): void {
   const entries: ReadonlyArray<readonly [number, number]> = [
-    [DT_SONAME, soname], [DT_HASH, at.hash], [DT_STRTAB, at.dynstr], [DT_SYMTAB, at.dynsym],
-    [DT_STRSZ, stringBytes], [DT_SYMENT, SYMBOL_BYTES], [DT_VERDEF, at.verdef], [DT_VERDEFNUM, 2],
-    [DT_VERSYM, at.versym], [0, 0],
+    [DT_SONAME, soname],
+    [DT_HASH, at.hash],
+    [DT_STRTAB, at.dynstr],
+    [DT_SYMTAB, at.dynsym],
+    [DT_STRSZ, stringBytes],
+    [DT_SYMENT, SYMBOL_BYTES],
+    [DT_VERDEF, at.verdef],
+    [DT_VERDEFNUM, 2],
+    [DT_VERSYM, at.versym],
+    [0, 0],
   ];
   entries.forEach(([tag, value], i) => {
     put64(view, at.dynamic + 16 * i, tag);

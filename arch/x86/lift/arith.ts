@@ -5,11 +5,34 @@
 import { TRAP_DIVIDE } from "../../../include/linux/cpu.ts";
 import type { Temp } from "../../../virt/ir/builder.ts";
 import {
-  CC_ADD, CC_DEC, CC_EXPLICIT, CC_INC, CC_LOGIC, CC_RESULT, CC_SUB, ccOp, FLAG_CF, FLAG_OF, FLAG_ZF,
+  CC_ADD,
+  CC_DEC,
+  CC_EXPLICIT,
+  CC_INC,
+  CC_LOGIC,
+  CC_RESULT,
+  CC_SUB,
+  ccOp,
+  FLAG_CF,
+  FLAG_OF,
+  FLAG_ZF,
 } from "../../../virt/ir/cc.ts";
 import { Op } from "../../../virt/ir/ops.ts";
 import {
-  ADD, AND, EQ, type Lift, type LifterTable, MUL, OR, type Pair, RAX, RBX, RCX, RDX, SUB, XOR,
+  ADD,
+  AND,
+  EQ,
+  type Lift,
+  type LifterTable,
+  MUL,
+  OR,
+  type Pair,
+  RAX,
+  RBX,
+  RCX,
+  RDX,
+  SUB,
+  XOR,
 } from "./context.ts";
 
 /** Condition code: below, that is CF. */
@@ -341,4 +364,3 @@ export const ARITHMETIC: LifterTable = {
   CMPXCHG: compareExchange,
   CMPXCHG8B: compareExchangePair,
 };
-

@@ -12,8 +12,26 @@ import { Op } from "../../../virt/ir/ops.ts";
 import { CPU_STATE } from "../../../virt/layout.ts";
 import { BASE_NONE, BASE_RIP, type Insn, SEGMENT_FS, SEGMENT_GS } from "../decode.ts";
 import {
-  KIND_A, KIND_AX, KIND_CL, KIND_E, KIND_G, KIND_IMM, KIND_M, KIND_N, KIND_ONE, KIND_P, KIND_Q, KIND_U, KIND_V,
-  KIND_W, KIND_Z, SIZE_V, SIZE_Y, SIZE_Z, KIND_OFFSET, type X86Operand,
+  KIND_A,
+  KIND_AX,
+  KIND_CL,
+  KIND_E,
+  KIND_G,
+  KIND_IMM,
+  KIND_M,
+  KIND_N,
+  KIND_OFFSET,
+  KIND_ONE,
+  KIND_P,
+  KIND_Q,
+  KIND_U,
+  KIND_V,
+  KIND_W,
+  KIND_Z,
+  SIZE_V,
+  SIZE_Y,
+  SIZE_Z,
+  type X86Operand,
 } from "../tables/forms.ts";
 
 export const RAX = 0;
@@ -158,7 +176,9 @@ export class Lift {
     if (this.addr >= 0) return;
     const { b, insn } = this;
     if (insn.segment === 0 && !insn.addr32 && insn.base >= 0) {
-      this.addr = insn.index < 0 ? b.getGpr(insn.base) : b.scaledAdd(b.getGpr(insn.base), b.getGpr(insn.index), insn.scale);
+      this.addr = insn.index < 0
+        ? b.getGpr(insn.base)
+        : b.scaledAdd(b.getGpr(insn.base), b.getGpr(insn.index), insn.scale);
       this.disp = insn.disp;
       return;
     }
@@ -184,11 +204,20 @@ export class Lift {
   }
 
   loadAt(addr: Temp, disp: number, size: number): Temp {
-    return this.b.load(size === 8 ? Op.load64 : size === 4 ? Op.load32 : size === 2 ? Op.load16_u : Op.load8_u, addr, disp);
+    return this.b.load(
+      size === 8 ? Op.load64 : size === 4 ? Op.load32 : size === 2 ? Op.load16_u : Op.load8_u,
+      addr,
+      disp,
+    );
   }
 
   storeAt(addr: Temp, disp: number, size: number, value: Temp): void {
-    this.b.store(size === 8 ? Op.store64 : size === 4 ? Op.store32 : size === 2 ? Op.store16 : Op.store8, addr, disp, value);
+    this.b.store(
+      size === 8 ? Op.store64 : size === 4 ? Op.store32 : size === 2 ? Op.store16 : Op.store8,
+      addr,
+      disp,
+      value,
+    );
   }
 
   load(size: number): Temp {

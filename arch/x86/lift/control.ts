@@ -6,7 +6,11 @@
 // Source: AMD64 Architecture Programmer's Manual, volume 3, chapter 3.
 
 import {
-  TRAP_BREAKPOINT, TRAP_ILLEGAL, TRAP_INTERRUPT, TRAP_PROTECTION, TRAP_STEP,
+  TRAP_BREAKPOINT,
+  TRAP_ILLEGAL,
+  TRAP_INTERRUPT,
+  TRAP_PROTECTION,
+  TRAP_STEP,
 } from "../../../include/linux/cpu.ts";
 import type { Temp } from "../../../virt/ir/builder.ts";
 import { JUMP_CALL, JUMP_PLAIN, JUMP_RETURN, Op } from "../../../virt/ir/ops.ts";

@@ -52,7 +52,11 @@ function convertToPair(l: Lift): void {
   const size = l.insn.opSize;
   const value = l.readRegister(RAX, size);
   const shift = l.constant(size, size === 8 ? 63 : 31);
-  l.writeRegister(RDX, size, l.b.emit(size === 8 ? Op.i64_shr_s : Op.i32_shr_s, l.signExtend(value, size), shift));
+  l.writeRegister(
+    RDX,
+    size,
+    l.b.emit(size === 8 ? Op.i64_shr_s : Op.i32_shr_s, l.signExtend(value, size), shift),
+  );
 }
 
 export function push(l: Lift, size: number, value: Temp): void {
@@ -177,4 +181,3 @@ export const MOVES: LifterTable = {
   STC: (l) => carry(l, "set"),
   CMC: (l) => carry(l, "complement"),
 };
-

@@ -177,7 +177,9 @@ function rotateCarry64(l: Lift, direction: "left" | "right"): void {
   const result = b.emit(Op.select_i64, a, turned, isZero);
   l.write(0, result);
   if (count.known === 0) return;
-  const overflow = direction === "left" ? b.emit(Op.i32_xor, l.signBit(result, 8), carry) : topTwoDiffer(l, result, 8);
+  const overflow = direction === "left"
+    ? b.emit(Op.i32_xor, l.signBit(result, 8), carry)
+    : topTwoDiffer(l, result, 8);
   setRotateFlags(l, 8, count, carry, overflow);
 }
 
@@ -203,7 +205,12 @@ function doubleShift(l: Lift, direction: "left" | "right"): void {
   } else {
     const [main, other] = direction === "left" ? [SHL, SHR] : [SHR, SHL];
     // The second shift is split so that a count of 0 shifts everything out.
-    const rest = l.op(other, size, l.op(other, size, source, l.constant(size, 1)), l.op(SUB, size, back, l.constant(size, 1)));
+    const rest = l.op(
+      other,
+      size,
+      l.op(other, size, source, l.constant(size, 1)),
+      l.op(SUB, size, back, l.constant(size, 1)),
+    );
     result = l.op(OR, size, l.op(main, size, a, count.temp), rest);
     result = count.known >= 0 ? result : l.select(size, l.isZero(count.temp, size), a, result);
     const outShift = direction === "left" ? back : l.op(SUB, size, count.temp, l.constant(size, 1));
@@ -218,7 +225,13 @@ function doubleShift(l: Lift, direction: "left" | "right"): void {
   setShiftFlags(l, size, count, result, carryOverflow(l, carry, overflow));
 }
 
-function doubleShift16(l: Lift, direction: "left" | "right", a: Temp, source: Temp, count: Temp): [Temp, Temp] {
+function doubleShift16(
+  l: Lift,
+  direction: "left" | "right",
+  a: Temp,
+  source: Temp,
+  count: Temp,
+): [Temp, Temp] {
   const { b } = l;
   const wa = b.emit(Op.i64_extend_i32_u, a);
   const ws = b.emit(Op.i64_extend_i32_u, source);
@@ -270,7 +283,13 @@ function bitTest(l: Lift, change: "none" | "set" | "reset" | "complement"): void
   replaceFlags(l, FLAG_CF, carry);
 }
 
-function changeBit(l: Lift, size: number, value: Temp, mask: Temp, change: "set" | "reset" | "complement"): Temp {
+function changeBit(
+  l: Lift,
+  size: number,
+  value: Temp,
+  mask: Temp,
+  change: "set" | "reset" | "complement",
+): Temp {
   if (change === "set") return l.op(OR, size, value, mask);
   if (change === "complement") return l.op(XOR, size, value, mask);
   return l.op(AND, size, value, l.op(XOR, size, mask, l.constant(size, -1)));

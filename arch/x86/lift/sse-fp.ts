@@ -10,7 +10,7 @@ import { MODE_EXACT } from "../../../virt/frontend.ts";
 import type { Temp } from "../../../virt/ir/builder.ts";
 import { CC_EXPLICIT, ccOp } from "../../../virt/ir/cc.ts";
 import { Op } from "../../../virt/ir/ops.ts";
-import { EXACT, exactVector, exactInteger, exactFlags } from "./sse-exact-call.ts";
+import { EXACT, exactFlags, exactInteger, exactVector } from "./sse-exact-call.ts";
 import type { Lift, Lifter, LifterTable } from "./context.ts";
 import { lanesOf, readBoth, readVector, writeVector } from "./vector.ts";
 
@@ -22,8 +22,20 @@ export interface Format {
   readonly replace: number;
   readonly load: number;
 }
-export const PS: Format = { bytes: 4, scalar: false, extract: Op.f32x4_extract_lane, replace: Op.f32x4_replace_lane, load: Op.loadf32 };
-export const PD: Format = { bytes: 8, scalar: false, extract: Op.f64x2_extract_lane, replace: Op.f64x2_replace_lane, load: Op.loadf64 };
+export const PS: Format = {
+  bytes: 4,
+  scalar: false,
+  extract: Op.f32x4_extract_lane,
+  replace: Op.f32x4_replace_lane,
+  load: Op.loadf32,
+};
+export const PD: Format = {
+  bytes: 8,
+  scalar: false,
+  extract: Op.f64x2_extract_lane,
+  replace: Op.f64x2_replace_lane,
+  load: Op.loadf64,
+};
 export const SS: Format = { ...PS, scalar: true };
 export const SD: Format = { ...PD, scalar: true };
 
@@ -119,15 +131,17 @@ function predicate(l: Lift, ops: Compares, n: number, x: Temp, y: Temp): Temp {
 
 /** COMIS and UCOMIS: ZF PF CF are 111 unordered, 000 greater, 001 less, 100 equal. */
 function compareFlags(format: Format, kind: "ordered" | "unordered"): Lifter {
-  const [eq, ne, lt] = format.bytes === 4 ? [Op.f32_eq, Op.f32_ne, Op.f32_lt] : [Op.f64_eq, Op.f64_ne, Op.f64_lt];
+  const [eq, ne, lt] = format.bytes === 4
+    ? [Op.f32_eq, Op.f32_ne, Op.f32_lt]
+    : [Op.f64_eq, Op.f64_ne, Op.f64_lt];
   return (l) => {
     if (l.mode === MODE_EXACT) return exactFlags(l, format, kind);
     const { b } = l;
     const y = readScalar(l, format);
     const x = b.extractLane(format.extract, readVector(l, 0), 0);
-    const unordered = b.emit(Op.i32_or, b.emit(ne!, x, x), b.emit(ne!, y, y));
-    const carry = b.emit(Op.i32_or, b.emit(lt!, x, y), unordered);
-    const zero = b.emit(Op.i32_or, b.emit(eq!, x, y), unordered);
+    const unordered = b.emit(Op.i32_or, b.emit(ne, x, x), b.emit(ne, y, y));
+    const carry = b.emit(Op.i32_or, b.emit(lt, x, y), unordered);
+    const zero = b.emit(Op.i32_or, b.emit(eq, x, y), unordered);
     const flags = b.emit(Op.i32_or, carry, b.emit(Op.i32_shl, unordered, b.const32(2)));
     b.setCc(ccOp(CC_EXPLICIT, 8), b.emit(Op.i32_or, flags, b.emit(Op.i32_shl, zero, b.const32(6))));
   };
@@ -142,12 +156,17 @@ const TWO_63_F64 = 0x43e0_0000;
 
 function limit(l: Lift, format: Format, bytes: number): Temp {
   const { b } = l;
-  if (format.bytes === 4) return b.emit(Op.f32_reinterpret_i32, b.const32(bytes === 8 ? TWO_63_F32 : TWO_31_F32));
+  if (format.bytes === 4) {
+    return b.emit(Op.f32_reinterpret_i32, b.const32(bytes === 8 ? TWO_63_F32 : TWO_31_F32));
+  }
   return b.emit(Op.f64_reinterpret_i64, b.const64(0, bytes === 8 ? TWO_63_F64 : TWO_31_F64));
 }
 
 const TRUNCATE: Readonly<Record<string, number>> = {
-  "4-4": Op.i32_trunc_sat_f32_s, "4-8": Op.i64_trunc_sat_f32_s, "8-4": Op.i32_trunc_sat_f64_s, "8-8": Op.i64_trunc_sat_f64_s,
+  "4-4": Op.i32_trunc_sat_f32_s,
+  "4-8": Op.i64_trunc_sat_f32_s,
+  "8-4": Op.i32_trunc_sat_f64_s,
+  "8-8": Op.i64_trunc_sat_f64_s,
 };
 
 /** CVT(T)SS2SI and CVT(T)SD2SI: what does not fit becomes the smallest integer. */
@@ -200,7 +219,12 @@ function floatsToIntegers(l: Lift, source: Temp, rounding: "nearest" | "truncate
   const x = rounding === "nearest" ? b.emit(Op.f32x4_nearest, source) : source;
   const bound = b.const128(TWO_31_F32, TWO_31_F32, TWO_31_F32, TWO_31_F32);
   const least = b.const128(0x8000_0000, 0x8000_0000, 0x8000_0000, 0x8000_0000);
-  return b.emit(Op.v128_bitselect, b.emit(Op.i32x4_trunc_sat_f32x4_s, x), least, b.emit(Op.f32x4_lt, x, bound));
+  return b.emit(
+    Op.v128_bitselect,
+    b.emit(Op.i32x4_trunc_sat_f32x4_s, x),
+    least,
+    b.emit(Op.f32x4_lt, x, bound),
+  );
 }
 
 /** CVT(T)PD2DQ: two integers, zeros above. */
@@ -324,4 +348,3 @@ export const SSE_FLOAT: LifterTable = {
   ADDSUBPS: addSubtract(PS, Op.f32x4_add, Op.f32x4_sub, Op.f32x4_nan2),
   ADDSUBPD: addSubtract(PD, Op.f64x2_add, Op.f64x2_sub, Op.f64x2_nan2),
 };
-

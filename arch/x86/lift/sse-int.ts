@@ -12,19 +12,49 @@ import { joinHalves, lanesOf, readBoth, readVector, writeVector, zero128 } from 
 
 /** target = op(target, source). */
 const SIMPLE: Readonly<Record<string, number>> = {
-  PADDB: Op.i8x16_add, PADDW: Op.i16x8_add, PADDD: Op.i32x4_add, PADDQ: Op.i64x2_add,
-  PSUBB: Op.i8x16_sub, PSUBW: Op.i16x8_sub, PSUBD: Op.i32x4_sub, PSUBQ: Op.i64x2_sub,
-  PADDSB: Op.i8x16_add_sat_s, PADDSW: Op.i16x8_add_sat_s, PADDUSB: Op.i8x16_add_sat_u, PADDUSW: Op.i16x8_add_sat_u,
-  PSUBSB: Op.i8x16_sub_sat_s, PSUBSW: Op.i16x8_sub_sat_s, PSUBUSB: Op.i8x16_sub_sat_u, PSUBUSW: Op.i16x8_sub_sat_u,
-  PCMPEQB: Op.i8x16_eq, PCMPEQW: Op.i16x8_eq, PCMPEQD: Op.i32x4_eq, PCMPEQQ: Op.i64x2_eq,
-  PCMPGTB: Op.i8x16_gt_s, PCMPGTW: Op.i16x8_gt_s, PCMPGTD: Op.i32x4_gt_s, PCMPGTQ: Op.i64x2_gt_s,
-  PMINUB: Op.i8x16_min_u, PMINUW: Op.i16x8_min_u, PMINUD: Op.i32x4_min_u,
-  PMINSB: Op.i8x16_min_s, PMINSW: Op.i16x8_min_s, PMINSD: Op.i32x4_min_s,
-  PMAXUB: Op.i8x16_max_u, PMAXUW: Op.i16x8_max_u, PMAXUD: Op.i32x4_max_u,
-  PMAXSB: Op.i8x16_max_s, PMAXSW: Op.i16x8_max_s, PMAXSD: Op.i32x4_max_s,
-  PAND: Op.v128_and, POR: Op.v128_or,
-  PAVGB: Op.i8x16_avgr_u, PAVGW: Op.i16x8_avgr_u,
-  PMULLW: Op.i16x8_mul, PMULLD: Op.i32x4_mul, PMADDWD: Op.i32x4_dot_i16x8_s,
+  PADDB: Op.i8x16_add,
+  PADDW: Op.i16x8_add,
+  PADDD: Op.i32x4_add,
+  PADDQ: Op.i64x2_add,
+  PSUBB: Op.i8x16_sub,
+  PSUBW: Op.i16x8_sub,
+  PSUBD: Op.i32x4_sub,
+  PSUBQ: Op.i64x2_sub,
+  PADDSB: Op.i8x16_add_sat_s,
+  PADDSW: Op.i16x8_add_sat_s,
+  PADDUSB: Op.i8x16_add_sat_u,
+  PADDUSW: Op.i16x8_add_sat_u,
+  PSUBSB: Op.i8x16_sub_sat_s,
+  PSUBSW: Op.i16x8_sub_sat_s,
+  PSUBUSB: Op.i8x16_sub_sat_u,
+  PSUBUSW: Op.i16x8_sub_sat_u,
+  PCMPEQB: Op.i8x16_eq,
+  PCMPEQW: Op.i16x8_eq,
+  PCMPEQD: Op.i32x4_eq,
+  PCMPEQQ: Op.i64x2_eq,
+  PCMPGTB: Op.i8x16_gt_s,
+  PCMPGTW: Op.i16x8_gt_s,
+  PCMPGTD: Op.i32x4_gt_s,
+  PCMPGTQ: Op.i64x2_gt_s,
+  PMINUB: Op.i8x16_min_u,
+  PMINUW: Op.i16x8_min_u,
+  PMINUD: Op.i32x4_min_u,
+  PMINSB: Op.i8x16_min_s,
+  PMINSW: Op.i16x8_min_s,
+  PMINSD: Op.i32x4_min_s,
+  PMAXUB: Op.i8x16_max_u,
+  PMAXUW: Op.i16x8_max_u,
+  PMAXUD: Op.i32x4_max_u,
+  PMAXSB: Op.i8x16_max_s,
+  PMAXSW: Op.i16x8_max_s,
+  PMAXSD: Op.i32x4_max_s,
+  PAND: Op.v128_and,
+  POR: Op.v128_or,
+  PAVGB: Op.i8x16_avgr_u,
+  PAVGW: Op.i16x8_avgr_u,
+  PMULLW: Op.i16x8_mul,
+  PMULLD: Op.i32x4_mul,
+  PMADDWD: Op.i32x4_dot_i16x8_s,
 };
 
 function simple(op: number): Lifter {
@@ -182,7 +212,8 @@ function shuffleBytes(l: Lift): void {
 /** PHADD* and PHSUB*: op on the even and the odd lanes of target and source. */
 function horizontal(op: number, bytes: number): Lifter {
   const count = 16 / bytes;
-  const pick = (odd: number): number[] => lanesOf(bytes, Array.from({ length: count }, (_, i) => 2 * i + odd));
+  const pick = (odd: number): number[] =>
+    lanesOf(bytes, Array.from({ length: count }, (_, i) => 2 * i + odd));
   const even = pick(0);
   const odd = pick(1);
   return (l) => {
@@ -197,8 +228,16 @@ function horizontal(op: number, bytes: number): Lifter {
 function multiplyAddBytes(l: Lift): void {
   const { b } = l;
   const [x, y] = readBoth(l);
-  const low = b.emit(Op.i16x8_mul, b.emit(Op.i16x8_extend_low_i8x16_u, x), b.emit(Op.i16x8_extend_low_i8x16_s, y));
-  const high = b.emit(Op.i16x8_mul, b.emit(Op.i16x8_extend_high_i8x16_u, x), b.emit(Op.i16x8_extend_high_i8x16_s, y));
+  const low = b.emit(
+    Op.i16x8_mul,
+    b.emit(Op.i16x8_extend_low_i8x16_u, x),
+    b.emit(Op.i16x8_extend_low_i8x16_s, y),
+  );
+  const high = b.emit(
+    Op.i16x8_mul,
+    b.emit(Op.i16x8_extend_high_i8x16_u, x),
+    b.emit(Op.i16x8_extend_high_i8x16_s, y),
+  );
   const even = b.shuffle(low, high, lanesOf(2, [0, 2, 4, 6, 8, 10, 12, 14]));
   const odd = b.shuffle(low, high, lanesOf(2, [1, 3, 5, 7, 9, 11, 13, 15]));
   writeVector(l, 0, b.emit(Op.i16x8_add_sat_s, even, odd));

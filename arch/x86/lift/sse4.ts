@@ -50,7 +50,7 @@ function insertByte(l: Lift): void {
 function insertDouble(l: Lift): void {
   const [op, mask] = l.insn.rexW ? [Op.i64x2_replace_lane, 1] : [Op.i32x4_replace_lane, 3];
   const value = l.read(1);
-  writeVector(l, 0, l.b.replaceLane(op!, readVector(l, 0), l.insn.imm & mask!, value));
+  writeVector(l, 0, l.b.replaceLane(op, readVector(l, 0), l.insn.imm & mask, value));
 }
 
 /** INSERTPS: one float of the source into one place, then zeros where the low bits say. */
@@ -118,7 +118,11 @@ function compareStrings(explicit: boolean, result: "index" | "mask"): Lifter {
     const [x, y] = readBoth(l);
     const control = l.insn.imm | (explicit ? COMPARE_EXPLICIT : 0) | (l.insn.rexW ? COMPARE_WIDE : 0);
     const lengths = explicit ? [b.getGpr(RAX), b.getGpr(RDX)] : [];
-    const [index, mask, flags] = b.ext(EXT.packedCompareString, [b.const32(control), x, y, ...lengths], ["i", "v", "i"]);
+    const [index, mask, flags] = b.ext(EXT.packedCompareString, [b.const32(control), x, y, ...lengths], [
+      "i",
+      "v",
+      "i",
+    ]);
     if (result === "index") b.setGpr(RCX, index!);
     else b.setXmm(0, mask!);
     b.setCc(ccOp(CC_EXPLICIT, 8), flags!);

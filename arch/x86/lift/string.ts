@@ -103,4 +103,3 @@ export const STRINGS: LifterTable = {
   CMPS: compare,
   SCAS: scan,
 };
-

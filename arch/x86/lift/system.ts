@@ -65,7 +65,11 @@ function readSelector(l: Lift, segment: number): Temp {
   const { b } = l;
   const offset = CPU_STATE.segments + segment * 2;
   const word = b.getState32(offset & ~3);
-  return b.emit(Op.i32_and, (offset & 2) === 0 ? word : b.emit(Op.i32_shr_u, word, b.const32(16)), b.const32(0xffff));
+  return b.emit(
+    Op.i32_and,
+    (offset & 2) === 0 ? word : b.emit(Op.i32_shr_u, word, b.const32(16)),
+    b.const32(0xffff),
+  );
 }
 
 function moveFromSegment(l: Lift): void {
@@ -79,7 +83,6 @@ function moveFromSegment(l: Lift): void {
 function b64(l: Lift, value: Temp): Temp {
   return l.b.emit(Op.i64_extend_i32_u, value);
 }
-
 
 function moveToSegment(l: Lift): void {
   const segment = l.insn.reg & 7;
@@ -175,13 +178,13 @@ function selectorQuery(l: Lift, query: number): void {
   const selector = l.read(reads, 2);
   const [ok, value] = b.ext(EXT.selectorQuery, [b.const32(query), selector], ["i", "i"]);
   const kept = b.emit(Op.i32_and, b.ccFlags(), b.const32(FLAGS_ARITHMETIC & ~0x40));
-  b.setCc(ccOp(CC_EXPLICIT, 8), b.emit(Op.i32_or, kept, b.emit(Op.i32_shl, ok!, b.const32(6))));
+  b.setCc(ccOp(CC_EXPLICIT, 8), b.emit(Op.i32_or, kept, b.emit(Op.i32_shl, ok, b.const32(6))));
   if (reads === 0) return;
   const size = l.size(0);
   const old = l.read(0);
   const wide = size === 8 ? b64(l, value!) : value!;
   // A 32-bit target whose query fails keeps its upper half too.
-  if (size === 4) b.setGpr(l.insn.reg, b.emit(Op.select_i64, b64(l, value!), b.getGpr(l.insn.reg), ok!));
+  if (size === 4) b.setGpr(l.insn.reg, b.emit(Op.select_i64, b64(l, value!), b.getGpr(l.insn.reg), ok));
   else l.write(0, l.select(size, ok!, wide, old));
 }
 
@@ -224,4 +227,3 @@ export const SYSTEM: LifterTable = {
   LAR: (l) => selectorQuery(l, 2),
   LSL: (l) => selectorQuery(l, 3),
 };
-

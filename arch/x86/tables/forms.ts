@@ -99,19 +99,62 @@ export interface X86Form {
 }
 
 const KINDS: Readonly<Record<string, number>> = {
-  E: KIND_E, G: KIND_G, Z: KIND_Z, I: KIND_IMM, J: KIND_REL, O: KIND_OFFSET, M: KIND_M, V: KIND_V, W: KIND_W,
-  U: KIND_U, P: KIND_P, Q: KIND_Q, N: KIND_N, S: KIND_S, X: KIND_X, Y: KIND_Y,
+  E: KIND_E,
+  G: KIND_G,
+  Z: KIND_Z,
+  I: KIND_IMM,
+  J: KIND_REL,
+  O: KIND_OFFSET,
+  M: KIND_M,
+  V: KIND_V,
+  W: KIND_W,
+  U: KIND_U,
+  P: KIND_P,
+  Q: KIND_Q,
+  N: KIND_N,
+  S: KIND_S,
+  X: KIND_X,
+  Y: KIND_Y,
 };
 const SIZES: Readonly<Record<string, number>> = {
-  b: 1, s: 1, w: 2, d: 4, q: 8, x: 16, v: SIZE_V, y: SIZE_Y, z: SIZE_Z,
+  b: 1,
+  s: 1,
+  w: 2,
+  d: 4,
+  q: 8,
+  x: 16,
+  v: SIZE_V,
+  y: SIZE_Y,
+  z: SIZE_Z,
 };
 const FIXED: Readonly<Record<string, readonly [number, number]>> = {
-  AL: [KIND_A, 1], rAX: [KIND_A, SIZE_V], AX: [KIND_AX, 2], CL: [KIND_CL, 1], "1": [KIND_ONE, 1],
-  ST: [KIND_ST, 0], Ti: [KIND_STI, 0], "2": [KIND_NUMBER, 2], "4": [KIND_NUMBER, 4], "5": [KIND_NUMBER, 5],
-  Ms: [KIND_M, 4], Ml: [KIND_M, 8], Mt: [KIND_M, 10], M: [KIND_M, 0],
+  AL: [KIND_A, 1],
+  rAX: [KIND_A, SIZE_V],
+  AX: [KIND_AX, 2],
+  CL: [KIND_CL, 1],
+  "1": [KIND_ONE, 1],
+  ST: [KIND_ST, 0],
+  Ti: [KIND_STI, 0],
+  "2": [KIND_NUMBER, 2],
+  "4": [KIND_NUMBER, 4],
+  "5": [KIND_NUMBER, 5],
+  Ms: [KIND_M, 4],
+  Ml: [KIND_M, 8],
+  Mt: [KIND_M, 10],
+  M: [KIND_M, 0],
 };
 const MODRM_KINDS: ReadonlySet<number> = new Set([
-  KIND_E, KIND_G, KIND_M, KIND_V, KIND_W, KIND_U, KIND_P, KIND_Q, KIND_N, KIND_S, KIND_STI,
+  KIND_E,
+  KIND_G,
+  KIND_M,
+  KIND_V,
+  KIND_W,
+  KIND_U,
+  KIND_P,
+  KIND_Q,
+  KIND_N,
+  KIND_S,
+  KIND_STI,
 ]);
 const MAPS: Readonly<Record<string, 1 | 2 | 3>> = { "0f": 1, "0f.38": 2, "0f.3a": 3 };
 
@@ -161,8 +204,8 @@ function parseRow(row: string, id: number): X86Form {
     digit: digit === undefined ? -1 : Number(digit),
     mod: mod === undefined ? "any" : mod === "m" ? "mem" : "reg",
     rm: rm === undefined ? -1 : Number(rm),
-    hasModrm:
-      digit !== undefined || mod !== undefined || attributes.has("regonly") || operands.some((o) => MODRM_KINDS.has(o.kind)),
+    hasModrm: digit !== undefined || mod !== undefined || attributes.has("regonly")
+      || operands.some((o) => MODRM_KINDS.has(o.kind)),
     operands,
     imm: immediateOf(operands, mnemonic),
     attributes,
@@ -170,11 +213,15 @@ function parseRow(row: string, id: number): X86Form {
     lockAnywhere: attributes.has("lockreg"),
     operandSize: attributes.has("d64") ? "d64" : attributes.has("f64") ? "f64" : "",
     privileged: attributes.has("priv"),
-    aligned: operands.some((o) => o.size === 16 && (o.kind === KIND_W || o.kind === KIND_M)) && !UNALIGNED.has(mnemonic),
+    aligned: operands.some((o) => o.size === 16 && (o.kind === KIND_W || o.kind === KIND_M))
+      && !UNALIGNED.has(mnemonic),
   };
 }
 
 /** Every encoding form that the decoder knows, in the order of their ids. */
 export const X86_FORMS: readonly X86Form[] = [
-  ...ONE_BYTE_ROWS, ...TWO_BYTE_ROWS, ...SSE_ROWS, ...X87_ROWS,
+  ...ONE_BYTE_ROWS,
+  ...TWO_BYTE_ROWS,
+  ...SSE_ROWS,
+  ...X87_ROWS,
 ].map(parseRow);

@@ -156,4 +156,8 @@ ff/5:m - JMPF Mz
 ff/6 - PUSH Ev d64
 `;
 
-export const ONE_BYTE_ROWS: readonly string[] = [...arithmeticRows(), ...shiftRows(), ...ROWS.trim().split("\n")];
+export const ONE_BYTE_ROWS: readonly string[] = [
+  ...arithmeticRows(),
+  ...shiftRows(),
+  ...ROWS.trim().split("\n"),
+];

@@ -301,7 +301,11 @@ f7:r 66 MASKMOVDQU Vx,Ux
 
 /** Forms whose 16-byte memory operand need not be aligned. */
 export const UNALIGNED: ReadonlySet<string> = new Set([
-  "MOVU", "PCMPESTRM", "PCMPESTRI", "PCMPISTRM", "PCMPISTRI",
+  "MOVU",
+  "PCMPESTRM",
+  "PCMPESTRI",
+  "PCMPISTRM",
+  "PCMPISTRI",
 ]);
 
 export const SSE_ROWS: readonly string[] = [...bothRows(), ...floatRows(), ...ROWS.trim().split("\n")].map(
