@@ -12,6 +12,7 @@ import type { File, Path } from "../include/linux/fs.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { O_RDONLY, O_RDWR, O_WRONLY } from "../include/uapi/fcntl.ts";
 import type { LinuxKernel } from "../kernel/kernel.ts";
+import { startStrace } from "../kernel/strace.ts";
 import type { TaskStruct } from "../kernel/task.ts";
 import { Errno } from "../lib/errno.ts";
 import { utf8ToByteString } from "../lib/byte-string.ts";
@@ -125,6 +126,7 @@ export class Machine implements AsyncDisposable {
     this.#vfs = vfs;
     this.#setRoot = setRoot;
     kernel.onOops = options.onOops;
+    if (options.strace !== undefined) startStrace(kernel, options.strace);
     this.#loop = kernel.run(() => this.#isStopped);
     this.failed = new Promise((_, reject) => this.#loop.catch(reject));
     this.failed.catch(() => {});

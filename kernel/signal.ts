@@ -116,6 +116,8 @@ export function killGroup(group: ThreadGroupStruct, status: number): void {
 function isCertainDeath(task: TaskStruct, info: SignalInfo): boolean {
   const { signal } = info;
   if (task.trace !== undefined && signal !== SIGKILL) return false;
+  // Whoever watches is to see the signal delivered.
+  if (task.kernel.syscallHooks.isActive && task.state !== "stopped") return false;
   if (task.sighand.get(signal).handler !== SIG_DFL || task.blocked.has(signal)) return false;
   if (task.awaited?.has(signal) === true) return false;
   if (task.group.isUnkillable && info.code !== SI_KERNEL) return false;

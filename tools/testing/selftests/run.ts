@@ -19,7 +19,7 @@ import type { Task } from "../../../include/linux/sched.ts";
 import { isSleeping, type Sleeps, WOULD_BLOCK } from "../../../include/linux/wait.ts";
 import { BufferConsole } from "../../../init/buffer-console.ts";
 import { createKernel } from "../../../init/main.ts";
-import { Strace } from "../../../kernel/strace.ts";
+import { startStrace } from "../../../kernel/strace.ts";
 import { kernelIter } from "../../../lib/uio.ts";
 import { createNodeHost } from "../../../virt/host/node/host.ts";
 
@@ -78,7 +78,7 @@ async function runInRookery(binary: string, options: { strace: boolean; stats: b
     oops ??= error;
     process.stderr.write(`oops: ${error instanceof Error ? String(error.stack) : String(error)}\n`);
   };
-  if (options.strace) new Strace(kernel, (line) => process.stderr.write(`${line}\n`)).start();
+  if (options.strace) startStrace(kernel, { write: (line) => process.stderr.write(line) });
   const console = new BufferConsole();
   const files = new FilesStructImpl();
   const image = readFileSync(binary);
