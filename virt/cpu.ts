@@ -25,7 +25,8 @@ import {
 import { buildRuntimeModule, type RuntimeExports } from "./runtime/module.ts";
 import {
   COUNT_FILLS, LINK_SLOT, STATUS_CODE_WRITE, STATUS_CONTINUE, STATUS_HOT, STATUS_LINK, STATUS_MISS, STATUS_SLOW,
-  COUNT_SLOW, SLOW_CACHE, SLOW_CACHE_ENTRIES, TLB_LOG,
+  COUNT_DISPATCHES, COUNT_SLOW, GROW_REGION, LAST_ANCHOR, REGION_EXITS, REGION_EXITS_BYTES, SLOW_CACHE, SLOW_CACHE_ENTRIES,
+  STATUS_GROW, TLB_LOG,
 } from "./runtime/status.ts";
 import { CodeFetch, isCodeFrame, recordFault, walk } from "./walk.ts";
 
@@ -45,7 +46,7 @@ const SLICE = 200_000;
 /** Translating pays once a block has run this often. */
 const HOT_ENTRIES = 500;
 /** Copies of a block in regions. */
-const COPIES_MAX = 4;
+const COPIES_MAX = 12;
 const NEVER_HOT = 0x7fff_ffff;
 const TAGS_MAX = 0xffff;
 const BIG_FLUSH_PAGES = 512;
@@ -100,15 +101,15 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     const table = new WebAssembly.Table({ element: "anyfunc", initial: 1024 });
     const ext = (id: number): number => this.#ext(id);
     const instance = new WebAssembly.Instance(compile(buildRuntimeModule(this.#handlers)), {
-      m: { memory: ram.memory, bytes: () => ram.u8, table, ext },
+      m: { memory: ram.memory, bytes: () => ram.u8, view: () => ram.view, table, ext },
     });
     // The module was generated right here with these exports.
     this.#runtime = instance.exports as unknown as RuntimeExports;
     table.set(0, this.#runtime.interpret);
     this.#translator = new Translator(
-      { memory: ram.memory, bytes: () => ram.u8, table, imports: { ...instance.exports, ext }, compile },
+      { memory: ram.memory, bytes: () => ram.u8, view: () => ram.view, table, imports: { ...instance.exports, ext }, compile },
       this.#cache,
-      { blocksMax: options.regionBlocksMax ?? 64, instructionsMax: options.regionInstructionsMax ?? 1000 },
+      { blocksMax: options.regionBlocksMax ?? 200, instructionsMax: options.regionInstructionsMax ?? 2500 },
     );
     ram.u8.fill(0xff, TLB_READ, TLB_READ + 2 * TLB_ENTRIES * 16);
     ram.u32[TLB_LOG >>> 2] = 0;
@@ -198,6 +199,7 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     return {
       ...this.#counters,
       ...this.#translator.counters,
+      dispatches: this.ram.u32[COUNT_DISPATCHES >>> 2]!,
       slowExits: this.ram.u32[COUNT_SLOW >>> 2]!,
       retired: this.retired,
       tlbFills: this.ram.u32[COUNT_FILLS >>> 2]!,
@@ -308,6 +310,9 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
         }
         case STATUS_HOT:
           this.#hot();
+          break;
+        case STATUS_GROW:
+          this.#grow();
           break;
         case STATUS_CODE_WRITE: {
           this.#dropWritten();
@@ -468,8 +473,25 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     this.ram.i32[(block.record - 8) >>> 2] = NEVER_HOT;
     if (block.tableIndex !== 0) return;
     const region = this.#translator.translate(this, pc);
+    if (region !== undefined) this.#entriesChanged(region);
+  }
+
+  /** A region is often left for code that could be part of it. */
+  #grow(): void {
+    const region = this.#translator.byIndex(this.ram.u32[GROW_REGION >>> 2]!);
     if (region === undefined) return;
-    // Links past the region's entries are undone; the jump cache is filled anew.
+    const targets: number[] = [];
+    const at = REGION_EXITS + region.tableIndex * REGION_EXITS_BYTES + 64;
+    for (let n = 0; n < 8; n++) {
+      const pc = this.ram.readU64(at + n * 8);
+      if (pc !== 0) targets.push(pc);
+    }
+    const grown = this.#translator.grow(this, region, this.ram.readU64(LAST_ANCHOR), targets);
+    if (grown !== undefined) this.#entriesChanged(grown);
+  }
+
+  /** Links past the region's entries are undone; the jump cache is filled anew. */
+  #entriesChanged(region: Region): void {
     for (const entry of region.entries) {
       for (const slot of entry.incoming) this.ram.u32[slot] = LINK_NEVER;
       entry.incoming.length = 0;
@@ -478,17 +500,30 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
   }
 
   /** BlockSource: known blocks that have run a fair share of the times that make one hot. */
+  heat(pc: number): number {
+    const block = this.#known(pc);
+    if (block === undefined || block.copies >= COPIES_MAX) return -1;
+    const left = this.ram.i32[(block.record - 8) >>> 2]!;
+    if (left > this.#hotEntries) return this.#hotEntries; // it was hot before
+    const entered = this.#hotEntries - left;
+    return entered >= this.#hotEntries >> 4 ? entered : -1;
+  }
+
   take(pc: number): { block: Block; ir: IrBlock; targets: readonly number[] } | undefined {
+    const block = this.#known(pc);
+    if (block === undefined || this.#liftInto(pc, this.#blockInstructionsMax) !== 0) return undefined;
+    block.copies++;
+    return { block, ir: keepIr(this.#builder), targets: this.#indirectTargets(block) };
+  }
+
+  /** The live block at a guest address as it is mapped now. */
+  #known(pc: number): Block | undefined {
     const frame = walk(this.ram, pc, ACCESS_EXEC);
     if (frame < 0) return undefined;
     const block = this.#cache.find(frame, pc % PAGE_SIZE, this.#mode);
-    if (block === undefined || block.isDead || block.copies >= COPIES_MAX) return undefined;
+    if (block === undefined || block.isDead) return undefined;
     if (block.secondFrame >= 0 && walk(this.ram, nextPage(pc), ACCESS_EXEC) !== block.secondFrame) return undefined;
-    const left = this.ram.i32[(block.record - 8) >>> 2]!;
-    if (left <= this.#hotEntries && this.#hotEntries - left < this.#hotEntries >> 4) return undefined;
-    if (this.#liftInto(pc, this.#blockInstructionsMax) !== 0) return undefined;
-    block.copies++;
-    return { block, ir: keepIr(this.#builder), targets: this.#indirectTargets(block) };
+    return block;
   }
 
   /** Where the indirect jump at the end of the block went lately. */

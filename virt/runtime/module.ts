@@ -14,7 +14,10 @@ import { WASM_TYPES } from "./access.ts";
 import { addArithFunctions, type ArithFunctions } from "./arith.ts";
 import { addFlagFunctions, type FlagFunctions } from "./flags.ts";
 import { pushJumpCacheEntry } from "./inline.ts";
-import { COUNT_SLOW, SLOW_CACHE, SLOW_CACHE_ENTRIES, STATUS_MISS, STATUS_SLOW, stateAddress } from "./status.ts";
+import {
+  COUNT_DISPATCHES, COUNT_SLOW, GROW_REGION, REGION_EXITS, REGION_EXITS_BYTES, SLOW_CACHE, SLOW_CACHE_ENTRIES,
+  STATUS_GROW, STATUS_MISS, STATUS_SLOW, stateAddress,
+} from "./status.ts";
 import { addTlbFunctions, type TlbFunctions } from "./tlb.ts";
 
 /** Function indexes by name, within the runtime module or as a region imports them. */
@@ -108,6 +111,8 @@ function emitDispatch(entryType: number, interpret: number): Assembler {
   const pc = f.local(I64);
   const entry = f.local(I32);
   const status = f.local(I32);
+  const index = f.local(I32);
+  const before = f.local(I32); // table index of what was left last, 0 when that was the interpreter
   const again = f.loop();
   const slowMiss = f.block();
   const miss = f.block();
@@ -136,6 +141,8 @@ function emitDispatch(entryType: number, interpret: number): Assembler {
   f.set(status);
   f.i32(0);
   f.set(0);
+  f.i32(0);
+  f.set(before);
   f.else_();
   pushJumpCacheEntry(f, () => f.get(pc));
   f.tee(entry);
@@ -144,9 +151,14 @@ function emitDispatch(entryType: number, interpret: number): Assembler {
   f.op(W.i64_ne);
   f.brIf(miss);
   f.get(entry);
-  f.memory(W.i32_load, JUMP_CACHE + 12);
-  f.get(entry);
   f.memory(W.i32_load, JUMP_CACHE + 8);
+  f.set(index);
+  emitExitCount(f, before, pc);
+  f.get(index);
+  f.set(before);
+  f.get(entry);
+  f.memory(W.i32_load, JUMP_CACHE + 12);
+  f.get(index);
   f.callIndirect(entryType);
   f.set(status);
   f.end();
@@ -178,6 +190,55 @@ function emitDispatch(entryType: number, interpret: number): Assembler {
   f.end();
   f.op(W.unreachable);
   return f;
+}
+
+/** A region was left for other code: notes where it went, and asks for growth when that has happened often. */
+function emitExitCount(f: Assembler, before: number, pc: number): void {
+  const increment = (address: number): void => {
+    f.i32(address);
+    f.i32(address);
+    f.memory(W.i32_load, 0);
+    f.i32(1);
+    f.op(W.i32_add);
+    f.memory(W.i32_store, 0);
+  };
+  const slot = f.local(I32);
+  const left = f.local(I32);
+  increment(COUNT_DISPATCHES);
+  f.get(before);
+  f.if_();
+  f.get(before);
+  f.i32(REGION_EXITS_BYTES);
+  f.op(W.i32_mul);
+  f.tee(slot);
+  f.get(pc);
+  f.i64(4);
+  f.op(W.i64_shr_u);
+  f.op(W.i32_wrap_i64);
+  f.i32(7);
+  f.op(W.i32_and);
+  f.i32(3);
+  f.op(W.i32_shl);
+  f.op(W.i32_add);
+  f.get(pc);
+  f.memory(W.i64_store, REGION_EXITS + 64);
+  f.get(slot);
+  f.get(slot);
+  f.memory(W.i32_load, REGION_EXITS);
+  f.i32(1);
+  f.op(W.i32_sub);
+  f.tee(left);
+  f.memory(W.i32_store, REGION_EXITS);
+  f.get(left);
+  f.op(W.i32_eqz);
+  f.if_();
+  f.i32(GROW_REGION);
+  f.get(before);
+  f.memory(W.i32_store, 0);
+  f.i32(STATUS_GROW);
+  f.return_();
+  f.end();
+  f.end();
 }
 
 /** pc xor the tag of the address space. */

@@ -16,6 +16,8 @@ export const STATUS_HOT = 34;
 export const STATUS_CODE_WRITE = 35;
 /** A region leaves the instruction at pc to the interpreter: a TLB miss, a fault, a NaN. */
 export const STATUS_SLOW = 36;
+/** The region GROW_REGION was left often for other code: CPU_STATE.pc is where it went last. */
+export const STATUS_GROW = 37;
 
 // Machine-private fields between scratch and temps.
 /** Values on their way to or from two pages. */
@@ -25,6 +27,15 @@ export const LINK_SLOT: number = CPU_BASE + 0x540;
 export const COUNT_FILLS: number = CPU_BASE + 0x548;
 /** Regions left for one slow instruction. */
 export const COUNT_SLOW: number = CPU_BASE + 0x54c;
+/** Entries into code by the dispatcher. */
+export const COUNT_DISPATCHES: number = CPU_BASE + 0x550;
+export const GROW_REGION: number = CPU_BASE + 0x554;
+/** i64: guest address of the anchor of the region that was left last. */
+export const LAST_ANCHOR: number = CPU_BASE + 0x558;
+/** By table index: u32 exits left until STATUS_GROW, then at +64 eight targets by a hash. Index 0 is nobody's. */
+export const REGION_EXITS = 0x6_0000;
+export const REGION_EXITS_BYTES = 128;
+export const REGIONS_MAX = 5000;
 /** Like the jump cache, but always to the interpreter: i64 pc xor tag, u32 record. */
 export const SLOW_CACHE = 0x5_4000;
 export const SLOW_CACHE_ENTRIES = 1024;

@@ -17,7 +17,9 @@ export interface RegionLimits {
 
 /** What region formation asks of the CPU. */
 export interface BlockSource {
-  /** `targets`: where its indirect jump went lately. The block known at a guest address, worth translating, with its IR; undefined when there is none. */
+  /** How often the block at a guest address has run; -1 when it is not known or not worth translating. */
+  heat(pc: number): number;
+  /** That block with its IR. `targets`: where its indirect jump went lately. */
   take(pc: number): { block: Block; ir: IrBlock; targets: readonly number[] } | undefined;
 }
 
@@ -34,32 +36,59 @@ const OFFSET_MAX = 1 << 22;
 /** The entry word has 8 bits for the entry. */
 const ENTRIES_MAX = 200;
 
-export function planRegion(source: BlockSource, headPc: number, limits: RegionLimits): RegionPlan | undefined {
+/** `extras`: further entries, for a region that is left for them often. */
+export function planRegion(
+  source: BlockSource, headPc: number, extras: readonly number[], limits: RegionLimits,
+): RegionPlan | undefined {
   const blocks: Block[] = [];
   const irs: IrBlock[] = [];
   const nodeByPc = new Map<number, number>();
-  const seen = new Set([headPc]);
-  const queue = [headPc];
-  const indirect = new Set<number>();
+  const candidates = new Candidates(source, headPc);
+  const indirect = new Set<number>(extras);
   let instructions = 0;
-  for (let pc = queue.shift(); pc !== undefined; pc = queue.shift()) {
-    if (blocks.length >= limits.blocksMax || instructions >= limits.instructionsMax) break;
-    if (Math.abs(pc - headPc) >= OFFSET_MAX) continue;
+  candidates.add(headPc);
+  for (let pc = candidates.next(); pc !== undefined; pc = candidates.next()) {
     const found = source.take(pc);
     if (found === undefined) continue;
     blocks.push(found.block);
     irs.push(found.ir);
     nodeByPc.set(pc, blocks.length);
     instructions += found.ir.instructions;
+    if (blocks.length >= limits.blocksMax || instructions >= limits.instructionsMax) break;
+    if (blocks.length === 1) extras.forEach((extra) => candidates.add(extra));
     for (const target of found.targets) indirect.add(target);
-    for (const next of [...jumpTargets(found.ir), ...returnPoints(found.ir), ...found.targets]) {
-      if (seen.has(next)) continue;
-      seen.add(next);
-      queue.push(next);
-    }
+    for (const next of [...jumpTargets(found.ir), ...returnPoints(found.ir), ...found.targets]) candidates.add(next);
   }
-  if (blocks.length === 0 || nodeByPc.get(headPc) !== 1) return undefined;
+  if (nodeByPc.get(headPc) !== 1) return undefined;
   return { graph: makeGraph(irs, nodeByPc, [...indirect]), blocks, irs, nodeByPc, anchorPc: headPc };
+}
+
+/** Addresses to look at, the hottest first. */
+class Candidates {
+  readonly #source: BlockSource;
+  readonly #headPc: number;
+  readonly #seen = new Set<number>();
+  readonly #waiting: { readonly pc: number; readonly heat: number }[] = [];
+
+  constructor(source: BlockSource, headPc: number) {
+    this.#source = source;
+    this.#headPc = headPc;
+  }
+
+  add(pc: number): void {
+    if (this.#seen.has(pc) || Math.abs(pc - this.#headPc) >= OFFSET_MAX) return;
+    this.#seen.add(pc);
+    const heat = this.#source.heat(pc);
+    if (heat >= 0) this.#waiting.push({ pc, heat });
+  }
+
+  next(): number | undefined {
+    let best = 0;
+    for (let n = 1; n < this.#waiting.length; n++) {
+      if (this.#waiting[n]!.heat > this.#waiting[best]!.heat) best = n;
+    }
+    return this.#waiting.splice(best, 1)[0]?.pc;
+  }
 }
 
 function jumpTargets(ir: IrBlock): number[] {
@@ -82,7 +111,7 @@ function makeGraph(irs: readonly IrBlock[], nodeByPc: ReadonlyMap<number, number
     return nodes;
   };
   const successors = [[], ...irs.map((ir) => known(jumpTargets(ir)))];
-  const entries = new Set([1, ...known(indirect), ...irs.flatMap((ir) => known(returnPoints(ir)))]);
+  const entries = new Set([1, ...irs.flatMap((ir) => known(returnPoints(ir))), ...known(indirect)].slice(0, ENTRIES_MAX));
   const first = buildGraph(successors, [...entries]);
   for (const entry of first.entries) entries.add(entry);
   first.isLoopHeader.forEach((is, node) => {

@@ -11,7 +11,7 @@ import { JUMP_CACHE } from "../layout.ts";
 import { TERM_BRANCH, TERM_INDIRECT, TERM_JUMP, TERM_SYSCALL, TERM_TRAP } from "../ir/ops.ts";
 import { pushJumpCacheEntry } from "../runtime/inline.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
-import { STATUS_CONTINUE, STATUS_SLOW, stateAddress } from "../runtime/status.ts";
+import { LAST_ANCHOR, STATUS_CONTINUE, STATUS_SLOW, stateAddress } from "../runtime/status.ts";
 import type { Assembler, Label } from "../wasm/assembler.ts";
 import { I32, W } from "../wasm/opcodes.ts";
 import { BlockEmitter } from "./block.ts";
@@ -88,6 +88,9 @@ class ShapeEmitter {
     f.end();
     this.#frame.storeState();
     this.#frame.storePcAndBudget();
+    f.i32(LAST_ANCHOR);
+    f.get(this.#frame.anchor);
+    f.memory(W.i64_store, 0);
     f.get(this.#frame.status);
     return f;
   }

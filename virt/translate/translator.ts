@@ -6,26 +6,35 @@
 import type { Block, CodeCache } from "../cache.ts";
 import { PAGE_SIZE } from "../layout.ts";
 import { MEMORY_PAGES_MAX, type RuntimeFunctions, runtimeSignatures } from "../runtime/module.ts";
+import { REGION_EXITS, REGION_EXITS_BYTES, REGIONS_MAX } from "../runtime/status.ts";
 import { WasmModule } from "../wasm/encoder.ts";
 import { type BlockSource, planRegion, type RegionLimits, type RegionPlan } from "./region.ts";
 import { emitRegion, type EntryMap, entryWord, NO_ENTRY } from "./shape.ts";
 
 /** Entries farther apart than this are found through the jump cache. */
 const MAP_BYTES_MAX = 1 << 16;
+/** Exits before a region is made anew with where it went; four times as many each further time. */
+const FIRST_GROWTH_EXITS = 3000;
+const GENERATIONS_MAX = 6;
 
 export interface Region {
   readonly tableIndex: number;
   /** Pages that its bytes lie in: distance in pages from the page of the anchor, and the frame. */
   readonly pages: readonly { readonly distance: number; readonly frame: number }[];
   readonly entries: readonly Block[];
-  readonly anchorOffset: number;
+  /** Entries beyond those that its blocks themselves name, as offsets from the anchor. */
+  readonly extras: readonly number[];
+  readonly blocks: number;
+  /** How often it was made anew. */
+  readonly generation: number;
   isDead: boolean;
 }
 
 export interface TranslatorHost {
   readonly memory: WebAssembly.Memory;
-  /** The bytes of RAM as they are now. */
+  /** RAM as it is now. */
   readonly bytes: () => Uint8Array;
+  readonly view: () => DataView;
   readonly table: WebAssembly.Table;
   /** Exports of the runtime instance and `ext`. */
   readonly imports: Readonly<Record<string, unknown>>;
@@ -37,6 +46,8 @@ export class Translator {
   readonly #cache: CodeCache;
   readonly #limits: RegionLimits;
   readonly #freeIndexes: number[] = [];
+  readonly #regions: (Region | undefined)[] = [];
+  readonly #deaths = new Map<Region, () => void>();
   #nextIndex = 1;
   readonly counters = { regions: 0, regionBlocks: 0, regionInstructions: 0, regionBytes: 0, liveRegions: 0, refused: 0 };
 
@@ -48,9 +59,25 @@ export class Translator {
 
   /** A region that begins at `pc`; undefined when there is nothing to translate. */
   translate(source: BlockSource, pc: number): Region | undefined {
-    const plan = planRegion(source, pc, this.#limits);
-    if (plan === undefined) return undefined;
+    return this.#make(source, pc, [], undefined);
+  }
+
+  byIndex(tableIndex: number): Region | undefined {
+    return this.#regions[tableIndex];
+  }
+
+  /** Makes a region anew with more entries. Undefined when nothing came of it. */
+  grow(source: BlockSource, region: Region, anchorPc: number, targets: readonly number[]): Region | undefined {
+    const extras = new Set(region.extras);
+    for (const pc of targets) extras.add(pc - anchorPc);
+    return this.#make(source, anchorPc, [...extras], region);
+  }
+
+  #make(source: BlockSource, pc: number, extras: readonly number[], old: Region | undefined): Region | undefined {
+    const plan = planRegion(source, pc, extras.map((offset) => pc + offset), this.#limits);
+    if (plan === undefined || (old !== undefined && plan.blocks.length <= old.blocks)) return undefined;
     const tableIndex = this.#takeIndex();
+    if (tableIndex < 0) return undefined;
     const module = new WasmModule();
     module.importMemory("memory", 1, MEMORY_PAGES_MAX);
     const { graph, irs, anchorPc, nodeByPc } = plan;
@@ -65,7 +92,8 @@ export class Translator {
     }
     this.#host.table.set(tableIndex, code);
     this.#count(plan, bytes.length);
-    return this.#install(plan, tableIndex);
+    const generation = old === undefined ? 0 : old.generation + 1;
+    return this.#install(plan, { tableIndex, extras, generation });
   }
 
   /** The region's function; undefined when the host has no room for it: the interpreter goes on then. */
@@ -104,32 +132,56 @@ export class Translator {
     counters.regionBytes += bytes;
   }
 
-  #install(plan: RegionPlan, tableIndex: number): Region {
+  #install(plan: RegionPlan, made: { tableIndex: number; extras: readonly number[]; generation: number }): Region {
     const entries = plan.graph.entries.map((node) => plan.blocks[node - 1]!);
-    const anchorOffset = plan.anchorPc % PAGE_SIZE;
-    const region: Region = { tableIndex, pages: pagesOf(plan), entries, anchorOffset, isDead: false };
+    const region: Region = { ...made, pages: pagesOf(plan), entries, blocks: plan.blocks.length, isDead: false };
+    this.#regions[made.tableIndex] = region;
+    const replaced = new Set<Region>();
     plan.graph.entries.forEach((node, index) => {
       const block = plan.blocks[node - 1]!;
-      block.tableIndex = tableIndex;
+      if (block.region !== undefined) replaced.add(block.region);
+      block.tableIndex = made.tableIndex;
       block.region = region;
       block.entry = entryWord(index, plan.irs[node - 1]!.basePc - plan.anchorPc);
     });
-    const onDeath = (): void => this.#kill(region, onDeath);
-    for (const { frame } of region.pages) this.#cache.depend(frame, onDeath);
+    for (const other of replaced) {
+      if (!other.entries.some((block) => block.region === other)) this.#kill(other);
+    }
+    for (const { frame } of region.pages) this.#cache.depend(frame, this.#onDeath(region));
+    this.#watchExits(region);
     return region;
   }
 
-  #kill(region: Region, onDeath: () => void): void {
+  /** The dispatcher counts how often the region is left for other code. */
+  #watchExits(region: Region): void {
+    const at = REGION_EXITS + region.tableIndex * REGION_EXITS_BYTES;
+    const view = this.#host.view();
+    for (let n = 0; n < REGION_EXITS_BYTES; n += 4) view.setUint32(at + n, 0, true);
+    const exits = region.generation >= GENERATIONS_MAX ? 0 : FIRST_GROWTH_EXITS << (2 * region.generation);
+    view.setUint32(at, exits, true);
+  }
+
+  #onDeath(region: Region): () => void {
+    const known = this.#deaths.get(region);
+    if (known !== undefined) return known;
+    const onDeath = (): void => this.#kill(region);
+    this.#deaths.set(region, onDeath);
+    return onDeath;
+  }
+
+  #kill(region: Region): void {
     if (region.isDead) return;
     region.isDead = true;
     this.counters.liveRegions--;
-    for (const { frame } of region.pages) this.#cache.undepend(frame, onDeath);
+    for (const { frame } of region.pages) this.#cache.undepend(frame, this.#onDeath(region));
+    this.#deaths.delete(region);
     for (const block of region.entries) {
       if (block.region !== region) continue;
       block.region = undefined;
       block.tableIndex = 0;
     }
     this.#host.table.set(region.tableIndex, null);
+    this.#regions[region.tableIndex] = undefined;
     this.#freeIndexes.push(region.tableIndex);
   }
 
@@ -137,6 +189,7 @@ export class Translator {
     const free = this.#freeIndexes.pop();
     if (free !== undefined) return free;
     const { table } = this.#host;
+    if (this.#nextIndex >= REGIONS_MAX) return -1;
     if (this.#nextIndex >= table.length) table.grow(table.length);
     return this.#nextIndex++;
   }
