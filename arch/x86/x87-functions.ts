@@ -7,7 +7,7 @@
 // Source: AMD64 Architecture Programmer's Manual, volume 5 (special cases); volume 1, section 6.4.
 
 import {
-  bitLength, DEFAULT_NAN, FINITE, FLAG_PRECISION, FLAG_ZERO_DIVIDE, type Float, type FloatContext, INFINITE, invalid,
+  bitLength, DEFAULT_NAN, FINITE, FLAG_PRECISION, FLAG_UNDERFLOW, FLAG_ZERO_DIVIDE, type Float, type FloatContext, INFINITE, invalid,
   makeFinite, makeInfinity, makeZero, noteDenormals, propagateNan, roundScaled, ZERO,
 } from "./softfloat.ts";
 import { deliver } from "./x87-arithmetic.ts";
@@ -236,7 +236,9 @@ function logarithmOf(y: Float, x: Float, context: FloatContext): Float {
   if (x.significand === 1n << 63n) {
     context.flags |= FLAG_PRECISION; // processors say so even then
     const magnitude = y.significand * BigInt(Math.abs(x.exponent));
-    return roundScaled(y.sign ^ (x.exponent < 0 ? 1 : 0), magnitude, y.exponent - 63, context);
+    const result = roundScaled(y.sign ^ (x.exponent < 0 ? 1 : 0), magnitude, y.exponent - 63, context);
+    if (result.denormal) context.flags |= FLAG_UNDERFLOW;
+    return result;
   }
   return timesFixed(y, logarithmBase2(x), FRACTION, context);
 }

@@ -12,6 +12,7 @@
 // Source: AMD64 Architecture Programmer's Manual, volume 5; volume 3, appendix A (encodings).
 
 import { ACCESS_READ, ACCESS_WRITE, type Access, TRAP_FAULT } from "../../include/linux/cpu.ts";
+import type { Ram } from "../../lib/ram.ts";
 import type { ExtFunction, GuestAccess } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "../../virt/layout.ts";
 import { DEFAULT_NAN, type Float, fromInteger } from "./softfloat.ts";
@@ -26,6 +27,10 @@ import {
   loadFloat64, loadFloat80, loadInteger, loadStack, maskAll, stackImage, type Store, storeDecimal, storeFloat,
   storeFloat80, storeInteger,
 } from "./x87-memory.ts";
+import {
+  fastCompare, fastExchange, fastLoad32, fastLoad64, fastLoad80, fastLoadInteger, fastLoadRegister, fastMemory32,
+  fastMemory64, fastPop, fastRegisters, fastStore64, fastStore80, fastStoreRegister,
+} from "./x87-fast.ts";
 import { C1, X87 } from "./x87-state.ts";
 import { arcTangent, cosine, exponential, logarithm, logarithmPlusOne, sine, sineCosine, tangent } from "./x87-functions.ts";
 
@@ -52,6 +57,65 @@ function start(memory: GuestAccess, operand: "register" | "memory"): X87 {
   unit.note(scratch32(memory, 0), scratch32(memory, 1), scratch32(memory, 1, 1));
   if (operand === "memory") unit.noteData(scratch32(memory, 5), scratch32(memory, 5, 1));
   return unit;
+}
+
+/** Register forms that x87-fast.ts takes. */
+function fastRegisterForm(ram: Ram, opcode: number, reg: number, rm: number): boolean {
+  switch (opcode) {
+    case 0:
+      return fastRegisters(ram, reg, 0, rm);
+    case 1:
+      return reg === 0 ? fastLoadRegister(ram, rm) : reg === 1 && fastExchange(ram, rm);
+    case 4:
+      return fastRegisters(ram, reg >= 4 ? reg ^ 1 : reg, rm, 0);
+    case 5:
+      return reg === 2 ? fastStoreRegister(ram, rm) : reg === 3 && popped(ram, fastStoreRegister(ram, rm));
+    case 6:
+      return popped(ram, fastRegisters(ram, reg >= 4 ? reg ^ 1 : reg, rm, 0));
+    default:
+      return false;
+  }
+}
+
+function popped(ram: Ram, done: boolean): boolean {
+  if (done) fastPop(ram);
+  return done;
+}
+
+/** Loads and arithmetic with memory that x87-fast.ts takes. */
+function fastLoadForm(memory: GuestAccess, opcode: number, reg: number, low: number, high: number): boolean {
+  const { ram } = memory;
+  switch (opcode) {
+    case 0:
+      return fastMemory32(ram, reg, low);
+    case 1:
+      return reg === 0 && fastLoad32(ram, low);
+    case 3:
+      if (reg === 5) return fastLoad80(ram, low, high, scratch32(memory, 4));
+      return reg === 0 && fastLoadInteger(ram, low, low >> 31);
+    case 4:
+      return fastMemory64(ram, reg, low, high);
+    case 5:
+      return fastLoad64(ram, low, high);
+    case 7:
+      if (reg === 5) return fastLoadInteger(ram, low, high);
+      return reg === 0 && fastLoadInteger(ram, low << 16 >> 16, low << 16 >> 31);
+    default:
+      return false;
+  }
+}
+
+/** FST(P) m64 and FSTP m80 within one page. */
+function fastStoreForm(memory: GuestAccess, opcode: number, reg: number): boolean {
+  const wide = opcode === 3 && reg === 7;
+  if (!wide && (opcode !== 5 || reg === 1)) return false;
+  const address = addressArgument(memory, 2);
+  if (address % PAGE_SIZE > PAGE_SIZE - 10) return false;
+  const host = memory.translate(address, ACCESS_WRITE);
+  if (host < 0) return false;
+  const { ram } = memory;
+  const done = wide ? fastStore80(ram, host) : fastStore64(ram, host);
+  return reg === 2 ? done : popped(ram, done);
 }
 
 /** Register operations by opcode (D8 to DF) and reg field. */
@@ -152,6 +216,7 @@ function registerForm(memory: GuestAccess): number {
   const fop = scratch32(memory, 0);
   if (controlOperation(memory, fop)) return 0;
   const unit = start(memory, "register");
+  if (fastRegisterForm(memory.ram, fop >> 8, (fop >> 3) & 7, fop & 7)) return 0;
   REGISTER_OPERATIONS[fop >> 8]![(fop >> 3) & 7]!(unit, fop & 7);
   return 0;
 }
@@ -185,6 +250,7 @@ function loadForm(memory: GuestAccess): number {
     return 0;
   }
   const unit = start(memory, "memory");
+  if (fastLoadForm(memory, opcode, reg, low, high)) return 0;
   if ((opcode & 1) === 0) {
     arithmeticMemory(unit, reg, memoryOperand(unit, opcode, low, high));
   } else if (opcode === 1) {
@@ -218,6 +284,7 @@ function storeForm(memory: GuestAccess): number {
   const fop = scratch32(memory, 0);
   const reg = (fop >> 3) & 7;
   const unit = start(memory, "memory");
+  if (fastStoreForm(memory, fop >> 8, reg)) return 0;
   const result = storeResult(unit, fop >> 8, reg);
   if (result === undefined) return 0;
   if (!memory.write(addressArgument(memory, 2), result.bytes)) return TRAP_FAULT;
@@ -229,8 +296,10 @@ function storeForm(memory: GuestAccess): number {
 function compareFlagsForm(memory: GuestAccess): number {
   const fop = scratch32(memory, 0);
   const unit = start(memory, "register");
-  const quietNans = ((fop >> 3) & 7) === 5 ? "pass" : "signal";
-  const flags = compareFlags(unit, fop & 7, quietNans, fop >> 8 === 7 ? 1 : 0);
+  const pops = fop >> 8 === 7 ? 1 : 0;
+  let flags = fastCompare(memory.ram, fop & 7);
+  if (flags < 0) flags = compareFlags(unit, fop & 7, ((fop >> 3) & 7) === 5 ? "pass" : "signal", pops);
+  else if (pops > 0) fastPop(memory.ram);
   memory.ram.i32[(CPU_BASE + CPU_STATE.scratch) >>> 2] = flags;
   return 0;
 }

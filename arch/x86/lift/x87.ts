@@ -79,7 +79,10 @@ function storeOrRegister(l: Lift): void {
   }
   raisePending(l);
   const address = addressArgument(l);
-  l.b.probeWrite(l.size(0), l.addr, l.disp);
+  // Ten bytes are written as eight and two, which shows at the edge of the canonical addresses.
+  const size = l.size(0);
+  l.b.probeWrite(Math.min(size, 8), l.addr, l.disp);
+  if (size === 10) l.b.probeWrite(2, l.addr, l.disp + 8);
   const none = l.b.const32(0);
   const args = [opcodeArgument(l), pcArgument(l), address, none, none, dataPointerArgument(l, address)];
   l.b.ext(EXT_X87_BASE + X87_STORE, args);
