@@ -309,6 +309,22 @@ function makeShared(mm: MmStruct, area: VmaArea, mapping: AddressSpace, page: nu
   return undefined;
 }
 
+/** A debugger's write: gives a page that the process may not write its own copy, still not writable by the process.
+ *  Host address of the page, or 0 when even a debugger may not (a shared mapping without write permission).
+ *  Precondition: the page is present. */
+export function breakProtection(mm: MmStruct, page: number): number {
+  const area = mm.areas.find(page);
+  if (area === undefined || area.isShared || (area.maxProt & PROT_WRITE) === 0) return 0;
+  const pte = mm.pteFor(page);
+  const entry = mm.ram.u32[pte]!;
+  if (entry === 0) return 0;
+  if ((entry & PTE_WRITE) === 0) {
+    copyOnWrite(mm, area, page, pte, entry);
+    if ((area.prot & PROT_WRITE) === 0) mm.ram.u32[pte] = mm.ram.u32[pte]! & ~(PTE_WRITE | PTE_DIRTY);
+  }
+  return frameOf(mm.ram.u32[pte]!);
+}
+
 /** fork(2): fills `child` with copies of the areas of `parent`; private pages are shared until one side writes. */
 export function copyAddressSpace(parent: MmStruct, child: MmStruct & Mm): void {
   for (const area of parent.areas) {

@@ -19,6 +19,7 @@ import {
   RLIMIT_STACK,
 } from "../include/uapi/mman.ts";
 import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM } from "../lib/errno.ts";
+import { KernelIter } from "../lib/uio.ts";
 import { PAGE_SIZE } from "../virt/layout.ts";
 import { adviseRegion, residency } from "./madvise.ts";
 import { BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR } from "./memory.ts";
@@ -250,4 +251,18 @@ test("an iterator moves bytes across segments and pages, and goes back", () => {
   const back = new Uint8Array(4);
   iter.copyIn(back, 0, 4);
   assert.deepEqual([...back], [5, 6, 7, 8]);
+});
+
+test("a debugger writes into read-only text without changing the file", () => {
+  const t = start();
+  const file = createShmemFile(t.kernel, "f", PAGE_SIZE);
+  run(file.write(new KernelIter(t.kernel.ram, new Uint8Array([1, 2, 3])), 0));
+  const at = run(t.mm.mmap(t.task, 0, PAGE_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, 0));
+  run(t.mm.forceCopyOut(at + 1, new Uint8Array([0xcc])));
+  assert.deepEqual([...run(t.mm.user.copyIn(at, 3))], [1, 0xcc, 3]);
+  assert.equal(t.kernel.ram.u8[file.cache.find(0) + 1], 2);
+  assert.equal(t.mm.user.translate(at, ACCESS_WRITE), 0);
+  assert.equal(t.mm.handleFault(t.task, at, ACCESS_WRITE), SEGV_ACCERR);
+  const shared = run(t.mm.mmap(t.task, 0, PAGE_SIZE, PROT_READ, MAP_SHARED, file, 0));
+  assert.throws(() => run(t.mm.forceCopyOut(shared, new Uint8Array(1))), (e) => e === EFAULT);
 });

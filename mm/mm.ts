@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The address space of a process as the rest of the kernel uses it: MmStruct with its calls and its user access.
 
+import { ACCESS_READ } from "../include/linux/cpu.ts";
 import type { File } from "../include/linux/fs.ts";
 import type { Mm, UserAccess } from "../include/linux/mm_types.ts";
 import type { Kernel, Task } from "../include/linux/sched.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
-import { copyAddressSpace, handleFault } from "./memory.ts";
+import { PROT_NONE } from "../include/uapi/mman.ts";
+import { EFAULT } from "../lib/errno.ts";
+import { PAGE_SIZE } from "../virt/layout.ts";
+import { breakProtection, copyAddressSpace, handleFault } from "./memory.ts";
 import { findFree, mmapRegion, moveBreak, munmapChecked, protectRegion } from "./mmap.ts";
 import { type FaultAnswer, MmStruct } from "./mm_struct.ts";
 import { remapRegion } from "./mremap.ts";
@@ -62,6 +66,24 @@ export class ProcessMm extends MmStruct implements Mm {
   }
   handleFault(task: Task | undefined, address: number, access: number): FaultAnswer {
     return handleFault(this, task, address, access);
+  }
+
+  /** Writes what the process itself may not write, as ptrace(2) does for breakpoints. Throws EFAULT. */
+  *forceCopyOut(address: number, bytes: Uint8Array): Sleeps<void> {
+    for (let done = 0; done < bytes.length;) {
+      const at = address + done;
+      const count = Math.min(bytes.length - done, PAGE_SIZE - (at % PAGE_SIZE));
+      if (this.findVma(at)?.prot === PROT_NONE) throw EFAULT;
+      yield* this.user.prepare(at, count, ACCESS_READ);
+      const frame = breakProtection(this, at - (at % PAGE_SIZE));
+      if (frame === 0) {
+        yield* this.user.copyOut(at, bytes.subarray(done, done + count));
+      } else {
+        this.ram.u8.set(bytes.subarray(done, done + count), frame + (at % PAGE_SIZE));
+        this.kernel.frames.invalidate(frame);
+      }
+      done += count;
+    }
   }
 
   clone(task: Task): Mm {

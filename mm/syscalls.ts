@@ -54,7 +54,7 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from "../include/uapi/mman.ts";
-import { EBADF, EINVAL, ENOMEM, ENOSYS } from "../lib/errno.ts";
+import { EBADF, EINVAL, ENOMEM, ENOSPC, ENOSYS } from "../lib/errno.ts";
 import { PAGE_SIZE, TASK_SIZE } from "../virt/layout.ts";
 import { adviseRegion, lockAll, lockRegion, residency, syncRegion, unlockAll } from "./madvise.ts";
 import { mmStruct, type ProcessMm } from "./mm.ts";
@@ -185,6 +185,20 @@ const mlockall = syscall(
 );
 const munlockall = syscall("munlockall", [], (task) => unlockAll(mmOf(task)));
 
+// Without protection keys in the processor there is key 0 for everything, and no other to be had: pkeys(7).
+const pkeyMprotect = syscall("pkey_mprotect", [pointer, size, protFlags, int], (task, address, length, prot, key) => {
+  if (key !== -1) throw EINVAL;
+  mmOf(task).mprotect(address, length, prot);
+  return 0;
+});
+const pkeyAlloc = syscall("pkey_alloc", [uint, uint], (_task, flags, rights) => {
+  if (flags !== 0 || (rights & ~3) !== 0) throw EINVAL;
+  throw ENOSPC;
+});
+const pkeyFree = syscall("pkey_free", [int], () => {
+  throw EINVAL;
+});
+
 const remapFilePages = syscall("remap_file_pages", [pointer, size, int, size, int], () => {
   throw ENOSYS;
 }, { level: "partial", missing: "all of it: nonlinear mappings are not made (ENOSYS)" });
@@ -241,6 +255,9 @@ export const mmSyscalls: readonly Syscall[] = [
   munlock,
   mlockall,
   munlockall,
+  pkeyMprotect,
+  pkeyAlloc,
+  pkeyFree,
   remapFilePages,
   memfdCreate,
   processVmReadvCall,

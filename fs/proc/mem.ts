@@ -8,6 +8,7 @@ import type { Sleeps } from "../../include/linux/wait.ts";
 import { S_IFREG } from "../../include/uapi/stat.ts";
 import { mayInspect } from "../../kernel/ptrace-access.ts";
 import { EACCES, EFAULT, EINVAL, EIO } from "../../lib/errno.ts";
+import { mmStruct } from "../../mm/mm.ts";
 import { PAGE_SIZE } from "../../virt/layout.ts";
 import { type OwnerOf, PseudoInode, type PseudoSuperBlock } from "../pseudo.ts";
 
@@ -56,7 +57,7 @@ class MemFile extends File {
         } else {
           const bytes = new Uint8Array(count);
           iter.copyIn(bytes, 0, count);
-          yield* mm.user.copyOut(at, bytes);
+          yield* mmStruct(mm).forceCopyOut(at, bytes);
         }
         done += count;
       }
