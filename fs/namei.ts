@@ -4,14 +4,14 @@
 // Each stands on the parent directory first, then looks the last component up, checks in Linux's order, lets the file
 // system act and brings the dentry cache up to date. Sources: the pages named, path_resolution(7).
 
-import { MAY_EXEC, MAY_WRITE, type Inode, type Path } from "../include/linux/fs.ts";
-import type { Task } from "../include/linux/sched.ts";
+import { MAY_EXEC, MAY_READ, MAY_WRITE, type Inode, type Path } from "../include/linux/fs.ts";
+import type { Cred, Task } from "../include/linux/sched.ts";
 import { fd, flagsOf, path, syscall, uint, type Syscall } from "../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, AT_FLAGS, AT_REMOVEDIR, AT_SYMLINK_FOLLOW } from "../include/uapi/fcntl.ts";
 import { IN_ATTRIB, IN_CREATE, IN_DELETE, IN_DELETE_SELF } from "../include/uapi/inotify.ts";
 import {
-  isDirectory, S_IALLUGO, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK,
+  isDirectory, isRegular, S_IALLUGO, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK,
 } from "../include/uapi/stat.ts";
 import {
   EBUSY, EEXIST, EINVAL, EISDIR, EMLINK, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV,
@@ -21,7 +21,7 @@ import { announceName, announceSelf } from "./fsnotify.ts";
 import { asDentry, asNode } from "./namespace.ts";
 import { lookupLast, type Walk } from "./path-walk.ts";
 import {
-  CAP_DAC_READ_SEARCH, CAP_MKNOD, checkDelete, checkPermission, checkWritable, hasCapability,
+  CAP_DAC_READ_SEARCH, CAP_MKNOD, checkDelete, checkPermission, checkWritable, hasCapability, isOwnerOrCapable,
 } from "./permission.ts";
 import { vfsOf, type VfsImpl } from "./vfs.ts";
 
@@ -59,9 +59,11 @@ export function* startCreate(
   if (dentry.inode !== undefined) throw EEXIST;
   if (walk.mustBeDirectory && kind !== "directory") throw ENOENT;
   checkWritable(walk.mount);
-  const directory = directoryOf(walk);
-  checkPermission(directory, MAY_WRITE | MAY_EXEC, task.cred);
-  return { walk, directory };
+  return { walk, directory: directoryOf(walk) };
+}
+
+function mayCreate(directory: Inode, cred: Cred): void {
+  checkPermission(directory, MAY_WRITE | MAY_EXEC, cred);
 }
 
 function finishCreate(vfs: VfsImpl, walk: Walk, directory: Inode, inode: Inode): DentryNode {
@@ -75,6 +77,7 @@ export function* makeNode(task: Task, at: number, name: string, mode: number, rd
   const vfs = vfsOf(task);
   const { walk, directory } = yield* startCreate(vfs, task, at, name, "other");
   const type = mode & S_IFMT;
+  mayCreate(directory, task.cred);
   // A character device 0:0 is a whiteout, which anyone may make.
   const isDevice = type === S_IFBLK || (type === S_IFCHR && rdev !== 0);
   if (isDevice && !hasCapability(task.cred, CAP_MKNOD)) throw EPERM;
@@ -103,6 +106,7 @@ export const mknodat: Syscall = syscall("mknodat", [fd, path, uint, uint], (task
 export function* makeDirectory(task: Task, at: number, name: string, mode: number): Sleeps<Path> {
   const vfs = vfsOf(task);
   const { walk, directory } = yield* startCreate(vfs, task, at, name, "directory");
+  mayCreate(directory, task.cred);
   if (directory.nlink >= LINKS_MAX) throw EMLINK;
   const answer = directory.mkdir(walk.lastName, mode & 0o1777 & ~task.fs.umask, task.cred);
   const inode = isSleeping(answer) ? yield* answer : answer;
@@ -123,6 +127,7 @@ function* symlinkAt(task: Task, targetAddress: number, at: number, nameAddress: 
   const name = yield* getName(task, nameAddress);
   const vfs = vfsOf(task);
   const { walk, directory } = yield* startCreate(vfs, task, at, name, "other");
+  mayCreate(directory, task.cred);
   const answer = directory.symlink(walk.lastName, target, task.cred);
   finishCreate(vfs, walk, directory, isSleeping(answer) ? yield* answer : answer);
   return 0;
@@ -146,6 +151,18 @@ function* linkSource(vfs: VfsImpl, task: Task, at: number, name: string, flags: 
   return isSleeping(answer) ? yield* answer : answer;
 }
 
+/** fs.protected_hardlinks = 1, as distributions have it: others' files only when they could be written anyway. */
+function checkLinkSource(inode: Inode, cred: Cred): void {
+  if (isOwnerOrCapable(inode, cred)) return;
+  const isSetId = (inode.mode & 0o4000) !== 0 || (inode.mode & 0o2010) === 0o2010;
+  try {
+    if (!isRegular(inode.mode) || isSetId) throw EPERM;
+    checkPermission(inode, MAY_READ | MAY_WRITE, cred);
+  } catch {
+    throw EPERM;
+  }
+}
+
 function* linkAt(
   task: Task, fromAt: number, fromAddress: number, toAt: number, toAddress: number, flags: number,
 ): Sleeps<number> {
@@ -158,6 +175,8 @@ function* linkAt(
   const inode = from.dentry.inode;
   if (inode === undefined) throw ENOENT;
   if (asNode(from.mount) !== walk.mount) throw EXDEV;
+  checkLinkSource(inode, task.cred);
+  mayCreate(directory, task.cred);
   if (isDirectory(inode.mode)) throw EPERM;
   if (inode.nlink === 0 && !asDentry(from.dentry).isLinkable) throw ENOENT;
   if (inode.nlink >= LINKS_MAX) throw EMLINK;

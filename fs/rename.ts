@@ -62,8 +62,7 @@ function* renameChecked(vfs: VfsImpl, task: Task, from: Side, to: Side, flags: n
   }
   if (isDirectory(source.mode) && isBelow(to.walk.dentry, from.dentry)) throw EINVAL;
   if (target !== undefined && isBelow(from.walk.dentry, to.dentry)) throw isExchange ? EINVAL : ENOTEMPTY;
-  if (source === target && from.dentry !== to.dentry && !isExchange) return; // Two names of one file: nothing to do.
-  if (from.dentry === to.dentry) return;
+  if (source === target) return; // Two names of one file, or one name twice: nothing to do.
   checkRights(task, from, to, source, target, isExchange);
   if (from.dentry.mounts !== undefined || to.dentry.mounts !== undefined) throw EBUSY;
   const answer = from.directory.rename(
