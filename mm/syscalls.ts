@@ -186,11 +186,15 @@ const mlockall = syscall(
 const munlockall = syscall("munlockall", [], (task) => unlockAll(mmOf(task)));
 
 // Without protection keys in the processor there is key 0 for everything, and no other to be had: pkeys(7).
-const pkeyMprotect = syscall("pkey_mprotect", [pointer, size, protFlags, int], (task, address, length, prot, key) => {
-  if (key !== -1) throw EINVAL;
-  mmOf(task).mprotect(address, length, prot);
-  return 0;
-});
+const pkeyMprotect = syscall(
+  "pkey_mprotect",
+  [pointer, size, protFlags, int],
+  (task, address, length, prot, key) => {
+    if (key !== -1) throw EINVAL;
+    mmOf(task).mprotect(address, length, prot);
+    return 0;
+  },
+);
 const pkeyAlloc = syscall("pkey_alloc", [uint, uint], (_task, flags, rights) => {
   if (flags !== 0 || (rights & ~3) !== 0) throw EINVAL;
   throw ENOSPC;
