@@ -66,7 +66,7 @@ export class CodeCache {
   }
 
   find(frame: number, offset: number, mode: number): Block | undefined {
-    return this.#frames.get(frame)?.blocks.get(offset * 2 + mode);
+    return this.#frames.get(frame)?.blocks.get(offset * 4 + mode);
   }
 
   block(number: number): Block | undefined {
@@ -101,9 +101,9 @@ export class CodeCache {
     this.#byNumber[block.number] = block;
     this.#liveBlocks++;
     const frame = this.#frameCode(block.frame);
-    const old = frame.blocks.get(block.offset * 2 + block.mode);
+    const old = frame.blocks.get(block.offset * 4 + block.mode);
     if (old !== undefined) this.#kill(old);
-    frame.blocks.set(block.offset * 2 + block.mode, block);
+    frame.blocks.set(block.offset * 4 + block.mode, block);
     let isNew = this.#mark(block.frame);
     if (block.secondFrame >= 0) {
       this.#frameCode(block.secondFrame).guests.add(block);
@@ -131,7 +131,7 @@ export class CodeCache {
     for (const block of code.guests) {
       this.#kill(block);
       const blocks = this.#frames.get(block.frame)?.blocks;
-      if (blocks?.get(block.offset * 2 + block.mode) === block) blocks.delete(block.offset * 2 + block.mode);
+      if (blocks?.get(block.offset * 4 + block.mode) === block) blocks.delete(block.offset * 4 + block.mode);
     }
     this.clearJumpCache();
   }

@@ -11,7 +11,7 @@ import {
 } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import { type Block, CodeCache, STEP_AREA } from "./cache.ts";
-import { EXT_LEAVE, type FrontEnd, type GuestAccess, type Lifted } from "./frontend.ts";
+import { EXT_LEAVE, type FrontEnd, type GuestAccess, type Lifted, MODE_EXACT, STATUS_EXACT } from "./frontend.ts";
 import { type Handlers, HEADER_BYTES, LINK_NEVER, makeHandlers, TARGETS_BYTES } from "./interp/bytecode.ts";
 import { LOWERED_BYTES_MAX, Lowering } from "./interp/lower.ts";
 import { IrBuilder } from "./ir/builder.ts";
@@ -26,7 +26,7 @@ import { buildRuntimeModule, type RuntimeExports } from "./runtime/module.ts";
 import {
   COUNT_FILLS, LINK_SLOT, STATUS_CODE_WRITE, STATUS_CONTINUE, STATUS_HOT, STATUS_LINK, STATUS_MISS, STATUS_SLOW,
   COUNT_DISPATCHES, COUNT_SLOW, GROW_REGION, LAST_ANCHOR, REGION_EXITS, REGION_EXITS_BYTES, SLOW_CACHE, SLOW_CACHE_ENTRIES,
-  STATUS_GROW, TLB_LOG,
+  STATUS_GROW, STATUS_SLOW_OFTEN, TLB_LOG,
 } from "./runtime/status.ts";
 import { CodeFetch, isCodeFrame, recordFault, walk } from "./walk.ts";
 
@@ -47,6 +47,8 @@ const SLICE = 200_000;
 const HOT_ENTRIES = 500;
 /** Copies of a block in regions. */
 const COPIES_MAX = 12;
+/** Slow exits of a region are rare when so many instructions lie between two looks. */
+const SLOW_RARE = 20_000_000;
 const NEVER_HOT = 0x7fff_ffff;
 const TAGS_MAX = 0xffff;
 const BIG_FLUSH_PAGES = 512;
@@ -57,7 +59,7 @@ const BUDGET = CPU_BASE + CPU_STATE.budget;
 interface SpaceTags {
   root: number;
   /** By mode; 0: none yet. */
-  readonly tags: [number, number];
+  readonly tags: [number, number, number];
   /** Virtual pages with jump-cache entries under these tags. */
   readonly codePages: Set<number>;
 }
@@ -76,7 +78,7 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
   readonly #blockInstructionsMax: number;
   readonly #hotEntries: number;
   readonly #spaces = new Map<number, SpaceTags>();
-  #space: SpaceTags = { root: 0, tags: [0, 0], codePages: new Set() };
+  #space: SpaceTags = { root: 0, tags: [0, 0, 0], codePages: new Set() };
   #mmId = -1;
   #lastTag = 0;
   #mode = 0;
@@ -133,7 +135,7 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     this.#mmId = mmId;
     let space = this.#spaces.get(mmId);
     if (space === undefined || space.root !== root) {
-      space = { root, tags: [0, 0], codePages: new Set() };
+      space = { root, tags: [0, 0, 0], codePages: new Set() };
       this.#spaces.set(mmId, space);
     }
     this.#space = space;
@@ -292,6 +294,10 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
       const status = this.#runtime.dispatch(slow);
       slow = 0;
       switch (status) {
+        case STATUS_SLOW_OFTEN:
+          this.#slowOften();
+          slow = 1;
+          break;
         case STATUS_SLOW: {
           const trap = this.#slow();
           if (trap !== 0) return trap;
@@ -317,6 +323,12 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
         case STATUS_CODE_WRITE: {
           this.#dropWritten();
           const trap = this.#stepOnce();
+          if (trap !== TRAP_PREEMPTED) return trap;
+          if (this.#budgetLeft <= 0) return TRAP_PREEMPTED;
+          break;
+        }
+        case STATUS_EXACT: {
+          const trap = this.#stepExactly();
           if (trap !== TRAP_PREEMPTED) return trap;
           if (this.#budgetLeft <= 0) return TRAP_PREEMPTED;
           break;
@@ -490,6 +502,17 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     if (grown !== undefined) this.#entriesChanged(grown);
   }
 
+  /** Shared checks of a region fail often: by how often, they are worth less than they cost. */
+  #slowOften(): void {
+    const region = this.#translator.byIndex(this.ram.u32[GROW_REGION >>> 2]!);
+    if (region === undefined) return;
+    const since = this.retired - region.watchedSince;
+    this.#translator.watchSlowExits(region, this.retired);
+    if (since > SLOW_RARE) return;
+    const made = this.#translator.ungroup(this, region, this.ram.readU64(LAST_ANCHOR));
+    if (made !== undefined) this.#entriesChanged(made);
+  }
+
   /** Links past the region's entries are undone; the jump cache is filled anew. */
   #entriesChanged(region: Region): void {
     for (const entry of region.entries) {
@@ -544,6 +567,14 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     if (frame >= 0) this.invalidateFrame(frame);
   }
 
+  /** The instruction at pc met a value that only MODE_EXACT handles. */
+  #stepExactly(): number {
+    this.#mode = MODE_EXACT;
+    const trap = this.#stepOnce();
+    this.#refreshMode();
+    return trap;
+  }
+
   /** One instruction at pc, not cached. TRAP_PREEMPTED when it is done. */
   #stepOnce(): number {
     this.#counters.steps++;
@@ -579,14 +610,14 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
 
   /** Makes the tag of the current space and mode current. */
   #setTag(): void {
-    const index = this.#mode === 0 ? 0 : 1;
+    const index = this.#mode;
     if (this.#space.tags[index] === 0) {
       if (this.#lastTag === TAGS_MAX) this.#forgetTags();
       this.#space.tags[index] = ++this.#lastTag;
     }
     const at = (CPU_BASE + CPU_STATE.addressSpaceTag) >>> 2;
     this.ram.i32[at] = 0;
-    this.ram.i32[at + 1] = this.#space.tags[index] << 16;
+    this.ram.i32[at + 1] = (this.#space.tags[index] ?? 0) << 16;
   }
 
   #forgetTags(): void {

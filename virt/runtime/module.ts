@@ -16,7 +16,7 @@ import { addFlagFunctions, type FlagFunctions } from "./flags.ts";
 import { pushJumpCacheEntry } from "./inline.ts";
 import {
   COUNT_DISPATCHES, COUNT_SLOW, GROW_REGION, REGION_EXITS, REGION_EXITS_BYTES, SLOW_CACHE, SLOW_CACHE_ENTRIES,
-  STATUS_GROW, STATUS_MISS, STATUS_SLOW, stateAddress,
+  STATUS_GROW, STATUS_MISS, STATUS_SLOW, STATUS_SLOW_OFTEN, stateAddress,
 } from "./status.ts";
 import { addTlbFunctions, type TlbFunctions } from "./tlb.ts";
 
@@ -177,7 +177,23 @@ function emitDispatch(entryType: number, interpret: number): Assembler {
   f.memory(W.i32_store, 0);
   f.i32(1);
   f.set(0);
-  f.br(again);
+  f.get(index);
+  f.i32(REGION_EXITS_BYTES);
+  f.op(W.i32_mul);
+  f.tee(entry);
+  f.get(entry);
+  f.memory(W.i32_load, REGION_EXITS + 4);
+  f.i32(1);
+  f.op(W.i32_sub);
+  f.tee(status);
+  f.memory(W.i32_store, REGION_EXITS + 4);
+  f.get(status);
+  f.brIf(again);
+  f.i32(GROW_REGION);
+  f.get(index);
+  f.memory(W.i32_store, 0);
+  f.i32(STATUS_SLOW_OFTEN);
+  f.return_();
   f.end();
   f.get(status);
   f.return_();

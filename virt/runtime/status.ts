@@ -18,6 +18,8 @@ export const STATUS_CODE_WRITE = 35;
 export const STATUS_SLOW = 36;
 /** The region GROW_REGION was left often for other code: CPU_STATE.pc is where it went last. */
 export const STATUS_GROW = 37;
+/** STATUS_SLOW, and the region GROW_REGION has come to that often. */
+export const STATUS_SLOW_OFTEN = 38;
 
 // Machine-private fields between scratch and temps.
 /** Values on their way to or from two pages. */
@@ -32,7 +34,7 @@ export const COUNT_DISPATCHES: number = CPU_BASE + 0x550;
 export const GROW_REGION: number = CPU_BASE + 0x554;
 /** i64: guest address of the anchor of the region that was left last. */
 export const LAST_ANCHOR: number = CPU_BASE + 0x558;
-/** By table index: u32 exits left until STATUS_GROW, then at +64 eight targets by a hash. Index 0 is nobody's. */
+/** By table index: u32 exits left until STATUS_GROW, u32 until STATUS_SLOW_OFTEN, at +64 eight targets by a hash. */
 export const REGION_EXITS = 0x6_0000;
 export const REGION_EXITS_BYTES = 128;
 export const REGIONS_MAX = 5000;

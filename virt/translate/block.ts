@@ -47,6 +47,7 @@ export class BlockEmitter {
   /** True when an ext may have asked to leave: the terminator must look at the budget. */
   hasExt = false;
   readonly #memory: MemoryEmitter;
+  readonly #hasGroups: boolean;
   readonly #uses = new Uint16Array(CAPACITY);
   readonly #left = new Uint16Array(CAPACITY);
   readonly #state = new Uint8Array(CAPACITY);
@@ -62,7 +63,8 @@ export class BlockEmitter {
   /** The instruction in progress has changed state: it cannot be done again. */
   #isDirty = false;
 
-  constructor(frame: RegionFrame, runtime: RuntimeFunctions) {
+  constructor(frame: RegionFrame, runtime: RuntimeFunctions, hasGroups: boolean) {
+    this.#hasGroups = hasGroups;
     this.frame = frame;
     this.runtime = runtime;
     this.#memory = new MemoryEmitter(this);
@@ -77,7 +79,7 @@ export class BlockEmitter {
     this.#isDirty = false;
     this.#pending = [];
     this.#analyse();
-    this.#groups = findGroups(ir);
+    this.#groups = this.#hasGroups ? findGroups(ir) : [];
     for (let i = 0; i < ir.length; i++) if (this.#dead[i] === 0) this.#record(i);
   }
 

@@ -3,20 +3,24 @@
 //
 // Accesses of a block off the same base temp whose displacements lie close together form a group: one check of
 // the whole range gives a host address for all of them. When that check fails (a miss, or the range crosses a
-// page) each access checks for itself, and leaves through the side exit when it misses too. An instruction that
-// has already acted cannot be left for the interpreter to do again: there a miss calls the runtime's slow half.
-// A group that writes anywhere is checked in the write TLB.
+// page) the rest of the block is the interpreter's; a region where that happens too often is made again without
+// groups. An instruction that has already acted cannot be left for the interpreter to do again: there a miss
+// calls the runtime's slow half. A group that writes anywhere is checked in the write TLB.
 
 import { TLB_READ, TLB_WRITE } from "../layout.ts";
 import { Op } from "../ir/ops.ts";
 import { type AccessInfo, LOADS, STORES } from "../runtime/access.ts";
 import { pushTlbHit } from "../runtime/inline.ts";
 import { stateAddress } from "../runtime/status.ts";
-import { F32, F64, I32, V128, VOID, W } from "../wasm/opcodes.ts";
+import { F32, F64, I32, V128, W } from "../wasm/opcodes.ts";
 import type { BlockEmitter } from "./block.ts";
 import type { IrBlock } from "./ir-block.ts";
 
-const GROUP_BYTES_MAX = 256;
+/** Frames of functions are worth more than other objects: they are used in every block. */
+const FRAME_BYTES_MAX = 256;
+const OBJECT_BYTES_MAX = 96;
+const STACK_POINTER = 4;
+const FRAME_POINTER = 5;
 
 export interface Group {
   readonly base: number;
@@ -24,7 +28,7 @@ export interface Group {
   end: number;
   isWrite: boolean;
   members: number;
-  /** Local with the host address of base + min, or 0 there; -1 before the first access. */
+  /** Local with the host address of base + min; -1 before the check. */
   host: number;
 }
 
@@ -40,7 +44,8 @@ export function findGroups(ir: IrBlock): (Group | undefined)[] {
     const isWrite = !LOADS.has(op);
     const disp = ir.imm[i]!;
     const groups = open.get(ir.a[i]!) ?? [];
-    let group = groups.find((g) => Math.max(g.end, disp + bytes) - Math.min(g.min, disp) <= GROUP_BYTES_MAX);
+    const limit = isFrame(ir, ir.a[i]!) ? FRAME_BYTES_MAX : OBJECT_BYTES_MAX;
+    let group = groups.find((g) => Math.max(g.end, disp + bytes) - Math.min(g.min, disp) <= limit);
     if (group === undefined) {
       group = { base: ir.a[i]!, min: disp, end: disp + bytes, isWrite, members: 0, host: -1 };
       groups.push(group);
@@ -55,6 +60,10 @@ export function findGroups(ir: IrBlock): (Group | undefined)[] {
   return byRecord.map((group) => (group !== undefined && group.members > 1 ? group : undefined));
 }
 
+function isFrame(ir: IrBlock, base: number): boolean {
+  return ir.op[base] === Op.get_gpr && (ir.imm[base] === STACK_POINTER || ir.imm[base] === FRAME_POINTER);
+}
+
 function widthOf(ir: IrBlock, i: number): number {
   const op = ir.op[i]!;
   if (op === Op.probe_write) return ir.imm2[i]!;
@@ -63,7 +72,6 @@ function widthOf(ir: IrBlock, i: number): number {
 
 export class MemoryEmitter {
   readonly #block: BlockEmitter;
-  #isFirst = false;
 
   constructor(block: BlockEmitter) {
     this.#block = block;
@@ -72,20 +80,14 @@ export class MemoryEmitter {
   load(i: number, group: Group | undefined): void {
     const block = this.#block;
     const { ir, frame } = block;
-    const f = frame.f;
     const access = LOADS.get(ir.op[i]!)!;
-    this.#prepare(i);
-    if (group === undefined) {
-      this.#pushLoadAddress(i, access.bytes);
-      f.memory(access.opcode, 0);
+    this.#prepare(i, group);
+    if (group !== undefined && group.host >= 0) {
+      frame.f.get(group.host);
+      frame.f.memory(access.opcode, ir.imm[i]! - group.min);
     } else {
-      this.#openGroup(group, access.type);
-      f.get(group.host);
-      f.memory(access.opcode, ir.imm[i]! - group.min);
-      this.#elseGroup(group);
       this.#pushLoadAddress(i, access.bytes);
-      f.memory(access.opcode, 0);
-      f.end();
+      frame.f.memory(access.opcode, 0);
     }
     block.keepResult(i);
   }
@@ -93,37 +95,24 @@ export class MemoryEmitter {
   store(i: number, group: Group | undefined): void {
     const block = this.#block;
     const { ir, frame } = block;
-    const f = frame.f;
     const access = STORES.get(ir.op[i]!)!;
-    const value = ir.b[i]!;
-    if (group === undefined) {
-      if (block.isDirty) block.ensureLocal(value);
-      this.#prepare(i);
+    if (block.isDirty) block.ensureLocal(ir.b[i]!);
+    this.#prepare(i, group);
+    if (group !== undefined && group.host >= 0) {
+      frame.f.get(group.host);
+      block.push(ir.b[i]!);
+      frame.f.memory(access.opcode, ir.imm[i]! - group.min);
+    } else {
       this.#storeChecked(i, access);
-      return;
     }
-    block.ensureLocal(value);
-    this.#prepare(i);
-    this.#openGroup(group, VOID);
-    f.get(group.host);
-    block.push(value); // pinned: pushing twice is harmless
-    f.memory(access.opcode, ir.imm[i]! - group.min);
-    this.#elseGroup(group);
-    this.#storeChecked(i, access);
-    f.end();
   }
 
   probe(i: number, group: Group | undefined): void {
-    const { frame, ir } = this.#block;
-    const f = frame.f;
-    this.#prepare(i);
-    if (group !== undefined) {
-      this.#openGroup(group, VOID);
-      this.#elseGroup(group);
-    }
-    if (this.#block.isDirty) this.#probeSlow(i, ir.imm2[i]!);
-    else this.#check(i, ir.imm2[i]!, TLB_WRITE);
-    if (group !== undefined) f.end();
+    const block = this.#block;
+    this.#prepare(i, group);
+    if (group !== undefined && group.host >= 0) return;
+    if (block.isDirty) this.#probeSlow(i, block.ir.imm2[i]!);
+    else this.#check(i, block.ir.imm2[i]!, TLB_WRITE);
   }
 
   release(groups: readonly (Group | undefined)[]): void {
@@ -134,11 +123,21 @@ export class MemoryEmitter {
     }
   }
 
-  /** The base is at hand and the site is set. */
-  #prepare(i: number): void {
+  /** The base is at hand, the site is set, and the group is checked where that can be. */
+  #prepare(i: number, group: Group | undefined): void {
     const block = this.#block;
+    const { frame } = block;
     block.ensureLocal(block.ir.a[i]!);
     block.setSite();
+    if (group === undefined || group.host >= 0 || block.isDirty) return;
+    const tlb = group.isWrite ? TLB_WRITE : TLB_READ;
+    this.#setAddress(group.base, group.min);
+    pushTlbHit(frame.f, tlb, group.end - group.min, frame.va, frame.tlbEntry);
+    frame.f.op(W.i32_eqz);
+    frame.f.brIf(block.labels.side);
+    group.host = frame.take(I32);
+    this.#pushHost(tlb);
+    frame.f.set(group.host);
   }
 
   #setAddress(base: number, disp: number): void {
@@ -150,34 +149,6 @@ export class MemoryEmitter {
       f.op(W.i64_add);
     }
     f.set(frame.va);
-  }
-
-  /** Opens the arms of a group's access: the first one makes the check, later ones look at its result. */
-  #openGroup(group: Group, type: number): void {
-    const { frame } = this.#block;
-    const f = frame.f;
-    this.#isFirst = group.host < 0;
-    if (!this.#isFirst) {
-      f.get(group.host);
-      f.if_(type);
-      return;
-    }
-    const tlb = group.isWrite ? TLB_WRITE : TLB_READ;
-    group.host = frame.take(I32);
-    this.#setAddress(group.base, group.min);
-    pushTlbHit(f, tlb, group.end - group.min, frame.va, frame.tlbEntry);
-    f.if_(type);
-    this.#pushHost(tlb);
-    f.set(group.host);
-  }
-
-  /** Between the arms. */
-  #elseGroup(group: Group): void {
-    const f = this.#block.frame.f;
-    f.else_();
-    if (!this.#isFirst) return;
-    f.i32(0);
-    f.set(group.host);
   }
 
   #pushHost(tlb: number): void {

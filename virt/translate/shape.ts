@@ -30,6 +30,8 @@ export interface RegionShape {
   readonly tableIndex: number;
   /** Bytes in RAM from `first` (offset from the anchor) on: index of the entry at that offset, or NO_ENTRY. */
   readonly map: EntryMap;
+  /** Whether accesses share checks (memory.ts). */
+  readonly hasGroups: boolean;
 }
 
 export interface EntryMap {
@@ -67,7 +69,7 @@ class ShapeEmitter {
     this.#frame = new RegionFrame(use);
     this.#f = this.#frame.f;
     this.#entryIndex = this.#f.local(I32);
-    this.#block = new BlockEmitter(this.#frame, runtime);
+    this.#block = new BlockEmitter(this.#frame, runtime, shape.hasGroups);
   }
 
   run(): Assembler {

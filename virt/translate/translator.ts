@@ -16,6 +16,8 @@ const MAP_BYTES_MAX = 1 << 16;
 /** Exits before a region is made anew with where it went; four times as many each further time. */
 const FIRST_GROWTH_EXITS = 3000;
 const GENERATIONS_MAX = 6;
+/** Slow exits between two looks at whether shared checks pay. */
+const SLOW_EXITS = 20_000;
 
 export interface Region {
   readonly tableIndex: number;
@@ -27,7 +29,11 @@ export interface Region {
   readonly blocks: number;
   /** How often it was made anew. */
   readonly generation: number;
+  /** Whether accesses of a block share checks. */
+  readonly hasGroups: boolean;
   isDead: boolean;
+  /** Instructions retired when its slow exits were last counted from. */
+  watchedSince: number;
 }
 
 export interface TranslatorHost {
@@ -59,7 +65,7 @@ export class Translator {
 
   /** A region that begins at `pc`; undefined when there is nothing to translate. */
   translate(source: BlockSource, pc: number): Region | undefined {
-    return this.#make(source, pc, [], undefined);
+    return this.#make(source, pc, [], undefined, true);
   }
 
   byIndex(tableIndex: number): Region | undefined {
@@ -70,19 +76,32 @@ export class Translator {
   grow(source: BlockSource, region: Region, anchorPc: number, targets: readonly number[]): Region | undefined {
     const extras = new Set(region.extras);
     for (const pc of targets) extras.add(pc - anchorPc);
-    return this.#make(source, anchorPc, [...extras], region);
+    return this.#make(source, anchorPc, [...extras], region, region.hasGroups);
   }
 
-  #make(source: BlockSource, pc: number, extras: readonly number[], old: Region | undefined): Region | undefined {
+  /** Makes a region anew without shared checks. */
+  ungroup(source: BlockSource, region: Region, anchorPc: number): Region | undefined {
+    return region.hasGroups ? this.#make(source, anchorPc, region.extras, region, false) : undefined;
+  }
+
+  /** Counts slow exits from here on. */
+  watchSlowExits(region: Region, retired: number): void {
+    region.watchedSince = retired;
+    this.#host.view().setUint32(REGION_EXITS + region.tableIndex * REGION_EXITS_BYTES + 4, SLOW_EXITS, true);
+  }
+
+  #make(
+    source: BlockSource, pc: number, extras: readonly number[], old: Region | undefined, hasGroups: boolean,
+  ): Region | undefined {
     const plan = planRegion(source, pc, extras.map((offset) => pc + offset), this.#limits);
-    if (plan === undefined || (old !== undefined && plan.blocks.length <= old.blocks)) return undefined;
+    if (plan === undefined || (old?.hasGroups === hasGroups && plan.blocks.length <= old.blocks)) return undefined;
     const tableIndex = this.#takeIndex();
     if (tableIndex < 0) return undefined;
     const module = new WasmModule();
     module.importMemory("memory", 1, MEMORY_PAGES_MAX);
     const { graph, irs, anchorPc, nodeByPc } = plan;
     const map = this.#makeMap(plan);
-    const body = emitRegion({ graph, blocks: irs, anchorPc, nodeByPc, tableIndex, map }, importOnUse(module));
+    const body = emitRegion({ graph, blocks: irs, anchorPc, nodeByPc, tableIndex, map, hasGroups }, importOnUse(module));
     module.exportFunction("region", module.add(body));
     const bytes = module.finish();
     const code = this.#compile(bytes);
@@ -93,7 +112,7 @@ export class Translator {
     this.#host.table.set(tableIndex, code);
     this.#count(plan, bytes.length);
     const generation = old === undefined ? 0 : old.generation + 1;
-    return this.#install(plan, { tableIndex, extras, generation });
+    return this.#install(plan, { tableIndex, extras, generation, hasGroups });
   }
 
   /** The region's function; undefined when the host has no room for it: the interpreter goes on then. */
@@ -132,9 +151,9 @@ export class Translator {
     counters.regionBytes += bytes;
   }
 
-  #install(plan: RegionPlan, made: { tableIndex: number; extras: readonly number[]; generation: number }): Region {
+  #install(plan: RegionPlan, made: Pick<Region, "tableIndex" | "extras" | "generation" | "hasGroups">): Region {
     const entries = plan.graph.entries.map((node) => plan.blocks[node - 1]!);
-    const region: Region = { ...made, pages: pagesOf(plan), entries, blocks: plan.blocks.length, isDead: false };
+    const region: Region = { ...made, pages: pagesOf(plan), entries, blocks: plan.blocks.length, isDead: false, watchedSince: 0 };
     this.#regions[made.tableIndex] = region;
     const replaced = new Set<Region>();
     plan.graph.entries.forEach((node, index) => {
@@ -159,6 +178,7 @@ export class Translator {
     for (let n = 0; n < REGION_EXITS_BYTES; n += 4) view.setUint32(at + n, 0, true);
     const exits = region.generation >= GENERATIONS_MAX ? 0 : FIRST_GROWTH_EXITS << (2 * region.generation);
     view.setUint32(at, exits, true);
+    view.setUint32(at + 4, SLOW_EXITS, true);
   }
 
   #onDeath(region: Region): () => void {
