@@ -9,8 +9,8 @@ import {
   BINARY32,
   BINARY64,
   bitLength,
-  type Float,
   FINITE,
+  type Float,
   type FloatFormat,
   INFINITE,
   makeFinite,
@@ -70,7 +70,13 @@ export function unpack80(significand: bigint, signExponent: number): Float {
 function unpackLowest80(significand: bigint, sign: number): Float {
   if (significand === 0n) return makeZero(sign);
   const up = 64 - bitLength(significand);
-  return { kind: FINITE, sign, exponent: -16382 - up, significand: significand << BigInt(up), denormal: true };
+  return {
+    kind: FINITE,
+    sign,
+    exponent: -16382 - up,
+    significand: significand << BigInt(up),
+    denormal: true,
+  };
 }
 
 /** Sign, exponent and fraction fields of a value that fits the format (a NaN's payload is cut). */

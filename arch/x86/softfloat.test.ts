@@ -4,11 +4,42 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  add, BINARY32, BINARY64, compare, convert, div, EXTENDED80, FLAG_DENORMAL, FLAG_INVALID, FLAG_OVERFLOW, FLAG_PRECISION,
-  FLAG_UNDERFLOW, FLAG_ZERO_DIVIDE, type Float, type FloatContext, integerSqrt, LESS, mul, newFloatContext, ROUND_DOWN,
-  ROUND_UP, ROUND_ZERO, sqrt, sub, toInteger, UNORDERED,
+  add,
+  BINARY32,
+  BINARY64,
+  compare,
+  convert,
+  div,
+  EXTENDED80,
+  FLAG_DENORMAL,
+  FLAG_INVALID,
+  FLAG_OVERFLOW,
+  FLAG_PRECISION,
+  FLAG_UNDERFLOW,
+  FLAG_ZERO_DIVIDE,
+  type Float,
+  type FloatContext,
+  integerSqrt,
+  LESS,
+  mul,
+  newFloatContext,
+  ROUND_DOWN,
+  ROUND_UP,
+  ROUND_ZERO,
+  sqrt,
+  sub,
+  toInteger,
+  UNORDERED,
 } from "./softfloat.ts";
-import { pack32, pack64, significand80, signExponent80, unpack32, unpack64, unpack80 } from "./softfloat-pack.ts";
+import {
+  pack32,
+  pack64,
+  signExponent80,
+  significand80,
+  unpack32,
+  unpack64,
+  unpack80,
+} from "./softfloat-pack.ts";
 
 const view = new DataView(new ArrayBuffer(8));
 
@@ -25,7 +56,20 @@ function toDouble(value: Float): number {
 function samples(count: number): number[] {
   let state = 12345;
   const next = (): number => (state = Math.imul(state, 1103515245) + 12345 | 0) >>> 0;
-  const out = [0, -0, 1, -1, 5e-324, -5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, Infinity, -Infinity, 0.1, 3];
+  const out = [
+    0,
+    -0,
+    1,
+    -1,
+    5e-324,
+    -5e-324,
+    2.2250738585072014e-308,
+    1.7976931348623157e308,
+    Infinity,
+    -Infinity,
+    0.1,
+    3,
+  ];
   while (out.length < count) {
     const wide = (next() & 3) === 0;
     view.setUint32(0, wide ? next() : (next() & 0x800f_ffff) | (1000 + (next() >>> 20) % 48) << 20);
@@ -39,7 +83,10 @@ function samples(count: number): number[] {
 test("arithmetic on 64-bit floats rounds as the host does", () => {
   const values = samples(120);
   const operations: [(a: Float, b: Float, c: FloatContext) => Float, (a: number, b: number) => number][] = [
-    [add, (a, b) => a + b], [sub, (a, b) => a - b], [mul, (a, b) => a * b], [div, (a, b) => a / b],
+    [add, (a, b) => a + b],
+    [sub, (a, b) => a - b],
+    [mul, (a, b) => a * b],
+    [div, (a, b) => a / b],
   ];
   for (const [soft, hard] of operations) {
     for (const a of values) {
@@ -51,7 +98,10 @@ test("arithmetic on 64-bit floats rounds as the host does", () => {
     }
   }
   for (const a of values) {
-    assert.ok(Object.is(toDouble(sqrt(fromDouble(a), newFloatContext(BINARY64, "first"))), Math.sqrt(a)), `sqrt ${a}`);
+    assert.ok(
+      Object.is(toDouble(sqrt(fromDouble(a), newFloatContext(BINARY64, "first"))), Math.sqrt(a)),
+      `sqrt ${a}`,
+    );
   }
 });
 
@@ -100,7 +150,12 @@ test("the first NaN wins for SSE, the larger significand for x87", () => {
 });
 
 test("80-bit encodings survive, pseudo-denormals become normal", () => {
-  for (const [significand, word] of [[1n << 63n, 0x3fff], [3n, 0], [0n, 0x8000], [(1n << 64n) - 1n, 0xfffe]] as const) {
+  for (
+    const [significand, word] of [[1n << 63n, 0x3fff], [3n, 0], [0n, 0x8000], [
+      (1n << 64n) - 1n,
+      0xfffe,
+    ]] as const
+  ) {
     const a = unpack80(significand, word);
     assert.equal(significand80(a), significand);
     assert.equal(signExponent80(a), word);

@@ -178,7 +178,13 @@ function overflowResult(sign: number, context: FloatContext): Float {
 }
 
 /** Rounds below the smallest normal number, masked: to a denormal, zero, or back up to the smallest normal. */
-function roundTiny(sign: number, exponent: number, value: bigint, width: number, context: FloatContext): Float {
+function roundTiny(
+  sign: number,
+  exponent: number,
+  value: bigint,
+  width: number,
+  context: FloatContext,
+): Float {
   const { format, precision } = context;
   if (context.flushToZero) {
     context.flags |= FLAG_UNDERFLOW | FLAG_PRECISION;
@@ -216,7 +222,13 @@ function beyondWrap(result: Float, context: FloatContext): Float {
  * Rounds value * 2^(exponent - (width - 1)), where `value` has exactly `width` bits, into the context's format.
  * A lost tail below must be present as a nonzero lowest bit, at least two bits below the rounding position.
  */
-export function round(sign: number, exponent: number, value: bigint, width: number, context: FloatContext): Float {
+export function round(
+  sign: number,
+  exponent: number,
+  value: bigint,
+  width: number,
+  context: FloatContext,
+): Float {
   const { format, precision, masks } = context;
   const before = context.flags;
   let kept = roundShift(sign, value, width - precision, context);
@@ -237,7 +249,9 @@ export function round(sign: number, exponent: number, value: bigint, width: numb
     if ((masks & FLAG_OVERFLOW) !== 0) return overflowResult(sign, context);
     context.flags |= FLAG_OVERFLOW;
     top -= context.wrapExponent;
-    if (context.wrapExponent !== 0 && top > format.maxExponent) return beyondWrap(makeInfinity(sign), context);
+    if (context.wrapExponent !== 0 && top > format.maxExponent) {
+      return beyondWrap(makeInfinity(sign), context);
+    }
   }
   return makeFinite(sign, top, kept << BigInt(64 - precision));
 }

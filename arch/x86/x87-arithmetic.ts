@@ -81,7 +81,13 @@ export function arithmetic(unit: X87, operation: number, target: number, b: Floa
   return deliver(unit, target, calculate(operation, unit.read(target), b, context), context);
 }
 
-export function arithmeticRegisters(unit: X87, operation: number, target: number, source: number, pops: number): void {
+export function arithmeticRegisters(
+  unit: X87,
+  operation: number,
+  target: number,
+  source: number,
+  pops: number,
+): void {
   if (unit.isEmpty(target) || unit.isEmpty(source)) {
     if (unit.stackUnderflow()) return;
     unit.write(target, DEFAULT_NAN);
@@ -99,7 +105,12 @@ const ORDER_BITS = new Map<number, number>([
 ]);
 
 /** FCOM and its kin. `b` is undefined when its register is empty. */
-export function compareTop(unit: X87, b: Float | undefined, quietNans: "signal" | "pass", pops: number): void {
+export function compareTop(
+  unit: X87,
+  b: Float | undefined,
+  quietNans: "signal" | "pass",
+  pops: number,
+): void {
   let bits = C0 | C2 | C3;
   if (unit.isEmpty(0) || b === undefined) {
     unit.setConditions(CONDITIONS, bits);
@@ -134,7 +145,11 @@ export function compareFlags(unit: X87, i: number, quietNans: "signal" | "pass",
 }
 
 /** Applies an operation of one operand to ST(0). */
-export function unary(unit: X87, operation: (a: Float, context: FloatContext) => Float, context: FloatContext): void {
+export function unary(
+  unit: X87,
+  operation: (a: Float, context: FloatContext) => Float,
+  context: FloatContext,
+): void {
   if (unit.isEmpty(0)) {
     if (!unit.stackUnderflow()) unit.write(0, DEFAULT_NAN);
     return;
@@ -252,7 +267,8 @@ function extractParts(a: Float, context: FloatContext): [Float, Float] {
 
 /** Bits of the quotient that a partial remainder delivers: C0 = bit 2, C3 = bit 1, C1 = bit 0. */
 function quotientBits(quotient: bigint): number {
-  return ((quotient & 4n) !== 0n ? C0 : 0) | ((quotient & 2n) !== 0n ? C3 : 0) | ((quotient & 1n) !== 0n ? C1 : 0);
+  return ((quotient & 4n) !== 0n ? C0 : 0) | ((quotient & 2n) !== 0n ? C3 : 0)
+    | ((quotient & 1n) !== 0n ? C1 : 0);
 }
 
 interface Remainder {

@@ -106,7 +106,13 @@ export function fastLoadRegister(ram: Ram, i: number): boolean {
 
 /** Rounds (hi, lo, below) and writes it to the register at `to`. */
 function deliver(
-  ram: Ram, to: number, sign: number, exponent: number, hi: number, lo: number, below: number,
+  ram: Ram,
+  to: number,
+  sign: number,
+  exponent: number,
+  hi: number,
+  lo: number,
+  below: number,
 ): boolean {
   const { i32 } = ram;
   let status = i32[FSW]! & ~C1;
@@ -137,7 +143,14 @@ function isNormal(hi: number, exponent: number): boolean {
 
 /** The register at `to` = (lo, hi, word) + the other operand, whose magnitude is the smaller or equal one. */
 function addOrdered(
-  ram: Ram, to: number, aLo: number, aHi: number, aWord: number, bLo: number, bHi: number, bWord: number,
+  ram: Ram,
+  to: number,
+  aLo: number,
+  aHi: number,
+  aWord: number,
+  bLo: number,
+  bHi: number,
+  bWord: number,
 ): boolean {
   const exponent = aWord & 0x7fff;
   const distance = exponent - (bWord & 0x7fff);
@@ -171,7 +184,15 @@ function addOrdered(
 }
 
 function addMagnitudes(
-  ram: Ram, to: number, sign: number, exponent: number, aLo: number, aHi: number, lo: number, hi: number, below: number,
+  ram: Ram,
+  to: number,
+  sign: number,
+  exponent: number,
+  aLo: number,
+  aHi: number,
+  lo: number,
+  hi: number,
+  below: number,
 ): boolean {
   const low = (aLo >>> 0) + (lo >>> 0);
   const high = (aHi >>> 0) + (hi >>> 0) + (low >= TWO_32 ? 1 : 0);
@@ -181,7 +202,15 @@ function addMagnitudes(
 }
 
 function subtractMagnitudes(
-  ram: Ram, to: number, sign: number, exponent: number, aLo: number, aHi: number, bLo: number, bHi: number, bBelow: number,
+  ram: Ram,
+  to: number,
+  sign: number,
+  exponent: number,
+  aLo: number,
+  aHi: number,
+  bLo: number,
+  bHi: number,
+  bBelow: number,
 ): boolean {
   let below = -bBelow | 0;
   const low = (aLo >>> 0) - (bLo >>> 0) - (bBelow !== 0 ? 1 : 0);
@@ -211,7 +240,14 @@ function subtractMagnitudes(
 
 /** Adds (bLo, bHi, bWord) to the register at `to`; for a subtraction the caller has changed a sign. */
 function add(
-  ram: Ram, to: number, aLo: number, aHi: number, aWord: number, bLo: number, bHi: number, bWord: number,
+  ram: Ram,
+  to: number,
+  aLo: number,
+  aHi: number,
+  aWord: number,
+  bLo: number,
+  bHi: number,
+  bWord: number,
 ): boolean {
   const a = aWord & 0x7fff;
   const b = bWord & 0x7fff;
@@ -233,14 +269,22 @@ function mulHigh(a: number, b: number): number {
 }
 
 function multiply(
-  ram: Ram, to: number, aLo: number, aHi: number, aWord: number, bLo: number, bHi: number, bWord: number,
+  ram: Ram,
+  to: number,
+  aLo: number,
+  aHi: number,
+  aWord: number,
+  bLo: number,
+  bHi: number,
+  bWord: number,
 ): boolean {
   const a = aWord & 0x7fff;
   const b = bWord & 0x7fff;
   if (!isNormal(aHi, a) || !isNormal(bHi, b)) return false;
   const w0 = Math.imul(aLo, bLo);
   const sum1 = mulHigh(aLo, bLo) + (Math.imul(aLo, bHi) >>> 0) + (Math.imul(aHi, bLo) >>> 0);
-  const sum2 = Math.floor(sum1 / TWO_32) + mulHigh(aLo, bHi) + mulHigh(aHi, bLo) + (Math.imul(aHi, bHi) >>> 0);
+  const sum2 = Math.floor(sum1 / TWO_32) + mulHigh(aLo, bHi) + mulHigh(aHi, bLo)
+    + (Math.imul(aHi, bHi) >>> 0);
   const w1 = sum1 | 0;
   const w2 = sum2 | 0;
   const w3 = Math.floor(sum2 / TWO_32) + mulHigh(aHi, bHi) | 0;
@@ -294,7 +338,14 @@ export function fastMemory32(ram: Ram, operation: number, bits: number): boolean
   const exponent = bits >>> 23 & 0xff;
   const to = registerIndex(ram, 0);
   if (to < 0 || exponent === 0 || exponent === 0xff) return false;
-  return operate(ram, operation, to, 0, TOP | (bits & 0x7f_ffff) << 8, bits >>> 16 & 0x8000 | exponent - 127 + BIAS);
+  return operate(
+    ram,
+    operation,
+    to,
+    0,
+    TOP | (bits & 0x7f_ffff) << 8,
+    bits >>> 16 & 0x8000 | exponent - 127 + BIAS,
+  );
 }
 
 /** FCOMI and its kin on normal values: EFLAGS bits, or -1. */
@@ -307,8 +358,8 @@ export function fastCompare(ram: Ram, i: number): number {
   const bWord = i32[b + 2]! & 0xffff;
   if (!isNormal(i32[a + 1]!, aWord & 0x7fff) || !isNormal(i32[b + 1]!, bWord & 0x7fff)) return -1;
   if (((aWord ^ bWord) & 0x8000) !== 0) return (aWord & 0x8000) !== 0 ? 1 : 0;
-  const order = (aWord & 0x7fff) - (bWord & 0x7fff) || (i32[a + 1]! >>> 0) - (i32[b + 1]! >>> 0) ||
-    (i32[a]! >>> 0) - (i32[b]! >>> 0);
+  const order = (aWord & 0x7fff) - (bWord & 0x7fff) || (i32[a + 1]! >>> 0) - (i32[b + 1]! >>> 0)
+    || (i32[a]! >>> 0) - (i32[b]! >>> 0);
   if (order === 0) return 0x40;
   return order < 0 === ((aWord & 0x8000) === 0) ? 1 : 0;
 }

@@ -7,12 +7,35 @@
 // Source: AMD64 Architecture Programmer's Manual, volume 5 (special cases); volume 1, section 6.4.
 
 import {
-  bitLength, DEFAULT_NAN, FINITE, FLAG_PRECISION, FLAG_UNDERFLOW, FLAG_ZERO_DIVIDE, type Float, type FloatContext, INFINITE, invalid,
-  makeFinite, makeInfinity, makeZero, noteDenormals, propagateNan, roundScaled, ZERO,
+  bitLength,
+  DEFAULT_NAN,
+  FINITE,
+  FLAG_PRECISION,
+  FLAG_UNDERFLOW,
+  FLAG_ZERO_DIVIDE,
+  type Float,
+  type FloatContext,
+  INFINITE,
+  invalid,
+  makeFinite,
+  makeInfinity,
+  makeZero,
+  noteDenormals,
+  propagateNan,
+  roundScaled,
+  ZERO,
 } from "./softfloat.ts";
 import { deliver } from "./x87-arithmetic.ts";
 import {
-  arcTangentSeries, atanh, cosineSeries, exponentialMinusOne, FRACTION, naturalLogOf2, ONE, pi, REDUCTION_PI,
+  arcTangentSeries,
+  atanh,
+  cosineSeries,
+  exponentialMinusOne,
+  FRACTION,
+  naturalLogOf2,
+  ONE,
+  pi,
+  REDUCTION_PI,
   sineSeries,
 } from "./x87-series.ts";
 import { C1, C2, type X87 } from "./x87-state.ts";
@@ -215,10 +238,11 @@ function logarithmSpecial(y: Float, x: Float, context: FloatContext): Float | un
   return undefined;
 }
 
-/** log2(m * 2^exponent) in fixed point, m = significand / 2^63. */
-function logarithmBase2(x: Float): bigint {
-  let exponent = x.exponent;
-  let m = x.significand << (F - 63n);
+/** log2 of a positive fixed-point value times 2^scale. */
+function logarithmBase2(value: bigint, scale: number): bigint {
+  const shift = bitLength(value) - 1 - FRACTION;
+  let exponent = scale + shift;
+  let m = shift >= 0 ? value >> BigInt(shift) : value << BigInt(-shift);
   if (m > (ONE * 3n) / 2n) {
     m >>= 1n;
     exponent += 1;
@@ -240,7 +264,7 @@ function logarithmOf(y: Float, x: Float, context: FloatContext): Float {
     if (result.denormal) context.flags |= FLAG_UNDERFLOW;
     return result;
   }
-  return timesFixed(y, logarithmBase2(x), FRACTION, context);
+  return timesFixed(y, logarithmBase2(x.significand << (F - 63n), x.exponent), FRACTION, context);
 }
 
 /** y * log2(1 + x). */
@@ -254,7 +278,12 @@ function logarithmPlusOneOf(y: Float, x: Float, context: FloatContext): Float {
   if (x.exponent < TINY) {
     const product = x.significand * ((ONE << F) / naturalLogOf2());
     const log = product >> BigInt(bitLength(product) - 200);
-    return timesFixed(y, x.sign === 1 ? -log : log, FRACTION + 63 - x.exponent - (bitLength(product) - 200), context);
+    return timesFixed(
+      y,
+      x.sign === 1 ? -log : log,
+      FRACTION + 63 - x.exponent - (bitLength(product) - 200),
+      context,
+    );
   }
   const fixed = x.sign === 1 ? -toFixed(x) : toFixed(x);
   if (fixed <= -ONE) {
@@ -264,14 +293,8 @@ function logarithmPlusOneOf(y: Float, x: Float, context: FloatContext): Float {
   }
   const log = x.exponent < -1
     ? (2n * atanh((fixed << F) / (2n * ONE + fixed)) << F) / naturalLogOf2()
-    : logarithmBase2(fixedToFloat(ONE + fixed));
+    : logarithmBase2(ONE + fixed, 0);
   return timesFixed(y, log, FRACTION, context);
-}
-
-function fixedToFloat(value: bigint): Float {
-  const bits = bitLength(value);
-  const significand = bits > 64 ? value >> BigInt(bits - 64) : value << BigInt(64 - bits);
-  return makeFinite(0, bits - 1 - FRACTION, significand);
 }
 
 export function logarithmPlusOne(unit: X87): void {
@@ -288,7 +311,9 @@ function arcTangentSpecial(y: Float, x: Float, context: FloatContext): Float | u
   const nan = propagateNan(y, x, context);
   if (nan !== undefined) return nan;
   noteDenormals(x, y, context);
-  if (y.kind === INFINITE) return quarterTurns(x.kind !== INFINITE ? 2n : x.sign === 1 ? 3n : 1n, y.sign, context);
+  if (y.kind === INFINITE) {
+    return quarterTurns(x.kind !== INFINITE ? 2n : x.sign === 1 ? 3n : 1n, y.sign, context);
+  }
   if (y.kind === ZERO || x.kind === INFINITE) {
     return x.sign === 1 ? quarterTurns(4n, y.sign, context) : makeZero(y.sign);
   }

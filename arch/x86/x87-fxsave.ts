@@ -5,7 +5,13 @@
 // As on AMD processors the instruction and data pointers are saved as zero while no exception is pending.
 // Source: AMD64 Architecture Programmer's Manual, volume 2, section 11.4.4 (FXSAVE image).
 
-import { ACCESS_READ, ACCESS_WRITE, type Access, TRAP_FAULT, TRAP_PROTECTION } from "../../include/linux/cpu.ts";
+import {
+  type Access,
+  ACCESS_READ,
+  ACCESS_WRITE,
+  TRAP_FAULT,
+  TRAP_PROTECTION,
+} from "../../include/linux/cpu.ts";
 import type { Ram } from "../../lib/ram.ts";
 import { EXT_LEAVE, type ExtFunction, type GuestAccess } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
@@ -44,7 +50,11 @@ function writePointers(ram: Ram, view: DataView, pointers: "wide" | "narrow"): v
   const word = (offset: number): number => ram.u32[(CPU_BASE + offset) >>> 2]!;
   view.setUint16(6, word(CPU_STATE.fop), true);
   view.setUint32(8, word(CPU_STATE.fip), true);
-  view.setUint32(12, pointers === "wide" ? word(CPU_STATE.fip + 4) : word(CPU_STATE.fselectors) & 0xffff, true);
+  view.setUint32(
+    12,
+    pointers === "wide" ? word(CPU_STATE.fip + 4) : word(CPU_STATE.fselectors) & 0xffff,
+    true,
+  );
   view.setUint32(16, word(CPU_STATE.fdp), true);
   view.setUint32(20, pointers === "wide" ? word(CPU_STATE.fdp + 4) : word(CPU_STATE.fselectors) >>> 16, true);
 }

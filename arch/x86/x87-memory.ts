@@ -226,8 +226,15 @@ export function environment(unit: X87, operandSize: number): Uint8Array {
   const code = selectors & 0xffff;
   const data = selectors >>> 16;
   if (wide) {
-    const words = [unit.control | 0xffff_0000, unit.statusWord | 0xffff_0000, tagWord(unit) | 0xffff_0000,
-      fip, code | fop << 16, fdp, data | 0xffff_0000];
+    const words = [
+      unit.control | 0xffff_0000,
+      unit.statusWord | 0xffff_0000,
+      tagWord(unit) | 0xffff_0000,
+      fip,
+      code | fop << 16,
+      fdp,
+      data | 0xffff_0000,
+    ];
     words.forEach((word, n) => view.setUint32(4 * n, word, true));
   } else {
     const words = [unit.control, unit.statusWord, tagWord(unit), fip, code, fdp, data];
@@ -269,7 +276,16 @@ export function initialize(unit: X87): void {
   unit.tags = 0;
   unit.status = 0;
   unit.setControl(0x37f);
-  for (const offset of [CPU_STATE.fop, CPU_STATE.fselectors, CPU_STATE.fip, CPU_STATE.fip + 4, CPU_STATE.fdp, CPU_STATE.fdp + 4]) {
+  for (
+    const offset of [
+      CPU_STATE.fop,
+      CPU_STATE.fselectors,
+      CPU_STATE.fip,
+      CPU_STATE.fip + 4,
+      CPU_STATE.fdp,
+      CPU_STATE.fdp + 4,
+    ]
+  ) {
     setField(unit, offset, 0);
   }
 }
@@ -300,4 +316,3 @@ export function loadStack(unit: X87, bytes: Uint8Array, start: number, stride: n
   }
   unit.tags = tags;
 }
-

@@ -16,7 +16,7 @@ import {
   type FloatContext,
   newFloatContext,
 } from "./softfloat.ts";
-import { significand80, signExponent80, unpack80 } from "./softfloat-pack.ts";
+import { signExponent80, significand80, unpack80 } from "./softfloat-pack.ts";
 
 export const STACK_FAULT = 0x40;
 export const ERROR_SUMMARY = 0x80;

@@ -11,28 +11,82 @@
 // unmasked exception is pending, FNSTENV always.
 // Source: AMD64 Architecture Programmer's Manual, volume 5; volume 3, appendix A (encodings).
 
-import { ACCESS_READ, ACCESS_WRITE, type Access, TRAP_FAULT } from "../../include/linux/cpu.ts";
+import { type Access, ACCESS_READ, ACCESS_WRITE, TRAP_FAULT } from "../../include/linux/cpu.ts";
 import type { Ram } from "../../lib/ram.ts";
 import type { ExtFunction, GuestAccess } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "../../virt/layout.ts";
 import { DEFAULT_NAN, type Float, fromInteger } from "./softfloat.ts";
 import { unpack32, unpack64 } from "./softfloat-pack.ts";
 import {
-  arithmetic, arithmeticRegisters, changeSign, COM, compareFlags, compareTop, COMP, examine, exchange, extract,
-  moveIf, partialRemainderTop, pushConstant, pushRegister, roundTop, scale, squareRoot,
-  storeRegister, storeRegisterQuietly, test,
+  arithmetic,
+  arithmeticRegisters,
+  changeSign,
+  COM,
+  COMP,
+  compareFlags,
+  compareTop,
+  examine,
+  exchange,
+  extract,
+  moveIf,
+  partialRemainderTop,
+  pushConstant,
+  pushRegister,
+  roundTop,
+  scale,
+  squareRoot,
+  storeRegister,
+  storeRegisterQuietly,
+  test,
 } from "./x87-arithmetic.ts";
 import {
-  clearExceptions, commit, environment, environmentBytes, initialize, loadDecimal, loadEnvironment, loadFloat32,
-  loadFloat64, loadFloat80, loadInteger, loadStack, maskAll, stackImage, type Store, storeDecimal, storeFloat,
-  storeFloat80, storeInteger,
+  clearExceptions,
+  commit,
+  environment,
+  environmentBytes,
+  initialize,
+  loadDecimal,
+  loadEnvironment,
+  loadFloat32,
+  loadFloat64,
+  loadFloat80,
+  loadInteger,
+  loadStack,
+  maskAll,
+  stackImage,
+  type Store,
+  storeDecimal,
+  storeFloat,
+  storeFloat80,
+  storeInteger,
 } from "./x87-memory.ts";
 import {
-  fastCompare, fastExchange, fastLoad32, fastLoad64, fastLoad80, fastLoadInteger, fastLoadRegister, fastMemory32,
-  fastMemory64, fastPop, fastRegisters, fastStore64, fastStore80, fastStoreRegister,
+  fastCompare,
+  fastExchange,
+  fastLoad32,
+  fastLoad64,
+  fastLoad80,
+  fastLoadInteger,
+  fastLoadRegister,
+  fastMemory32,
+  fastMemory64,
+  fastPop,
+  fastRegisters,
+  fastStore64,
+  fastStore80,
+  fastStoreRegister,
 } from "./x87-fast.ts";
 import { C1, X87 } from "./x87-state.ts";
-import { arcTangent, cosine, exponential, logarithm, logarithmPlusOne, sine, sineCosine, tangent } from "./x87-functions.ts";
+import {
+  arcTangent,
+  cosine,
+  exponential,
+  logarithm,
+  logarithmPlusOne,
+  sine,
+  sineCosine,
+  tangent,
+} from "./x87-functions.ts";
 
 /** Offsets of these functions from the first x87 number in the front end's table. */
 export const X87_REGISTER = 0;
@@ -124,7 +178,9 @@ const nothing: RegisterOperation = () => {};
 
 function arithmeticRow(target: "top" | "other", pops: number, exchanged: boolean): RegisterOperation[] {
   return [0, 1, 2, 3, 4, 5, 6, 7].map((reg): RegisterOperation => {
-    if (reg === COM || reg === COMP) return (unit, rm) => compareRegister(unit, rm, "signal", reg === COMP ? 1 : 0);
+    if (reg === COM || reg === COMP) {
+      return (unit, rm) => compareRegister(unit, rm, "signal", reg === COMP ? 1 : 0);
+    }
     // DC and DE name the reversed operation where D8 names the plain one.
     const operation = exchanged && reg >= 4 ? reg ^ 1 : reg;
     return target === "top"
@@ -172,8 +228,10 @@ const D9_FUNCTIONS: readonly RegisterOperation[] = [
   cosine,
 ];
 
-const d9Function = (reg: number): RegisterOperation => (unit, rm) => D9_FUNCTIONS[(reg & 3) * 8 + rm]!(unit, rm);
-const popBoth = (quietNans: "signal" | "pass"): RegisterOperation => (unit) => compareRegister(unit, 1, quietNans, 2);
+const d9Function = (reg: number): RegisterOperation => (unit, rm) =>
+  D9_FUNCTIONS[(reg & 3) * 8 + rm]!(unit, rm);
+const popBoth = (quietNans: "signal" | "pass"): RegisterOperation => (unit) =>
+  compareRegister(unit, 1, quietNans, 2);
 const store = (pops: number): RegisterOperation => (unit, rm) => storeRegister(unit, rm, pops);
 const free = (pops: number): RegisterOperation => (unit, rm) => {
   unit.setConditions(C1, 0);
@@ -183,14 +241,28 @@ const free = (pops: number): RegisterOperation => (unit, rm) => {
 
 const REGISTER_OPERATIONS: readonly (readonly RegisterOperation[])[] = [
   arithmeticRow("top", 0, false), // D8
-  [pushRegister, exchange, nothing, storeRegisterQuietly, d9Function(0), d9Function(1), d9Function(2), d9Function(3)],
+  [
+    pushRegister,
+    exchange,
+    nothing,
+    storeRegisterQuietly,
+    d9Function(0),
+    d9Function(1),
+    d9Function(2),
+    d9Function(3),
+  ],
   [nothing, nothing, nothing, nothing, nothing, popBoth("pass"), nothing, nothing], // DA
   [nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing], // DB
   arithmeticRow("other", 0, true), // DC
   [
-    free(0), exchange, store(0), store(1),
-    (unit, rm) => compareRegister(unit, rm, "pass", 0), (unit, rm) => compareRegister(unit, rm, "pass", 1),
-    nothing, nothing,
+    free(0),
+    exchange,
+    store(0),
+    store(1),
+    (unit, rm) => compareRegister(unit, rm, "pass", 0),
+    (unit, rm) => compareRegister(unit, rm, "pass", 1),
+    nothing,
+    nothing,
   ],
   popRow(), // DE
   [free(1), exchange, store(1), store(1), nothing, nothing, nothing, nothing], // DF
@@ -311,7 +383,13 @@ function moveIfForm(memory: GuestAccess): number {
 }
 
 /** Checks an area in the order of the processor, which shows in the address of a fault: first word, last byte. */
-function probeArea(memory: GuestAccess, address: number, first: number, bytes: number, access: Access): boolean {
+function probeArea(
+  memory: GuestAccess,
+  address: number,
+  first: number,
+  bytes: number,
+  access: Access,
+): boolean {
   if (memory.translate(address, access) < 0) return false;
   const crossing = PAGE_SIZE - (address % PAGE_SIZE);
   if (crossing < first && memory.translate(address + crossing, access) < 0) return false;
@@ -328,7 +406,9 @@ function areaForm(memory: GuestAccess): number {
   const unit = new X87(memory.ram);
   const bytes = new Uint8Array(header + (withStack ? 80 : 0));
   const isLoad = ((fop >> 3) & 7) === 4;
-  if (!probeArea(memory, address, operandSize === 2 ? 2 : 4, bytes.length, isLoad ? ACCESS_READ : ACCESS_WRITE)) {
+  if (
+    !probeArea(memory, address, operandSize === 2 ? 2 : 4, bytes.length, isLoad ? ACCESS_READ : ACCESS_WRITE)
+  ) {
     return TRAP_FAULT;
   }
   if (isLoad) {

@@ -4,12 +4,43 @@
 import { APPROXIMATE, ULP_BOUND } from "./exclusions.ts";
 import type { Case } from "./generate.ts";
 import {
-  FX_CONTROL, FX_FDP, FX_FIP, FX_MXCSR, FX_ST, FX_TAG, FX_XMM, GPR, type Result, RESULT_FX, RFLAGS, RIP, SIGNAL,
-  SIGNAL_ADDRESS, TRAP_ERROR, TRAP_NUMBER,
+  FX_CONTROL,
+  FX_FDP,
+  FX_FIP,
+  FX_MXCSR,
+  FX_ST,
+  FX_TAG,
+  FX_XMM,
+  GPR,
+  type Result,
+  RESULT_FX,
+  RFLAGS,
+  RIP,
+  SIGNAL,
+  SIGNAL_ADDRESS,
+  TRAP_ERROR,
+  TRAP_NUMBER,
 } from "./records.ts";
 import type { Outcome } from "./rookery.ts";
 
-const NAMES = ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
+const NAMES = [
+  "rax",
+  "rcx",
+  "rdx",
+  "rbx",
+  "rsp",
+  "rbp",
+  "rsi",
+  "rdi",
+  "r8",
+  "r9",
+  "r10",
+  "r11",
+  "r12",
+  "r13",
+  "r14",
+  "r15",
+];
 const SIGBUS = 7;
 const SIGSEGV = 11;
 const SIGTRAP = 5;
@@ -38,10 +69,18 @@ export function differences(item: Case, native: Result, outcome: Outcome, mxcsrF
     }
   }
   const flags = (n[RFLAGS]! ^ r[RFLAGS]!) & FLAGS_MASK & ~faultingFlags(item, n);
-  if (flags !== 0) out.push(`flags ${(r[RFLAGS]! & FLAGS_MASK).toString(16)} expected ${(n[RFLAGS]! & FLAGS_MASK).toString(16)} (${flags.toString(16)})`);
+  if (flags !== 0) {
+    out.push(
+      `flags ${(r[RFLAGS]! & FLAGS_MASK).toString(16)} expected ${(n[RFLAGS]! & FLAGS_MASK).toString(16)} (${
+        flags.toString(16)
+      })`,
+    );
+  }
   compareX87(item, n, r, out);
   compareVectors(item, n, r, mxcsrFlags, out);
-  if (outcome.memoryOffset >= 0) out.push(`memory +${outcome.memoryOffset.toString(16)} ${outcome.memoryText}`);
+  if (outcome.memoryOffset >= 0) {
+    out.push(`memory +${outcome.memoryOffset.toString(16)} ${outcome.memoryText}`);
+  }
   return out;
 }
 
@@ -60,10 +99,14 @@ function compareEnd(item: Case, n: Uint32Array, r: Uint32Array, out: string[]): 
   }
   // A virtual machine reports INT1 at the instruction, a bare processor behind it.
   const anyRip = item.form?.mnemonic === "INT1";
-  if (!anyRip && (n[RIP] !== r[RIP] || n[RIP + 1] !== r[RIP + 1])) out.push(`rip ${word64(r, RIP)} expected ${word64(n, RIP)}`);
+  if (!anyRip && (n[RIP] !== r[RIP] || n[RIP + 1] !== r[RIP + 1])) {
+    out.push(`rip ${word64(r, RIP)} expected ${word64(n, RIP)}`);
+  }
   if (signal !== SIGSEGV || r[SIGNAL] !== SIGSEGV) return;
   const fault = n[TRAP_NUMBER] === PAGE_FAULT;
-  if (fault !== (r[TRAP_NUMBER] === 2)) out.push(`trap ${r[TRAP_NUMBER]!} expected vector ${n[TRAP_NUMBER]!}`);
+  if (fault !== (r[TRAP_NUMBER] === 2)) {
+    out.push(`trap ${r[TRAP_NUMBER]!} expected vector ${n[TRAP_NUMBER]!}`);
+  }
   if (!fault || r[TRAP_NUMBER] !== 2) return;
   if (n[SIGNAL_ADDRESS] !== r[SIGNAL_ADDRESS] || n[SIGNAL_ADDRESS + 1] !== r[SIGNAL_ADDRESS + 1]) {
     out.push(`fault at ${word64(r, SIGNAL_ADDRESS)} expected ${word64(n, SIGNAL_ADDRESS)}`);
@@ -82,7 +125,9 @@ function compareX87(item: Case, n: Uint32Array, r: Uint32Array, out: string[]): 
   const tag = RESULT_FX + FX_TAG;
   if (n[tag] !== r[tag]) out.push(`fop:tags ${r[tag]!.toString(16)} expected ${n[tag]!.toString(16)}`);
   for (const [name, at] of [["fip", RESULT_FX + FX_FIP], ["fdp", RESULT_FX + FX_FDP]] as const) {
-    if (n[at] !== r[at] || n[at + 1] !== r[at + 1]) out.push(`${name} ${word64(r, at)} expected ${word64(n, at)}`);
+    if (n[at] !== r[at] || n[at + 1] !== r[at + 1]) {
+      out.push(`${name} ${word64(r, at)} expected ${word64(n, at)}`);
+    }
   }
   for (let i = 0; i < 8; i++) {
     const at = RESULT_FX + FX_ST + 4 * i;
@@ -106,7 +151,13 @@ function ulpDistance(n: Uint32Array, r: Uint32Array, at: number): number {
   return Number(distance < 0n ? -distance : distance);
 }
 
-function compareVectors(item: Case, n: Uint32Array, r: Uint32Array, mxcsrFlags: boolean, out: string[]): void {
+function compareVectors(
+  item: Case,
+  n: Uint32Array,
+  r: Uint32Array,
+  mxcsrFlags: boolean,
+  out: string[],
+): void {
   const mxcsr = RESULT_FX + FX_MXCSR;
   const mask = mxcsrFlags ? 0xffff : 0xffff & ~MXCSR_FLAGS;
   if (((n[mxcsr]! ^ r[mxcsr]!) & mask) !== 0) {

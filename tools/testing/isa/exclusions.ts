@@ -24,10 +24,20 @@ export function exclusion(form: X86Form): string | undefined {
 
 /** x87 functions whose results may differ from the processor's by so many units in the last place. */
 export const ULP_BOUND: ReadonlyMap<string, number> = new Map([
-  ["F2XM1", 1], ["FYL2X", 1], ["FYL2XP1", 1], ["FPATAN", 1], ["FPTAN", 1], ["FSIN", 1], ["FCOS", 1], ["FSINCOS", 1],
+  ["F2XM1", 1],
+  ["FYL2X", 1],
+  ["FYL2XP1", 1],
+  ["FPATAN", 1],
+  ["FPTAN", 1],
+  ["FSIN", 1],
+  ["FCOS", 1],
+  ["FSINCOS", 1],
 ]);
 
 /** SSE approximations: relative error allowed against the processor's own approximation, per lane. */
 export const APPROXIMATE: ReadonlyMap<string, number> = new Map([
-  ["RCPPS", 2 ** -11], ["RCPSS", 2 ** -11], ["RSQRTPS", 2 ** -11], ["RSQRTSS", 2 ** -11],
+  ["RCPPS", 2 ** -11],
+  ["RCPSS", 2 ** -11],
+  ["RSQRTPS", 2 ** -11],
+  ["RSQRTSS", 2 ** -11],
 ]);

@@ -4,7 +4,16 @@
 
 import type { Ram } from "../../../lib/ram.ts";
 import {
-  CC_ADC, CC_ADD, CC_DEC, CC_EXPLICIT, CC_INC, CC_LOGIC, CC_RESULT, CC_SBB, CC_SUB, ccOp,
+  CC_ADC,
+  CC_ADD,
+  CC_DEC,
+  CC_EXPLICIT,
+  CC_INC,
+  CC_LOGIC,
+  CC_RESULT,
+  CC_SBB,
+  CC_SUB,
+  ccOp,
 } from "../../../virt/ir/cc.ts";
 import { CPU_BASE, CPU_STATE } from "../../../virt/layout.ts";
 
@@ -61,12 +70,14 @@ function arithmetic(kind: number, bits: number, wideA: bigint, wideB: bigint): n
       const difference = a - b - (kind === CC_SBB ? 1n : 0n);
       const result = BigInt.asUintN(bits, difference);
       const borrow = difference < 0n ? 1 : 0;
-      return resultFlags(result, bits) | borrow | bit(a ^ b ^ result, 4n) << 4 | bit((a ^ b) & (a ^ result), top) << 11;
+      return resultFlags(result, bits) | borrow | bit(a ^ b ^ result, 4n) << 4
+        | bit((a ^ b) & (a ^ result), top) << 11;
     }
     case CC_LOGIC:
       return resultFlags(a, bits);
     case CC_INC:
-      return resultFlags(a, bits) | Number(wideB & 1n) | ((a & 15n) === 0n ? 0x10 : 0) | (a === 1n << top ? 0x800 : 0);
+      return resultFlags(a, bits) | Number(wideB & 1n) | ((a & 15n) === 0n ? 0x10 : 0)
+        | (a === 1n << top ? 0x800 : 0);
     case CC_DEC: {
       const overflow = a === (1n << top) - 1n ? 0x800 : 0;
       return resultFlags(a, bits) | Number(wideB & 1n) | ((a & 15n) === 15n ? 0x10 : 0) | overflow;

@@ -6,8 +6,27 @@
 
 import { BASE_RIP, DECODE_OK, Decoder } from "../../../arch/x86/decode.ts";
 import {
-  IMM_8S, IMM_8U, IMM_16, IMM_ENTER, IMM_NONE, IMM_OFFSET, IMM_REL32, IMM_V, IMM_Z, KIND_CL, KIND_E, KIND_IMM, KIND_M,
-  KIND_ONE, KIND_Q, KIND_REL, KIND_W, SIZE_V, SIZE_Y, SIZE_Z, type X86Form,
+  IMM_16,
+  IMM_8S,
+  IMM_8U,
+  IMM_ENTER,
+  IMM_NONE,
+  IMM_OFFSET,
+  IMM_REL32,
+  IMM_V,
+  IMM_Z,
+  KIND_CL,
+  KIND_E,
+  KIND_IMM,
+  KIND_M,
+  KIND_ONE,
+  KIND_Q,
+  KIND_REL,
+  KIND_W,
+  SIZE_V,
+  SIZE_Y,
+  SIZE_Z,
+  type X86Form,
 } from "../../../arch/x86/tables/forms.ts";
 import { type Addressing, randomAddress, randomAddressing } from "./memory-operand.ts";
 import { Random } from "./random.ts";
@@ -53,7 +72,8 @@ function sized(form: X86Form): boolean {
 function randomPrefixes(random: Random, form: X86Form): Prefixes {
   const flexible = sized(form);
   // With 66 a near branch is of 16 bits on this processor family and of 64 bits on the other: not tested.
-  const operand16 = form.prefix === 1 || (form.prefix === -1 && form.operandSize !== "f64" && random.oneIn(flexible ? 4 : 24));
+  const operand16 = form.prefix === 1
+    || (form.prefix === -1 && form.operandSize !== "f64" && random.oneIn(flexible ? 4 : 24));
   let rep = form.prefix === 2 ? 0xf3 : form.prefix === 3 ? 0xf2 : 0;
   if (isString(form.mnemonic) && random.oneIn(2)) rep = random.oneIn(2) ? 0xf3 : 0xf2;
   const segment = random.oneIn(10) ? random.pick([SEGMENT_FS, SEGMENT_GS]) : SEGMENT_NONE;
@@ -76,7 +96,9 @@ function operandBytes(form: X86Form, prefixes: Prefixes): number {
 
 /** Bytes of the ModRM memory operand. */
 function memoryBytes(form: X86Form, opSize: number, rexW: boolean): number {
-  const operand = form.operands.find(({ kind }) => kind === KIND_E || kind === KIND_M || kind === KIND_W || kind === KIND_Q);
+  const operand = form.operands.find(({ kind }) =>
+    kind === KIND_E || kind === KIND_M || kind === KIND_W || kind === KIND_Q
+  );
   if (operand === undefined) return 0;
   if (operand.size > 0) return operand.size;
   if (operand.size === SIZE_V) return opSize;
@@ -163,12 +185,24 @@ export class Generator {
   }
 
   /** Encodes one instruction at `pc` and prepares the state; undefined when the choice does not decode to the form. */
-  instruction(random: Random, form: X86Form, state: StartState, pc: number, target: number): Uint8Array | undefined {
+  instruction(
+    random: Random,
+    form: X86Form,
+    state: StartState,
+    pc: number,
+    target: number,
+  ): Uint8Array | undefined {
     const prefixes = randomPrefixes(random, form);
-    const isMemory = form.mod === "mem" || (form.mod === "any" && form.hasModrm && form.rm < 0 && this.#takesMemory(form) && random.oneIn(2));
+    const isMemory = form.mod === "mem"
+      || (form.mod === "any" && form.hasModrm && form.rm < 0 && this.#takesMemory(form) && random.oneIn(2));
     const opSize = operandBytes(form, prefixes);
     const choice: Choice = {
-      form, opSize, rexW: prefixes.rexW, addressBits: prefixes.address32 ? 32 : 64, isMemory, target,
+      form,
+      opSize,
+      rexW: prefixes.rexW,
+      addressBits: prefixes.address32 ? 32 : 64,
+      isMemory,
+      target,
       memoryBytes: memoryBytes(form, opSize, prefixes.rexW),
     };
     const prepared = prepare(random, state, choice);
@@ -180,11 +214,18 @@ export class Generator {
   }
 
   #takesMemory(form: X86Form): boolean {
-    return form.operands.some(({ kind }) => kind === KIND_E || kind === KIND_M || kind === KIND_W || kind === KIND_Q);
+    return form.operands.some(({ kind }) =>
+      kind === KIND_E || kind === KIND_M || kind === KIND_W || kind === KIND_Q
+    );
   }
 
   #modrm(
-    random: Random, form: X86Form, state: StartState, prefixes: Prefixes, choice: Choice, address: number,
+    random: Random,
+    form: X86Form,
+    state: StartState,
+    prefixes: Prefixes,
+    choice: Choice,
+    address: number,
     avoid: ReadonlySet<number>,
   ): ModRm | undefined {
     if (!form.hasModrm) return undefined;
@@ -197,15 +238,29 @@ export class Generator {
         const register = rm | rexB << 3;
         if (register !== RSP) state.setGprNumber(register, choice.target);
       }
-      return { modrm: 0xc0 | reg << 3 | rm, addressing: undefined, rexR, rexX: random.oneIn(8) ? 1 : 0, rexB };
+      return {
+        modrm: 0xc0 | reg << 3 | rm,
+        addressing: undefined,
+        rexR,
+        rexX: random.oneIn(8) ? 1 : 0,
+        rexB,
+      };
     }
     const base = prefixes.segment === SEGMENT_FS ? FS_BASE : prefixes.segment === SEGMENT_GS ? GS_BASE : 0;
     // Operands that wrap round at 4 GiB are left out.
-    if (choice.addressBits === 32 && (address - base + choice.memoryBytes) % 2 ** 32 < choice.memoryBytes) return undefined;
+    if (choice.addressBits === 32 && (address - base + choice.memoryBytes) % 2 ** 32 < choice.memoryBytes) {
+      return undefined;
+    }
     const addressing = randomAddressing(random, state, address - base, avoid, choice.addressBits);
     const bitTest = form.mnemonic.startsWith("BT") && form.map === 1 && form.digit < 0;
     if (bitTest && !random.oneIn(6)) boundBitOffset(random, state, reg | rexR << 3, choice, addressing);
-    return { modrm: addressing.modrm | reg << 3, addressing, rexR, rexX: addressing.rexX, rexB: addressing.rexB };
+    return {
+      modrm: addressing.modrm | reg << 3,
+      addressing,
+      rexR,
+      rexX: addressing.rexX,
+      rexB: addressing.rexB,
+    };
   }
 
   #resolves(bytes: Uint8Array, form: X86Form, pc: number): boolean {
@@ -226,7 +281,13 @@ interface ModRm {
 }
 
 /** Bit offsets in a register reach far from the operand: mostly near ones here. */
-function boundBitOffset(random: Random, state: StartState, register: number, choice: Choice, addressing: Addressing): void {
+function boundBitOffset(
+  random: Random,
+  state: StartState,
+  register: number,
+  choice: Choice,
+  addressing: Addressing,
+): void {
   const { sib, modrm } = addressing;
   const base = sib >= 0 ? (sib & 7) | addressing.rexB << 3 : (modrm & 7) | addressing.rexB << 3;
   const index = sib >= 0 ? (sib >> 3 & 7) | addressing.rexX << 3 : -1;
@@ -241,7 +302,12 @@ function landing(random: Random, slot: number): number {
 }
 
 function encode(
-  random: Random, form: X86Form, prefixes: Prefixes, modrm: ModRm | undefined, choice: Choice, pc: number,
+  random: Random,
+  form: X86Form,
+  prefixes: Prefixes,
+  modrm: ModRm | undefined,
+  choice: Choice,
+  pc: number,
 ): Uint8Array {
   const out = new Bytes();
   const legacy = [...prefixes.ignored];
@@ -295,7 +361,12 @@ function immediateBytes(form: X86Form, choice: Choice): number {
 }
 
 function putImmediate(
-  out: Bytes, random: Random, form: X86Form, choice: Choice, pc: number, bytes: number,
+  out: Bytes,
+  random: Random,
+  form: X86Form,
+  choice: Choice,
+  pc: number,
+  bytes: number,
 ): void {
   if (form.imm === IMM_NONE) return;
   const next = pc + out.list.length + bytes;

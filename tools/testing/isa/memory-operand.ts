@@ -41,7 +41,14 @@ export function randomAddress(random: Random, bytes: number): number {
     case 62:
       return DATA_BASE + 4 * PAGE + random.below(PAGE - bytes);
     default:
-      return random.pick([8, CODE_BASE + 64, 0x8000_0000_0000, 0x7fff_ffff_fff8, DATA_BASE - 3, 0x7fff_ffff_f000]);
+      return random.pick([
+        8,
+        CODE_BASE + 64,
+        0x8000_0000_0000,
+        0x7fff_ffff_fff8,
+        DATA_BASE - 3,
+        0x7fff_ffff_f000,
+      ]);
   }
 }
 
@@ -98,7 +105,15 @@ export function randomAddressing(
   const base = pickBase(random, avoid, dispBytes);
   if (kind < 7 && (base & 7) !== RSP) {
     setAddress(random, state, base, offset - disp, addressBits);
-    return { modrm: modOf(dispBytes) | base & 7, sib: -1, dispBytes, disp, ripRelative: false, rexX: 0, rexB: base >> 3 };
+    return {
+      modrm: modOf(dispBytes) | base & 7,
+      sib: -1,
+      dispBytes,
+      disp,
+      ripRelative: false,
+      rexX: 0,
+      rexB: base >> 3,
+    };
   }
   return withIndex(random, state, offset, avoid, addressBits, base, dispBytes, disp);
 }
@@ -115,12 +130,20 @@ function modOf(dispBytes: number): number {
 function pickBase(random: Random, avoid: ReadonlySet<number>, dispBytes: number): number {
   for (;;) {
     const base = random.below(16);
-    if (avoid.has(base) || (dispBytes === 0 && (base & 7) === 5) || base === RSP && !random.oneIn(2)) continue;
+    if (avoid.has(base) || (dispBytes === 0 && (base & 7) === 5) || base === RSP && !random.oneIn(2)) {
+      continue;
+    }
     return base;
   }
 }
 
-function setAddress(random: Random, state: StartState, register: number, value: number, addressBits: number): void {
+function setAddress(
+  random: Random,
+  state: StartState,
+  register: number,
+  value: number,
+  addressBits: number,
+): void {
   state.setGprNumber(register, value);
   // With 32-bit addresses the upper half does not count.
   if (addressBits === 32) state.setGpr(register, state.gprLow(register), random.u32());

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Batch, type Result, decodeResults, encodeBatch } from "./records.ts";
+import { type Batch, decodeResults, encodeBatch, type Result } from "./records.ts";
 
 const FLAGS = ["-O2", "-fno-stack-protector", "-mfsgsbase", "-pie", "-fPIE"];
 
@@ -19,7 +19,9 @@ function sourcePath(): string {
 /** Path of the compiled runner; compiles when the source has changed. Throws one clear line when it cannot. */
 export function buildNativeRunner(): string {
   if (process.platform !== "linux" || process.arch !== "x64") {
-    throw new Error(`the instruction oracle needs an x86-64 Linux host, this is ${process.platform} ${process.arch}`);
+    throw new Error(
+      `the instruction oracle needs an x86-64 Linux host, this is ${process.platform} ${process.arch}`,
+    );
   }
   const source = sourcePath();
   const digest = createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 16);
@@ -29,7 +31,9 @@ export function buildNativeRunner(): string {
   mkdirSync(folder, { recursive: true });
   const fresh = `${runner}.${process.pid}`;
   const compiler = spawnSync("gcc", [...FLAGS, "-o", fresh, source], { encoding: "utf8" });
-  if (compiler.error !== undefined) throw new Error(`the instruction oracle needs gcc: ${compiler.error.message}`);
+  if (compiler.error !== undefined) {
+    throw new Error(`the instruction oracle needs gcc: ${compiler.error.message}`);
+  }
   if (compiler.status !== 0) throw new Error(`native-runner.c does not compile:\n${compiler.stderr}`);
   renameSync(fresh, runner);
   return runner;

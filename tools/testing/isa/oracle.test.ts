@@ -18,7 +18,11 @@ const SEED = 20_000;
 
 test("a sample of instances agrees with the processor in both back ends, every form covered", () => {
   const summary = runOracle({
-    instances: 20_000, seed: SEED, form: undefined, backends: ["interp", "translate"], sequences: true,
+    instances: 20_000,
+    seed: SEED,
+    form: undefined,
+    backends: ["interp", "translate"],
+    sequences: true,
     progress: () => {},
   });
   assert.equal(summary.differing, 0, reportText(summary));
@@ -28,7 +32,12 @@ test("a sample of instances agrees with the processor in both back ends, every f
 
 test("single steps agree with the processor", () => {
   const summary = runOracle({
-    instances: 5_000, seed: SEED + 1, form: undefined, backends: ["step"], sequences: true, progress: () => {},
+    instances: 5_000,
+    seed: SEED + 1,
+    form: undefined,
+    backends: ["step"],
+    sequences: true,
+    progress: () => {},
   });
   assert.equal(summary.differing, 0, reportText(summary));
 });

@@ -50,7 +50,12 @@ function sequenceAt(seed: number, n: number, maker: SequenceMaker): Case {
 }
 
 /** One batch of a run. `sequences` 0 leaves them out. */
-export function planBatch(seed: number, batch: number, forms: readonly X86Form[], sequences: number): PlannedBatch {
+export function planBatch(
+  seed: number,
+  batch: number,
+  forms: readonly X86Form[],
+  sequences: number,
+): PlannedBatch {
   const generator = new Generator(seed);
   const cases: Case[] = [];
   for (const form of forms) {
@@ -59,7 +64,9 @@ export function planBatch(seed: number, batch: number, forms: readonly X86Form[]
       cases.push(generator.make(form, batch * PER_FORM + n, slot));
     }
   }
-  for (let n = 0; n < sequences; n++) cases.push(sequenceAt(seed, batch * SEQUENCES + n, MAKERS[n % MAKERS.length]!));
+  for (let n = 0; n < sequences; n++) {
+    cases.push(sequenceAt(seed, batch * SEQUENCES + n, MAKERS[n % MAKERS.length]!));
+  }
   return assemble(seed, batch, cases, sequences > 0 ? "cut" : "whole");
 }
 
@@ -94,10 +101,23 @@ function cutCase(seed: number, batch: number, from: readonly Case[], end: number
   };
 }
 
-function assemble(seed: number, batch: number, given: readonly Case[], cut: "cut" | "whole" = "whole"): PlannedBatch {
-  const end = CODE_BASE + (Math.max(...given.map(({ pc }) => pc)) + 2 * SLOT_BYTES - CODE_BASE + 4095 & ~4095);
-  const cases = cut === "cut" ? [...given, cutCase(seed, batch, given.filter(({ form }) => form !== undefined), end)] : given;
+function assemble(
+  seed: number,
+  batch: number,
+  given: readonly Case[],
+  cut: "cut" | "whole" = "whole",
+): PlannedBatch {
+  const end = CODE_BASE
+    + (Math.max(...given.map(({ pc }) => pc)) + 2 * SLOT_BYTES - CODE_BASE + 4095 & ~4095);
+  const cases = cut === "cut"
+    ? [...given, cutCase(seed, batch, given.filter(({ form }) => form !== undefined), end)]
+    : given;
   const code = new Uint8Array(end - CODE_BASE).fill(0xcc);
   for (const { pc, bytes } of cases) code.set(bytes, pc - CODE_BASE);
-  return { code, background: background(seed, batch), instances: cases.map(({ instance }) => instance), cases };
+  return {
+    code,
+    background: background(seed, batch),
+    instances: cases.map(({ instance }) => instance),
+    cases,
+  };
 }

@@ -112,8 +112,19 @@ export class Random {
 
   #fraction(bits: number): number {
     const all = 2 ** bits - 1;
-    return this.pick([0, 0, 1, all, 2 ** (bits - 1), 2 ** (bits - 1) - 1, this.u32() & all, this.u32() & all,
-      this.u32() & all, (this.u32() & all) >>> this.below(bits), (all << this.below(bits)) & all]);
+    return this.pick([
+      0,
+      0,
+      1,
+      all,
+      2 ** (bits - 1),
+      2 ** (bits - 1) - 1,
+      this.u32() & all,
+      this.u32() & all,
+      this.u32() & all,
+      (this.u32() & all) >>> this.below(bits),
+      (all << this.below(bits)) & all,
+    ]);
   }
 
   /** Biased exponents: mostly near one (so that sums meet), else integers' range, else the extremes. */
@@ -150,16 +161,29 @@ export class Random {
   /** An 80-bit x87 value in three words (the third holds 16 bits): all classes, invalid encodings included. */
   extended(to: Uint32Array, at: number): void {
     const kind = this.below(16);
-    to[at] = this.pick([0, 0, 1, 0xffff_ffff, 0x400, 0x800, 0xc00, 0x7ff, this.u32(), this.u32(), this.u32()]);
+    to[at] = this.pick([
+      0,
+      0,
+      1,
+      0xffff_ffff,
+      0x400,
+      0x800,
+      0xc00,
+      0x7ff,
+      this.u32(),
+      this.u32(),
+      this.u32(),
+    ]);
     to[at + 1] = (this.#fraction(31) | 0x8000_0000) >>> 0;
     let exponent = this.#exponent(15);
     if (kind === 0) exponent = 16383 + this.below(66);
-    else if (kind === 1) exponent = 16383 + this.pick([127, 128, 1023, 1024, -126, -127, -149, -150, -1022, -1074]);
-    else if (kind === 2) to[at] = to[at + 1] = 0;
+    else if (kind === 1) {
+      exponent = 16383 + this.pick([127, 128, 1023, 1024, -126, -127, -149, -150, -1022, -1074]);
+    } else if (kind === 2) to[at] = to[at + 1] = 0;
     if (exponent === 0 && !this.oneIn(4) || this.oneIn(40)) to[at + 1] = to[at + 1]! & 0x7fff_ffff;
     if (kind === 2) exponent = this.pick([0, 0, 0, exponent]);
     if (kind === 3) {
-      const value = this.pick([1, 2, 3, 10, 0.5, 100, 0.1, 1e18, 999999999999999999]);
+      const value = this.pick([1, 2, 3, 10, 0.5, 100, 0.1, 1e18, 1e17]);
       this.#fromDouble(to, at, value);
       exponent = to[at + 2]!;
     }
@@ -179,5 +203,26 @@ export class Random {
 
 const BYTES = [0, 1, 2, 0x7f, 0x80, 0x81, 0xfe, 0xff, 0x55, 0xaa, 0x10, 0x99];
 const SHORTS = [0, 1, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0x8001, 0xffff, 0xff00, 0xff80];
-const WORDS = [0, 1, 0xffff_ffff, 0x7fff_ffff, 0x8000_0000, 0x7fff, 0x8000, 0xffff, 0x1_0000, 0x7f, 0x80, 0xff,
-  0xffff_8000, 0xffff_ff80, 2, 31, 32, 33, 63, 64, 65];
+const WORDS = [
+  0,
+  1,
+  0xffff_ffff,
+  0x7fff_ffff,
+  0x8000_0000,
+  0x7fff,
+  0x8000,
+  0xffff,
+  0x1_0000,
+  0x7f,
+  0x80,
+  0xff,
+  0xffff_8000,
+  0xffff_ff80,
+  2,
+  31,
+  32,
+  33,
+  63,
+  64,
+  65,
+];

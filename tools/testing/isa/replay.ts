@@ -3,7 +3,18 @@
 
 import { buildNativeRunner, runNative } from "./native.ts";
 import { planOne } from "./plan.ts";
-import { FX, FX_CONTROL, FX_MXCSR, FX_ST, FX_TAG, FX_XMM, GPR, RFLAGS, RIP, WINDOW_ADDRESS } from "./records.ts";
+import {
+  FX,
+  FX_CONTROL,
+  FX_MXCSR,
+  FX_ST,
+  FX_TAG,
+  FX_XMM,
+  GPR,
+  RFLAGS,
+  RIP,
+  WINDOW_ADDRESS,
+} from "./records.ts";
 import { hex } from "./rookery.ts";
 import { type Backend, modesOf, newRunner, outcomeLines } from "./run.ts";
 
@@ -14,10 +25,16 @@ function word(words: Uint32Array, at: number): string {
 function registers(words: Uint32Array, fx: number): string[] {
   const out: string[] = [];
   for (let n = 0; n < 16; n += 4) {
-    const row = [0, 1, 2, 3].map((i) => `r${n + i}=${word(words, GPR + 2 * (n + i) + 1)}${word(words, GPR + 2 * (n + i))}`);
+    const row = [0, 1, 2, 3].map((i) =>
+      `r${n + i}=${word(words, GPR + 2 * (n + i) + 1)}${word(words, GPR + 2 * (n + i))}`
+    );
     out.push(`  ${row.join(" ")}`);
   }
-  out.push(`  rip=${word(words, RIP)} flags=${word(words, RFLAGS)} mxcsr=${word(words, fx + FX_MXCSR)} fsw:fcw=${word(words, fx + FX_CONTROL)} fop:tags=${word(words, fx + FX_TAG)}`);
+  out.push(
+    `  rip=${word(words, RIP)} flags=${word(words, RFLAGS)} mxcsr=${word(words, fx + FX_MXCSR)} fsw:fcw=${
+      word(words, fx + FX_CONTROL)
+    } fop:tags=${word(words, fx + FX_TAG)}`,
+  );
   for (let n = 0; n < 8; n++) {
     const at = fx + FX_ST + 4 * n;
     out.push(`  st${n}=${word(words, at + 2).slice(4)}:${word(words, at + 1)}${word(words, at)}`);
@@ -35,7 +52,7 @@ export function replay(key: string, backends: readonly Backend[]): string {
   const native = runNative(buildNativeRunner(), batch)[0]!;
   const { words, window } = item.instance;
   const out = [
-    `${item.name}`,
+    item.name,
     `code ${hex(item.bytes)} at ${item.pc.toString(16)}`,
     `window ${word(words, WINDOW_ADDRESS + 1)}${word(words, WINDOW_ADDRESS)} ${hex(window)}`,
     "start",
@@ -50,6 +67,8 @@ export function replay(key: string, backends: readonly Backend[]): string {
       out.push(`  ${backend} ${mode}: ${lines.length === 0 ? "none" : lines.join("\n    ")}`);
     }
   }
-  for (const { offset, bytes } of native.diffs) out.push(`  the processor wrote +${offset.toString(16)} ${hex(bytes)}`);
+  for (const { offset, bytes } of native.diffs) {
+    out.push(`  the processor wrote +${offset.toString(16)} ${hex(bytes)}`);
+  }
   return out.join("\n");
 }

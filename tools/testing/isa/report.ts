@@ -11,8 +11,8 @@ export function reportText(summary: Summary): string {
   const out = [
     "# Instruction oracle",
     "",
-    `${instances} instances (${executions} executions, ${backends.join(" and ")}), seed ${summary.seed}, ` +
-      `${seconds.toFixed(0)} s: ${differing} differing.`,
+    `${instances} instances (${executions} executions, ${backends.join(" and ")}), seed ${summary.seed}, `
+    + `${seconds.toFixed(0)} s: ${differing} differing.`,
     "Reproduce: `node dist/tools/testing/isa/oracle.js --replay KEY` (values: Rookery's, then the processor's).",
     "",
   ];
@@ -24,7 +24,9 @@ export function reportText(summary: Summary): string {
   for (const form of forms) {
     out.push(`## ${form.name}: ${form.differing} differing, ${form.run} instances`);
     for (const example of form.examples) {
-      out.push(`- ${example.key} ${example.backend} ${example.bytes}: ${example.lines.slice(0, 3).join("; ")}`);
+      out.push(
+        `- ${example.key} ${example.backend} ${example.bytes}: ${example.lines.slice(0, 3).join("; ")}`,
+      );
     }
   }
   return `${out.join("\n")}\n`;
@@ -33,8 +35,12 @@ export function reportText(summary: Summary): string {
 export function coverageText(summary: Summary): string {
   const out: string[] = [];
   const excluded = X86_FORMS.filter((form) => exclusion(form) !== undefined);
-  out.push(`Forms: ${X86_FORMS.length}, run ${[...summary.forms.keys()].length}, not tested ${excluded.length}:`);
+  out.push(
+    `Forms: ${X86_FORMS.length}, run ${[...summary.forms.keys()].length}, not tested ${excluded.length}:`,
+  );
   for (const form of excluded) out.push(`  ${form.name}: ${exclusion(form)!}`);
-  if (summary.missingForms.length > 0) out.push(`Forms without an instance: ${summary.missingForms.join(", ")}`);
+  if (summary.missingForms.length > 0) {
+    out.push(`Forms without an instance: ${summary.missingForms.join(", ")}`);
+  }
   return out.join("\n");
 }

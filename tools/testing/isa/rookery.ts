@@ -5,21 +5,56 @@
 // Invariant: between instances the data frames hold the background of the batch.
 
 import {
-  ACCESS_EXEC, ACCESS_WRITE, TRAP_BREAKPOINT, TRAP_DIVIDE, TRAP_FAULT, TRAP_FPU, TRAP_ILLEGAL, TRAP_INTERRUPT,
-  TRAP_PREEMPTED, TRAP_PROTECTION, TRAP_STEP,
+  ACCESS_EXEC,
+  ACCESS_WRITE,
+  TRAP_BREAKPOINT,
+  TRAP_DIVIDE,
+  TRAP_FAULT,
+  TRAP_FPU,
+  TRAP_ILLEGAL,
+  TRAP_INTERRUPT,
+  TRAP_PREEMPTED,
+  TRAP_PROTECTION,
+  TRAP_STEP,
 } from "../../../include/linux/cpu.ts";
 import { x86FrontEnd } from "../../../arch/x86/frontend.ts";
 import { fxsaveImage, loadFxsaveImage } from "../../../arch/x86/x87-fxsave.ts";
 import { Ram } from "../../../lib/ram.ts";
 import { type CpuOptions, WasmCpu } from "../../../virt/cpu.ts";
 import {
-  CPU_BASE, CPU_STATE, FRAMES_START, PT_SHIFTS, PTE_EXEC, PTE_PRESENT, PTE_WRITE, SAVED_BYTES,
+  CPU_BASE,
+  CPU_STATE,
+  FRAMES_START,
+  PT_SHIFTS,
+  PTE_EXEC,
+  PTE_PRESENT,
+  PTE_WRITE,
+  SAVED_BYTES,
 } from "../../../virt/layout.ts";
 import type { Case } from "./generate.ts";
 import { flagsFromState, setFlags } from "./flags.ts";
 import {
-  CODE_BASE, DATA_BASE, DATA_BYTES, DATA_PAGES, FS_BASE, FX, FX_WORDS, GPR, GS_BASE, PAGE, READ_WRITE, type Result,
-  RESULT_FX, RESULT_WORDS, RFLAGS, RIP, SIGNAL, SIGNAL_ADDRESS, TRAP_ERROR, TRAP_NUMBER, UNMAPPED,
+  CODE_BASE,
+  DATA_BASE,
+  DATA_BYTES,
+  DATA_PAGES,
+  FS_BASE,
+  FX,
+  FX_WORDS,
+  GPR,
+  GS_BASE,
+  PAGE,
+  READ_WRITE,
+  type Result,
+  RESULT_FX,
+  RESULT_WORDS,
+  RFLAGS,
+  RIP,
+  SIGNAL,
+  SIGNAL_ADDRESS,
+  TRAP_ERROR,
+  TRAP_NUMBER,
+  UNMAPPED,
 } from "./records.ts";
 import type { PlannedBatch } from "./plan.ts";
 
@@ -33,8 +68,14 @@ const BUDGET = 20_000;
 const CODE_BYTES_MAX = 4 << 20;
 
 const SIGNALS: ReadonlyMap<number, number> = new Map([
-  [TRAP_BREAKPOINT, SIGTRAP], [TRAP_STEP, SIGTRAP], [TRAP_FAULT, SIGSEGV], [TRAP_PROTECTION, SIGSEGV],
-  [TRAP_INTERRUPT, SIGSEGV], [TRAP_ILLEGAL, SIGILL], [TRAP_DIVIDE, SIGFPE], [TRAP_FPU, SIGFPE],
+  [TRAP_BREAKPOINT, SIGTRAP],
+  [TRAP_STEP, SIGTRAP],
+  [TRAP_FAULT, SIGSEGV],
+  [TRAP_PROTECTION, SIGSEGV],
+  [TRAP_INTERRUPT, SIGSEGV],
+  [TRAP_ILLEGAL, SIGILL],
+  [TRAP_DIVIDE, SIGFPE],
+  [TRAP_FPU, SIGFPE],
   [TRAP_PREEMPTED, SIGALRM],
 ]);
 

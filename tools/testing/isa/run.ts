@@ -5,7 +5,7 @@ import type { CpuOptions } from "../../../virt/cpu.ts";
 import { differences } from "./compare.ts";
 import type { Case } from "./generate.ts";
 import { buildNativeRunner, runNative } from "./native.ts";
-import { planBatch, type PlannedBatch, SEQUENCES, PER_FORM, testedForms } from "./plan.ts";
+import { PER_FORM, planBatch, type PlannedBatch, SEQUENCES, testedForms } from "./plan.ts";
 import { FX, FX_MXCSR, type Result } from "./records.ts";
 import { hex, type Outcome, RookeryRunner } from "./rookery.ts";
 
@@ -99,18 +99,29 @@ function touchesVectors(item: Case): boolean {
 }
 
 export function outcomeLines(
-  runner: RookeryRunner, item: Case, native: Result, mode: "relaxed" | "exact",
+  runner: RookeryRunner,
+  item: Case,
+  native: Result,
+  mode: "relaxed" | "exact",
 ): { lines: string[]; outcome: Outcome | undefined } {
   let outcome: Outcome;
   try {
     outcome = runner.run(item, native, mode === "exact");
   } catch (error) {
-    return { lines: [`exception ${error instanceof Error ? error.message.split("\n")[0]! : String(error)}`], outcome: undefined };
+    return {
+      lines: [`exception ${error instanceof Error ? error.message.split("\n")[0]! : String(error)}`],
+      outcome: undefined,
+    };
   }
   return { lines: differences(item, native, outcome, mode === "exact"), outcome };
 }
 
-function runBatch(runners: Map<Backend, RookeryRunner>, batch: PlannedBatch, natives: Result[], into: Collector): void {
+function runBatch(
+  runners: Map<Backend, RookeryRunner>,
+  batch: PlannedBatch,
+  natives: Result[],
+  into: Collector,
+): void {
   for (const item of batch.cases) {
     into.instances++;
     into.count(item).run++;

@@ -71,7 +71,10 @@ class Writer {
 
 const plain = (bytes: number[]): Made => ({ bytes, reads: 0, defines: 0, undefines: 0 });
 const sets = (bytes: number[], reads: number, defines: number, undefines: number): Made => ({
-  bytes, reads, defines, undefines,
+  bytes,
+  reads,
+  defines,
+  undefines,
 });
 
 /** One random instruction that may read the flags of `known`. */
@@ -115,7 +118,12 @@ function randomInstruction(w: Writer): Made {
     case 8:
       return sets(w.withOperand([0x0f, 0x90 + condition], 0, true), CONDITION_READS[condition >> 1]!, 0, 0);
     case 9:
-      return sets(w.withOperand([0x0f, 0x40 + condition], target, false), CONDITION_READS[condition >> 1]!, 0, 0);
+      return sets(
+        w.withOperand([0x0f, 0x40 + condition], target, false),
+        CONDITION_READS[condition >> 1]!,
+        0,
+        0,
+      );
     case 10:
       return plain(w.withOperand([random.oneIn(2) ? 0x89 : 0x8b], target, false)); // MOV
     case 11:
@@ -155,7 +163,13 @@ function lea(w: Writer, target: number): number[] {
   const base = random.pick(TARGETS);
   const index = random.pick(TARGETS);
   const rex = 0x48 | (target >> 3) << 2 | (index >> 3) << 1 | base >> 3;
-  return [rex, 0x8d, 0x44 | (target & 7) << 3, random.below(4) << 6 | (index & 7) << 3 | base & 7, random.below(256)];
+  return [
+    rex,
+    0x8d,
+    0x44 | (target & 7) << 3,
+    random.below(4) << 6 | (index & 7) << 3 | base & 7,
+    random.below(256),
+  ];
 }
 
 /** MOVDQU, PADDD, PXOR, MOVQ between registers and memory. */
@@ -177,7 +191,11 @@ function vectorMove(w: Writer): number[] {
 }
 
 /** The body: instructions with forward jumps over some of them. Returns bytes and the flags left undefined. */
-function body(w: Writer, count: number, undefinedBefore: number): { bytes: number[]; undefinedFlags: number } {
+function body(
+  w: Writer,
+  count: number,
+  undefinedBefore: number,
+): { bytes: number[]; undefinedFlags: number } {
   const { random } = w;
   const out: number[] = [];
   let unknown = undefinedBefore;

@@ -38,7 +38,18 @@ export interface Prepared {
 
 const STRINGS: ReadonlySet<string> = new Set(["MOVS", "CMPS", "STOS", "LODS", "SCAS"]);
 const STACK: ReadonlySet<string> = new Set([
-  "PUSH", "POP", "PUSHF", "POPF", "CALL", "RET", "RETF", "IRET", "ENTER", "PUSH_SEGMENT", "POP_SEGMENT", "CALLF",
+  "PUSH",
+  "POP",
+  "PUSHF",
+  "POPF",
+  "CALL",
+  "RET",
+  "RETF",
+  "IRET",
+  "ENTER",
+  "PUSH_SEGMENT",
+  "POP_SEGMENT",
+  "CALLF",
 ]);
 const SELECTORS = [0, 1, 2, 3, 0x2b, 0x2b, 0x28, 0x33, 0x10, 0x4b, 0xfff8, 0x2a];
 
@@ -73,7 +84,9 @@ export function prepare(random: Random, state: StartState, choice: Choice): Prep
     address: alignment > 1 ? randomAligned(random, bytes, alignment) : randomAddress(random, bytes),
     avoid: new Set<number>(),
   };
-  if (form.mnemonic === "BT" || form.mnemonic === "BTS" || form.mnemonic === "BTR" || form.mnemonic === "BTC") {
+  if (
+    form.mnemonic === "BT" || form.mnemonic === "BTS" || form.mnemonic === "BTR" || form.mnemonic === "BTC"
+  ) {
     prepared.address = randomAddress(random, choice.opSize);
   }
   if (STACK.has(form.mnemonic)) prepareStack(random, state, choice, prepared);
@@ -91,7 +104,8 @@ function prepareStack(random: Random, state: StartState, choice: Choice, prepare
   const { form, target } = choice;
   const { mnemonic } = form;
   const size = stackBytes(choice);
-  const reads = mnemonic.startsWith("POP") || mnemonic === "RET" || mnemonic === "RETF" || mnemonic === "IRET";
+  const reads = mnemonic.startsWith("POP") || mnemonic === "RET" || mnemonic === "RETF"
+    || mnemonic === "IRET";
   let address = randomAddress(random, reads ? size : 8);
   // Code popped into the flags would set AC and TF.
   if (address < DATA_BASE && (mnemonic === "POPF" || mnemonic === "IRET")) address = DATA_BASE + PAGE;
@@ -100,8 +114,9 @@ function prepareStack(random: Random, state: StartState, choice: Choice, prepare
   if (mnemonic === "POPF") state.setWindow(address, words([random.u32() & ~0x5_4100], size));
   else if (mnemonic === "RET") state.setWindow(address, words([target], 8));
   else if (mnemonic === "POP_SEGMENT") state.setWindow(address, words([random.pick(SELECTORS)], size));
-  else if (mnemonic === "RETF") state.setWindow(address, words([target, random.pick([0x33, 0x33, 0, 0x2b])], farSize(choice)));
-  else if (mnemonic === "IRET") prepareReturn(random, state, choice, address);
+  else if (mnemonic === "RETF") {
+    state.setWindow(address, words([target, random.pick([0x33, 0x33, 0, 0x2b])], farSize(choice)));
+  } else if (mnemonic === "IRET") prepareReturn(random, state, choice, address);
   else if (mnemonic === "ENTER") prepareEnter(random, state, prepared);
   else if (mnemonic === "CALL" && choice.isMemory) state.setWindow(prepared.address, words([target], 8));
   else if (mnemonic === "CALLF") farPointer(random, state, choice, prepared);
@@ -179,7 +194,9 @@ function prepareOther(random: Random, state: StartState, choice: Choice, prepare
       break;
     case "PCMPESTRI":
     case "PCMPESTRM":
-      for (const register of [RAX, RDX]) if (!random.oneIn(4)) state.setGprNumber(register, random.below(40) - 20);
+      for (const register of [RAX, RDX]) {
+        if (!random.oneIn(4)) state.setGprNumber(register, random.below(40) - 20);
+      }
       break;
     case "MOV_TO_SEGMENT":
       if (choice.isMemory) state.setWindow(prepared.address, words([random.pick(SELECTORS)], 2));
@@ -313,9 +330,11 @@ function x87Operands(random: Random, state: StartState, mnemonic: string): void 
   if (mnemonic === "F2XM1") biased(0, -30, -1);
   else if (mnemonic === "FYL2XP1") biased(0, -40, -3);
   else if (mnemonic === "FSCALE" && random.oneIn(2)) biased(1, -3, 15);
-  else if (mnemonic.startsWith("FPREM") && random.oneIn(2)) w[st(state, 0) + 2] = w[st(state, 1) + 2]! + random.below(70) - 3 & 0xffff;
-  else if ((mnemonic.startsWith("FBST") || mnemonic.startsWith("FIST")) && random.oneIn(2)) biased(0, -2, 64);
-  else if (mnemonic === "FSIN" || mnemonic === "FCOS" || mnemonic === "FSINCOS" || mnemonic === "FPTAN") {
+  else if (mnemonic.startsWith("FPREM") && random.oneIn(2)) {
+    w[st(state, 0) + 2] = w[st(state, 1) + 2]! + random.below(70) - 3 & 0xffff;
+  } else if ((mnemonic.startsWith("FBST") || mnemonic.startsWith("FIST")) && random.oneIn(2)) {
+    biased(0, -2, 64);
+  } else if (mnemonic === "FSIN" || mnemonic === "FCOS" || mnemonic === "FSINCOS" || mnemonic === "FPTAN") {
     if (random.oneIn(2)) biased(0, -40, 64);
   }
 }

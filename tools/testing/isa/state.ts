@@ -1,10 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random start states: registers, flags, x87 stack and control, xmm, MXCSR.
 
-import { Random } from "./random.ts";
+import type { Random } from "./random.ts";
 import {
-  DATA_BASE, FX, FX_CONTROL, FX_FDP, FX_FIP, FX_MXCSR, FX_ST, FX_TAG, FX_XMM, GPR, INSTANCE_WORDS, PAGE, RFLAGS, RIP,
-  WINDOW_ADDRESS, WINDOW_BYTES,
+  DATA_BASE,
+  FX,
+  FX_CONTROL,
+  FX_FDP,
+  FX_FIP,
+  FX_MXCSR,
+  FX_ST,
+  FX_TAG,
+  FX_XMM,
+  GPR,
+  INSTANCE_WORDS,
+  PAGE,
+  RFLAGS,
+  RIP,
+  WINDOW_ADDRESS,
+  WINDOW_BYTES,
 } from "./records.ts";
 
 const ARITHMETIC_FLAGS = 0x8d5;
@@ -76,7 +90,10 @@ export class StartState {
 export function randomIntegers(state: StartState, random: Random): void {
   for (let n = 0; n < 16; n++) random.word64(state.words, GPR + 2 * n);
   const page = random.pick([1, 2, 6]);
-  state.setGprNumber(RSP, DATA_BASE + page * PAGE + (random.oneIn(4) ? random.below(PAGE) : 256 + 8 * random.below(400)));
+  state.setGprNumber(
+    RSP,
+    DATA_BASE + page * PAGE + (random.oneIn(4) ? random.below(PAGE) : 256 + 8 * random.below(400)),
+  );
   const direction = random.oneIn(6) ? DIRECTION : 0;
   state.flags = ALWAYS | (random.u32() & ARITHMETIC_FLAGS) | direction;
 }
@@ -106,7 +123,8 @@ export function randomX87(state: StartState, random: Random): void {
     state.words[FX + FX_ST + 4 * n + 3] = 0;
   }
   const control = random.oneIn(2) ? 0x37f : 0x7f | random.below(4) << 8 | random.below(4) << 10;
-  const status = (random.u32() & 0x4700) | random.below(8) << 11 | (random.oneIn(3) ? random.u32() & 0x7f : 0);
+  const status = (random.u32() & 0x4700) | random.below(8) << 11
+    | (random.oneIn(3) ? random.u32() & 0x7f : 0);
   state.setX87(control, status, randomTags(random));
 }
 

@@ -11,11 +11,21 @@ const OF = 0x800;
 const ALL: number = CF | PF | AF | ZF | SF | OF;
 
 const FIXED: ReadonlyMap<string, number> = new Map([
-  ["AND", AF], ["OR", AF], ["XOR", AF], ["TEST", AF],
-  ["MUL", SF | ZF | AF | PF], ["IMUL", SF | ZF | AF | PF], ["IMUL1", SF | ZF | AF | PF],
-  ["DIV", ALL], ["IDIV", ALL],
-  ["BSF", CF | OF | SF | AF | PF], ["BSR", CF | OF | SF | AF | PF],
-  ["BT", OF | SF | AF | PF], ["BTS", OF | SF | AF | PF], ["BTR", OF | SF | AF | PF], ["BTC", OF | SF | AF | PF],
+  ["AND", AF],
+  ["OR", AF],
+  ["XOR", AF],
+  ["TEST", AF],
+  ["MUL", SF | ZF | AF | PF],
+  ["IMUL", SF | ZF | AF | PF],
+  ["IMUL1", SF | ZF | AF | PF],
+  ["DIV", ALL],
+  ["IDIV", ALL],
+  ["BSF", CF | OF | SF | AF | PF],
+  ["BSR", CF | OF | SF | AF | PF],
+  ["BT", OF | SF | AF | PF],
+  ["BTS", OF | SF | AF | PF],
+  ["BTR", OF | SF | AF | PF],
+  ["BTC", OF | SF | AF | PF],
 ]);
 
 const ROTATES: ReadonlySet<string> = new Set(["ROL", "ROR", "RCL", "RCR"]);
