@@ -19,6 +19,7 @@ import { LinuxKernel } from "../kernel/kernel.ts";
 import { Ram } from "../lib/ram.ts";
 import { BuddyAllocator } from "../mm/page_alloc.ts";
 import { registerFamily } from "../net/core/family.ts";
+import { inetFamily } from "../net/ipv4/family.ts";
 import { unixFamily } from "../net/unix/family.ts";
 import { credentialsOf } from "../security/commoncap.ts";
 import { WasmCpu } from "../virt/cpu.ts";
@@ -68,6 +69,7 @@ export function createKernel(options: KernelOptions): BuiltKernel {
   vfs.openFifo = openFifo;
   registerDevices(kernel);
   registerFamily(kernel, unixFamily);
+  registerFamily(kernel, inetFamily);
   const setRoot = (fs: FsStruct): void => {
     root = fs;
   };
