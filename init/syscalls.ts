@@ -11,6 +11,7 @@ import { signalfdSyscalls } from "../fs/signalfd.ts";
 import { spliceSyscalls } from "../fs/splice.ts";
 import { timerfdSyscalls } from "../fs/timerfd.ts";
 import type { Syscall } from "../include/linux/syscalls.ts";
+import { ipcSyscalls } from "../ipc/syscalls.ts";
 import { kernelSyscalls } from "../kernel/syscalls.ts";
 import { mmSyscalls } from "../mm/syscalls.ts";
 import { messageSyscalls } from "../net/message.ts";
@@ -30,4 +31,5 @@ export const SYSCALLS: readonly Syscall[] = [
   ...messageSyscalls,
   ...mmSyscalls,
   ...kernelSyscalls,
+  ...ipcSyscalls,
 ];
