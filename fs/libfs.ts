@@ -5,7 +5,7 @@ import { File, type AttributeChange, type DirEntry, type Inode, type TimeSpec } 
 import type { Task } from "../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { O_NOATIME } from "../include/uapi/fcntl.ts";
-import { SEEK_CUR, SEEK_END, SEEK_SET } from "../include/uapi/fs.ts";
+import { SEEK_CUR, SEEK_SET } from "../include/uapi/fs.ts";
 import { MS_NOATIME, MS_NODIRATIME, MS_RDONLY } from "../include/uapi/mount.ts";
 import { DT_DIR } from "../include/uapi/stat.ts";
 import { EINVAL, EISDIR, ENOENT } from "../lib/errno.ts";
@@ -25,7 +25,6 @@ export class DirectoryFile extends File {
     let target: number;
     if (whence === SEEK_SET) target = offset;
     else if (whence === SEEK_CUR) target = this.pos + offset;
-    else if (whence === SEEK_END) target = (this.inode?.size ?? 0) + offset;
     else throw EINVAL;
     if (target < 0) throw EINVAL;
     this.pos = target;

@@ -42,13 +42,12 @@ function checkWritable(file: File): void {
 function transfer(
   task: Task, file: File, address: number, count: number, position: number | undefined, direction: Direction,
 ): SyscallAnswer {
-  if (count >= 2 ** 63) throw EINVAL;
   if (count === 0) {
     if (file instanceof DirectoryFile) throw EISDIR;
     return 0;
   }
+  if (address + count > USER_ADDRESS_END) throw EFAULT;
   const length = count > MAX_RW_COUNT ? MAX_RW_COUNT : count;
-  if (address + length > USER_ADDRESS_END) throw EFAULT;
   const segments = [{ address, length }];
   if (length > WINDOW_BYTES || (direction === "write" && needsCare(task, file))) {
     return transferSlowly(task, file, segments, position, direction);

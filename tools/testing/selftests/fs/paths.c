@@ -57,7 +57,7 @@ static long act(int call, const char *p) {
     case 22: return mknod(p, S_IFIFO | 0666, 0);
     case 23: return mknod(p, S_IFREG | 0666, 0);
     case 24: return readlink(p, b, sizeof b);
-    case 25: { int r = chdir(p), e = errno; chdir(place); chdir("t"); errno = e; return r; }
+    case 25: { int r = chdir(p), e = errno; chdir(place); chdir(HOME_OF_TREE); errno = e; return r; }
     case 26: return access(p, R_OK);
     case 27: return access(p, W_OK);
     case 28: return access(p, X_OK);

@@ -52,7 +52,7 @@ static void put(const char *path, const char *text, mode_t mode) {
 }
 
 /* Every kind of thing a name can stand for. */
-static void make_tree(void) {
+static void build_tree(void) {
   mkdir("t", 0755);
   chdir("t");
   put("file", "contents", 0644);
@@ -83,10 +83,40 @@ static void make_tree(void) {
   mknod("sock", S_IFSOCK | 0644, 0);
 }
 
-static void drop_tree(void) {
+#ifdef OVERLAY
+/* The tree is the lower layer; each fresh tree is a fresh upper layer above it. */
+#include <sys/mount.h>
+__attribute__((unused)) static void make_tree(void) {
+  chdir(place);
+  if (mkdir("lower", 0755) == 0) {
+    chdir("lower");
+    build_tree();
+    chdir(place);
+    mkdir("merged", 0755);
+  }
+  mkdir("upper", 0755);
+  mkdir("work", 0755);
+  char options[200];
+  snprintf(options, sizeof options, "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work,index=on,redirect_dir=on",
+           place, place, place);
+  CHECK(mount("overlay", "merged", "overlay", 0, options) == 0);
+  chdir("merged/t");
+}
+__attribute__((unused)) static void drop_tree(void) {
+  chdir(place);
+  CHECK(umount2("merged", MNT_DETACH) == 0);
+  remove_tree("upper");
+  remove_tree("work");
+}
+#define HOME_OF_TREE "merged/t"
+#else
+__attribute__((unused)) static void make_tree(void) { build_tree(); }
+__attribute__((unused)) static void drop_tree(void) {
   chdir(place);
   remove_tree("t");
 }
+#define HOME_OF_TREE "t"
+#endif
 
 static const char *const paths[] = {
     "file", "secret", "dir", "empty", "link", "dirlink", "dangling", "loop1", "missing", "missing/x", "file/x",
@@ -97,7 +127,7 @@ static const char *const paths[] = {
 };
 #define PATHS (sizeof paths / sizeof *paths)
 
-static const char *result_of(long result) {
+__attribute__((unused)) static const char *result_of(long result) {
   static char text[40];
   if (result >= 0) snprintf(text, sizeof text, "%s", "ok");
   else snprintf(text, sizeof text, "%s", strerrorname_np(errno));
