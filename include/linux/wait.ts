@@ -47,6 +47,13 @@ export class WaitQueue {
   /** Wakes every shared waiter and up to `exclusiveMax` exclusive ones. */
   wake(events: number, exclusiveMax: number = 1): void {
     if (this.#entries.size === 0) return;
+    if (this.#entries.size === 1) {
+      // The common case makes no copy: whoever is added meanwhile is not woken either.
+      for (const entry of this.#entries) {
+        entry.wake(events);
+        return;
+      }
+    }
     let left = exclusiveMax;
     for (const entry of [...this.#entries]) {
       if (entry.exclusive === true) {
