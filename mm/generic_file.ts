@@ -202,10 +202,15 @@ export function touchAccessTime(file: File, cache: PageCache): void {
     || atime.sec < ctime.sec || (atime.sec === ctime.sec && atime.nsec <= ctime.nsec);
   if (isStale) {
     inode.atime = cache.kernel.time.realtime();
-  } else {
-    const now = cache.kernel.time.realtime();
-    if (now.sec - atime.sec >= DAY_SECONDS) inode.atime = now;
+    return;
   }
+  // Reading the clock costs as much as a short read: once per open file is enough for a rule about days.
+  if (file instanceof CachedFile) {
+    if (file.isAccessDayChecked) return;
+    file.isAccessDayChecked = true;
+  }
+  const now = cache.kernel.time.realtime();
+  if (now.sec - atime.sec >= DAY_SECONDS) inode.atime = now;
 }
 
 /** lseek(2) of a file with a size; SEEK_DATA and SEEK_HOLE see holes of shmem, elsewhere all is data. */
@@ -254,6 +259,8 @@ export function genericMmap(file: File, vma: Vma, cache: PageCache | undefined):
 /** An open regular file whose data live in a page cache. File systems subclass it for what they do otherwise. */
 export class CachedFile extends File {
   readonly cache: PageCache;
+  /** The access time was compared with the clock since the file was opened. */
+  isAccessDayChecked = false;
 
   constructor(path: Path | undefined, flags: number, cache: PageCache) {
     super(path, flags);
