@@ -306,6 +306,7 @@ function makeShared(mm: MmStruct, area: VmaArea, mapping: AddressSpace, page: nu
   if (entry !== 0) mm.dropPage(entry);
   mm.install(pte, answer, mm.readBits(area.prot) | PTE_FILE | PTE_WRITE | PTE_DIRTY);
   if (entry !== 0) mm.flush(page, page + PAGE_SIZE);
+  else if (mapping instanceof ShmemMapping) faultAround(mm, area, mapping, page);
   return undefined;
 }
 
