@@ -20,13 +20,15 @@ const REMOVED = [
   "var/lib/dpkg/statoverride-old", "var/lib/systemd/random-seed",
 ];
 const LOGIN_RECORDS = new Set(["btmp", "faillog", "lastlog", "wtmp"]);
-const KEPT = new Set(["lock", "partial", "auxfiles"]);
+const KEPT = new Set(["partial", "auxfiles"]);
 
 export function cleanTree(tree: Tree, mtime: number): void {
   for (const path of EMPTIED) {
     const directory = tree.lookup(path);
     if (directory?.kind !== "directory") continue;
     for (const name of [...directory.children.keys()]) if (!KEPT.has(name)) directory.children.delete(name);
+    directory.mtime = mtime;
+    directory.mtimeNs = 0;
   }
   for (const path of REMOVED) tree.remove(path);
   const logs = tree.lookup("var/log");
