@@ -20,6 +20,7 @@ import { Ram } from "../lib/ram.ts";
 import { BuddyAllocator } from "../mm/page_alloc.ts";
 import { registerFamily } from "../net/core/family.ts";
 import { inetFamily } from "../net/ipv4/family.ts";
+import { netlinkFamily } from "../net/netlink/af_netlink.ts";
 import { unixFamily } from "../net/unix/family.ts";
 import { credentialsOf } from "../security/commoncap.ts";
 import { WasmCpu } from "../virt/cpu.ts";
@@ -70,6 +71,7 @@ export function createKernel(options: KernelOptions): BuiltKernel {
   registerDevices(kernel);
   registerFamily(kernel, unixFamily);
   registerFamily(kernel, inetFamily);
+  registerFamily(kernel, netlinkFamily);
   const setRoot = (fs: FsStruct): void => {
     root = fs;
   };

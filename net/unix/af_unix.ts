@@ -6,8 +6,9 @@ import type { Task } from "../../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../../include/linux/wait.ts";
 import { SIOCINQ, SIOCOUTQ } from "../../include/uapi/ioctls.ts";
 import { SO_PEERCRED, SOL_SOCKET } from "../../include/uapi/socket.ts";
-import { EADDRINUSE, EINVAL, ENOPROTOOPT, ENOTTY, EPROTOTYPE } from "../../lib/errno.ts";
+import { EADDRINUSE, EINVAL, ENOPROTOOPT, EPROTOTYPE } from "../../lib/errno.ts";
 import { writeInt } from "../../fs/pipe.ts";
+import { deviceIoctl } from "../core/dev_ioctl.ts";
 import { int32 } from "../core/options.ts";
 import type { Credentials } from "../core/scm.ts";
 import { ALL_EVENTS, READ_EVENTS, SHUT_READ, SHUT_WRITE, Socket, WRITE_EVENTS } from "../core/sock.ts";
@@ -113,7 +114,7 @@ export abstract class UnixSocket extends Socket {
   }
 
   override ioctl(task: Task, command: number, argument: number): number | Sleeps<number> {
-    if (command !== SIOCINQ && command !== SIOCOUTQ) throw ENOTTY;
+    if (command !== SIOCINQ && command !== SIOCOUTQ) return deviceIoctl(task, command, argument);
     if (this.isListening) throw EINVAL;
     return writeInt(task, argument, command === SIOCINQ ? this.inputBytes : this.outputBytes);
   }
