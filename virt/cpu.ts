@@ -103,13 +103,13 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     const table = new WebAssembly.Table({ element: "anyfunc", initial: 1024 });
     const ext = (id: number): number => this.#ext(id);
     const instance = new WebAssembly.Instance(compile(buildRuntimeModule(this.#handlers)), {
-      m: { memory: ram.memory, bytes: () => ram.u8, view: () => ram.view, table, ext },
+      m: { memory: ram.memory, view: () => ram.view, table, ext },
     });
     // The module was generated right here with these exports.
     this.#runtime = instance.exports as unknown as RuntimeExports;
     table.set(0, this.#runtime.interpret);
     this.#translator = new Translator(
-      { memory: ram.memory, bytes: () => ram.u8, view: () => ram.view, table, imports: { ...instance.exports, ext }, compile },
+      { memory: ram.memory, view: () => ram.view, table, imports: { ...instance.exports, ext }, compile },
       this.#cache,
       { blocksMax: options.regionBlocksMax ?? 200, instructionsMax: options.regionInstructionsMax ?? 2500 },
     );

@@ -7,9 +7,7 @@
 // (N. Ramsey, "Beyond Relooper"). Edges backwards look at the budget.
 
 import { TRAP_PREEMPTED, TRAP_SYSCALL } from "../../include/linux/cpu.ts";
-import { JUMP_CACHE } from "../layout.ts";
 import { TERM_BRANCH, TERM_INDIRECT, TERM_JUMP, TERM_SYSCALL, TERM_TRAP } from "../ir/ops.ts";
-import { pushJumpCacheEntry } from "../runtime/inline.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
 import { LAST_ANCHOR, STATUS_CONTINUE, STATUS_SLOW, stateAddress } from "../runtime/status.ts";
 import type { Assembler, Label } from "../wasm/assembler.ts";
@@ -28,18 +26,17 @@ export interface RegionShape {
   /** Node by guest address. */
   readonly nodeByPc: ReadonlyMap<number, number>;
   readonly tableIndex: number;
-  /** Bytes in RAM from `first` (offset from the anchor) on: index of the entry at that offset, or NO_ENTRY. */
   readonly map: EntryMap;
   /** Whether accesses share checks (memory.ts). */
   readonly hasGroups: boolean;
 }
 
+/** Table in RAM of {i32 offset from the anchor, i32 index of the entry} at (offset ^ offset >>> shift) & mask. */
 export interface EntryMap {
   readonly address: number;
-  readonly first: number;
-  readonly bytes: number;
+  readonly shift: number;
+  readonly mask: number;
 }
-export const NO_ENTRY = 0xff;
 
 export function emitRegion(shape: RegionShape, runtime: RuntimeFunctions): Assembler {
   return new ShapeEmitter(shape, runtime).run();
@@ -308,61 +305,31 @@ class ShapeEmitter {
     f.i32(0);
     f.op(W.i32_le_s);
     f.brIf(out);
-    if (map.bytes > 0) {
-      // The offset from the first entry names the entry: the mapping of these pages was checked on the way in.
-      f.get(frame.pc);
-      f.get(frame.anchor);
-      f.op(W.i64_sub);
-      f.i64(map.first);
-      f.op(W.i64_sub);
-      f.tee(frame.va);
-      f.i64(map.bytes);
-      f.op(W.i64_lt_u);
-      f.if_();
-      f.get(frame.va);
-      f.op(W.i32_wrap_i64);
-      f.memory(W.i32_load8_u, map.address);
-      f.tee(this.#entryIndex);
-      f.i32(NO_ENTRY);
-      f.op(W.i32_ne);
-      f.brIf(this.#dispatch);
-      f.end();
-    } else {
-      this.#emitJumpCacheLookup(out);
-    }
-    f.end();
-    this.#leaveChecked();
-  }
-
-  /** For regions too far apart for a map. */
-  #emitJumpCacheLookup(out: Label): void {
-    const f = this.#f;
-    const frame = this.#frame;
-    const entry = frame.tlbEntry;
+    // The offset names the entry: the mapping of the region's pages was checked on the way in.
     f.get(frame.pc);
-    f.i64(47);
-    f.op(W.i64_shr_u);
-    f.op(W.i64_eqz);
-    f.op(W.i32_eqz);
-    f.brIf(out);
-    pushJumpCacheEntry(f, () => f.get(frame.pc));
-    f.tee(entry);
-    f.memory(W.i64_load, JUMP_CACHE);
-    f.get(frame.pc);
-    f.i32(stateAddress("addressSpaceTag"));
-    f.memory(W.i64_load, 0);
-    f.op(W.i64_xor);
+    f.get(frame.anchor);
+    f.op(W.i64_sub);
+    f.tee(frame.va);
+    f.op(W.i32_wrap_i64);
+    f.tee(frame.tlbEntry);
+    f.get(frame.tlbEntry);
+    f.i32(map.shift);
+    f.op(W.i32_shr_u);
+    f.op(W.i32_xor);
+    f.i32(map.mask);
+    f.op(W.i32_and);
+    f.i32(3);
+    f.op(W.i32_shl);
+    f.tee(frame.tlbEntry);
+    f.memory(W.i64_load32_s, map.address);
+    f.get(frame.va);
     f.op(W.i64_ne);
     f.brIf(out);
-    f.get(entry);
-    f.memory(W.i32_load, JUMP_CACHE + 8);
-    f.i32(this.#shape.tableIndex);
-    f.op(W.i32_ne);
-    f.brIf(out);
-    this.#enterWord(() => {
-      f.get(entry);
-      f.memory(W.i32_load, JUMP_CACHE + 12);
-    });
+    f.get(frame.tlbEntry);
+    f.memory(W.i32_load, map.address + 4);
+    f.set(this.#entryIndex);
     f.br(this.#dispatch);
+    f.end();
+    this.#leaveChecked();
   }
 }

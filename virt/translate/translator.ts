@@ -9,10 +9,10 @@ import { MEMORY_PAGES_MAX, type RuntimeFunctions, runtimeSignatures } from "../r
 import { REGION_EXITS, REGION_EXITS_BYTES, REGIONS_MAX } from "../runtime/status.ts";
 import { WasmModule } from "../wasm/encoder.ts";
 import { type BlockSource, planRegion, type RegionLimits, type RegionPlan } from "./region.ts";
-import { emitRegion, type EntryMap, entryWord, NO_ENTRY } from "./shape.ts";
+import { emitRegion, type EntryMap, entryWord } from "./shape.ts";
 
-/** Entries farther apart than this are found through the jump cache. */
-const MAP_BYTES_MAX = 1 << 16;
+/** No block is that far from its anchor. */
+const NO_OFFSET = 0x7fff_ffff;
 /** Exits before a region is made anew with where it went; four times as many each further time. */
 const FIRST_GROWTH_EXITS = 3000;
 const GENERATIONS_MAX = 6;
@@ -39,7 +39,6 @@ export interface Region {
 export interface TranslatorHost {
   readonly memory: WebAssembly.Memory;
   /** RAM as it is now. */
-  readonly bytes: () => Uint8Array;
   readonly view: () => DataView;
   readonly table: WebAssembly.Table;
   /** Exports of the runtime instance and `ext`. */
@@ -101,6 +100,10 @@ export class Translator {
     module.importMemory("memory", 1, MEMORY_PAGES_MAX);
     const { graph, irs, anchorPc, nodeByPc } = plan;
     const map = this.#makeMap(plan);
+    if (map === undefined) {
+      this.#freeIndexes.push(tableIndex);
+      return undefined;
+    }
     const body = emitRegion({ graph, blocks: irs, anchorPc, nodeByPc, tableIndex, map, hasGroups }, importOnUse(module));
     module.exportFunction("region", module.add(body));
     const bytes = module.finish();
@@ -129,17 +132,20 @@ export class Translator {
     }
   }
 
-  /** Where the entries are, as bytes in RAM; empty when they lie too far apart. */
-  #makeMap(plan: RegionPlan): EntryMap {
+  /** Where the entries are; undefined when the arena is full. */
+  #makeMap(plan: RegionPlan): EntryMap | undefined {
     const offsets = plan.graph.entries.map((node) => plan.irs[node - 1]!.basePc - plan.anchorPc);
-    const first = Math.min(...offsets);
-    const bytes = Math.max(...offsets) - first + 1;
-    const address = bytes > MAP_BYTES_MAX ? -1 : this.#cache.allocate(bytes);
-    if (address < 0) return { address: 0, first: 0, bytes: 0 };
-    const u8 = this.#host.bytes();
-    u8.fill(NO_ENTRY, address, address + bytes);
-    offsets.forEach((offset, index) => (u8[address + offset - first] = index));
-    return { address, first, bytes };
+    const { mask, shift } = perfectHash(offsets);
+    const address = this.#cache.allocate((mask + 1) * 8);
+    if (address < 0) return undefined;
+    const view = this.#host.view();
+    for (let n = 0; n <= mask; n++) view.setInt32(address + n * 8, NO_OFFSET, true);
+    offsets.forEach((offset, index) => {
+      const at = address + ((offset ^ (offset >>> shift)) & mask) * 8;
+      view.setInt32(at, offset, true);
+      view.setInt32(at + 4, index, true);
+    });
+    return { address, mask, shift };
   }
 
   #count(plan: RegionPlan, bytes: number): void {
@@ -224,6 +230,17 @@ function pagesOf(plan: RegionPlan): { distance: number; frame: number }[] {
     if (block.secondFrame >= 0) pages.set(distance + 1, block.secondFrame);
   });
   return [...pages].map(([distance, frame]) => ({ distance, frame }));
+}
+
+/** A mask and a shift under which no two offsets share a place: found by trying. */
+function perfectHash(offsets: readonly number[]): { mask: number; shift: number } {
+  for (let size = 2 << (32 - Math.clz32(offsets.length)); ; size *= 2) {
+    for (let shift = 1; shift < 22; shift++) {
+      const places = new Set(offsets.map((offset) => (offset ^ (offset >>> shift)) & (size - 1)));
+      // The offsets differ and are below 2^22 in size, so some size is large enough.
+      if (places.size === offsets.length) return { mask: size - 1, shift };
+    }
+  }
 }
 
 /** Runtime functions that a module imports when its code first names them. */
