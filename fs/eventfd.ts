@@ -5,9 +5,9 @@
 
 import { POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
-import { flagsOf, syscall, uint, type Syscall } from "../include/linux/syscalls.ts";
+import { flagsOf, type Syscall, syscall, uint } from "../include/linux/syscalls.ts";
 import type { IovIter } from "../include/linux/uio.ts";
-import { WaitQueue, WOULD_BLOCK, type Try } from "../include/linux/wait.ts";
+import { type Try, WaitQueue, WOULD_BLOCK } from "../include/linux/wait.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK, EFD_SEMAPHORE } from "../include/uapi/eventpoll.ts";
 import { O_NONBLOCK, O_RDWR } from "../include/uapi/fcntl.ts";
 import { EINVAL } from "../lib/errno.ts";
@@ -65,8 +65,8 @@ export class EventFile extends AnonymousFile {
   }
 
   override showFdInfo(): string {
-    return `eventfd-count: ${this.#counter.toString(16).padStart(16)}\neventfd-id: ${this.inode.ino}\n` +
-      `eventfd-semaphore: ${this.#isSemaphore ? 1 : 0}\n`;
+    return `eventfd-count: ${this.#counter.toString(16).padStart(16)}\neventfd-id: ${this.inode.ino}\n`
+      + `eventfd-semaphore: ${this.#isSemaphore ? 1 : 0}\n`;
   }
 }
 

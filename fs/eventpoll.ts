@@ -7,10 +7,26 @@
 
 import { type File, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
-import { fd, flagsOf, int, pointer, size, syscall, type Syscall, type SyscallAnswer } from "../include/linux/syscalls.ts";
-import { WaitQueue, WOULD_BLOCK, type Sleeps, type Try, type WaitEntry } from "../include/linux/wait.ts";
 import {
-  EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLEXCLUSIVE, EPOLLONESHOT, EPOLLWAKEUP,
+  fd,
+  flagsOf,
+  int,
+  pointer,
+  size,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
+} from "../include/linux/syscalls.ts";
+import { type Sleeps, type Try, type WaitEntry, WaitQueue, WOULD_BLOCK } from "../include/linux/wait.ts";
+import {
+  EPOLL_CLOEXEC,
+  EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
+  EPOLL_CTL_MOD,
+  EPOLLET,
+  EPOLLEXCLUSIVE,
+  EPOLLONESHOT,
+  EPOLLWAKEUP,
 } from "../include/uapi/eventpoll.ts";
 import { O_RDWR } from "../include/uapi/fcntl.ts";
 import { EBADF, EEXIST, EINTR, EINVAL, ELOOP, ENOENT, EPERM } from "../lib/errno.ts";
@@ -27,7 +43,8 @@ const NS_PER_MS = 1_000_000;
 const EVENTS_MAX = Math.floor(0x7fff_ffff / 16);
 /** Bits that say how to report, not what. Unsigned arithmetic: EPOLLET is bit 31. */
 const MODE_BITS = (EPOLLET | EPOLLEXCLUSIVE | EPOLLONESHOT | EPOLLWAKEUP) >>> 0;
-const EXCLUSIVE_ALLOWED = (POLLIN | POLLOUT | POLLERR | POLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE) >>> 0;
+const EXCLUSIVE_ALLOWED = (POLLIN | POLLOUT | POLLERR | POLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
+  >>> 0;
 
 /** One watched descriptor. */
 class EpollItem implements WaitEntry {
@@ -174,7 +191,9 @@ export class EventPoll extends AnonymousFile {
   }
 
   override release(): void {
-    for (const ofFile of [...this.#items.values()]) for (const item of [...ofFile.values()]) this.remove(item);
+    for (const ofFile of [...this.#items.values()]) {
+      for (const item of [...ofFile.values()]) this.remove(item);
+    }
   }
 
   override showFdInfo(): string {
@@ -182,9 +201,11 @@ export class EventPoll extends AnonymousFile {
     for (const ofFile of this.#items.values()) {
       for (const { fd: number, events, dataLow, dataHigh, file } of ofFile.values()) {
         const data = (dataHigh >>> 0).toString(16) + (dataLow >>> 0).toString(16).padStart(8, "0");
-        text += `tfd: ${String(number).padStart(8)} events: ${(events >>> 0).toString(16).padStart(8)} ` +
-          `data: ${data.replace(/^0+(?=.)/, "").padStart(16)}  pos:${file.pos} ino:${(file.inode?.ino ?? 0).toString(16)} ` +
-          `sdev:${(file.inode?.superBlock.dev ?? 0).toString(16)}\n`;
+        text += `tfd: ${String(number).padStart(8)} events: ${(events >>> 0).toString(16).padStart(8)} `
+          + `data: ${data.replace(/^0+(?=.)/, "").padStart(16)}  pos:${file.pos} ino:${
+            (file.inode?.ino ?? 0).toString(16)
+          } `
+          + `sdev:${(file.inode?.superBlock.dev ?? 0).toString(16)}\n`;
       }
     }
     return text;
@@ -227,14 +248,30 @@ function create(task: Task, flags: number): number {
   }
 }
 
-function control(task: Task, epfd: number, operation: number, number: number, address: number): SyscallAnswer {
-  if (operation === EPOLL_CTL_DEL) return apply(task, epfd, operation, number, { events: 0, dataLow: 0, dataHigh: 0 });
+function control(
+  task: Task,
+  epfd: number,
+  operation: number,
+  number: number,
+  address: number,
+): SyscallAnswer {
+  if (operation === EPOLL_CTL_DEL) {
+    return apply(task, epfd, operation, number, { events: 0, dataLow: 0, dataHigh: 0 });
+  }
   const bytes = new Uint8Array(eventBytes(task));
-  if (userOf(task).tryCopyIn(address, bytes)) return apply(task, epfd, operation, number, decodeEvent(task, bytes));
+  if (userOf(task).tryCopyIn(address, bytes)) {
+    return apply(task, epfd, operation, number, decodeEvent(task, bytes));
+  }
   return controlSlowly(task, epfd, operation, number, address);
 }
 
-function* controlSlowly(task: Task, epfd: number, operation: number, number: number, address: number): Sleeps<number> {
+function* controlSlowly(
+  task: Task,
+  epfd: number,
+  operation: number,
+  number: number,
+  address: number,
+): Sleeps<number> {
   const bytes = yield* userOf(task).copyIn(address, eventBytes(task));
   return apply(task, epfd, operation, number, decodeEvent(task, bytes));
 }
@@ -261,8 +298,8 @@ function apply(task: Task, epfd: number, operation: number, number: number, even
   if (file === epollFile) throw EINVAL;
   const set = epollOf(epollFile);
   if (operation !== EPOLL_CTL_DEL && (event.events & EPOLLEXCLUSIVE) !== 0) {
-    const isAllowed = operation === EPOLL_CTL_ADD && !(file instanceof EventPoll) &&
-      ((event.events & ~EXCLUSIVE_ALLOWED) >>> 0) === 0;
+    const isAllowed = operation === EPOLL_CTL_ADD && !(file instanceof EventPoll)
+      && ((event.events & ~EXCLUSIVE_ALLOWED) >>> 0) === 0;
     if (!isAllowed) throw EINVAL;
   }
   const item = set.find(file, number);
@@ -279,7 +316,8 @@ function apply(task: Task, epfd: number, operation: number, number: number, even
       if (item === undefined) throw ENOENT;
       set.modify(item, event);
       return 0;
-    default: throw EINVAL;
+    default:
+      throw EINVAL;
   }
 }
 
@@ -332,10 +370,18 @@ function* copyOut(task: Task, address: number, bytes: Uint8Array, result: number
 }
 
 function* sleep(
-  task: Task, set: EventPoll, address: number, count: number, deadlineNs: number | undefined,
+  task: Task,
+  set: EventPoll,
+  address: number,
+  count: number,
+  deadlineNs: number | undefined,
 ): Sleeps<number> {
   const attempt = (): Try<Uint8Array> => collect(task, set, count) ?? WOULD_BLOCK;
-  const options = { interrupted: EINTR, exclusive: true, ...(deadlineNs === undefined ? {} : { deadlineNs }) };
+  const options = {
+    interrupted: EINTR,
+    exclusive: true,
+    ...(deadlineNs === undefined ? {} : { deadlineNs }),
+  };
   set.get();
   try {
     const bytes = yield* waitUntil<Try<Uint8Array>>(task, set.waiters, READ_EVENTS, attempt, options);
@@ -347,14 +393,26 @@ function* sleep(
 }
 
 function* pwait(
-  task: Task, epfd: number, address: number, count: number, deadline: number | undefined, mask: number, maskBytes: number,
+  task: Task,
+  epfd: number,
+  address: number,
+  count: number,
+  deadline: number | undefined,
+  mask: number,
+  maskBytes: number,
 ): Sleeps<number> {
   const set = checkWait(task, epfd, count);
   return yield* withSignalMask(task, mask, maskBytes, () => sleep(task, set, address, count, deadline));
 }
 
 function* pwait2(
-  task: Task, epfd: number, address: number, count: number, timeout: number, mask: number, maskBytes: number,
+  task: Task,
+  epfd: number,
+  address: number,
+  count: number,
+  timeout: number,
+  mask: number,
+  maskBytes: number,
 ): Sleeps<number> {
   const timeoutNs = yield* readTimeout(task, timeout, 1);
   const deadline = timeoutNs === undefined ? undefined : task.kernel.time.monotonicNs() + timeoutNs;
@@ -369,8 +427,13 @@ export const eventpollSyscalls: readonly Syscall[] = [
   syscall("epoll_create1", [flagsOf({ EPOLL_CLOEXEC })], create),
   syscall("epoll_ctl", [fd, int, fd, pointer], control),
   syscall("epoll_wait", [fd, pointer, int, int], wait),
-  syscall("epoll_pwait", [fd, pointer, int, int, pointer, size], (task, epfd, address, count, timeout, mask, bytes) =>
-    mask === 0 ? wait(task, epfd, address, count, timeout) :
-      pwait(task, epfd, address, count, deadlineOf(task, timeout), mask, bytes)),
+  syscall(
+    "epoll_pwait",
+    [fd, pointer, int, int, pointer, size],
+    (task, epfd, address, count, timeout, mask, bytes) =>
+      mask === 0
+        ? wait(task, epfd, address, count, timeout)
+        : pwait(task, epfd, address, count, deadlineOf(task, timeout), mask, bytes),
+  ),
   syscall("epoll_pwait2", [fd, pointer, int, pointer, pointer, size], pwait2),
 ];

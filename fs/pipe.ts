@@ -7,14 +7,30 @@
 // Source: pipe(7), pipe(2), fifo(7), fcntl(2) F_SETPIPE_SZ.
 
 import {
-  File, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, type Inode, type Path,
+  File,
+  type Inode,
+  type Path,
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  POLLRDNORM,
+  POLLWRNORM,
 } from "../include/linux/fs.ts";
 import { ACCESS_WRITE } from "../include/linux/cpu.ts";
 import type { Kernel, Task } from "../include/linux/sched.ts";
-import { flagsOf, pointer, syscall, type Syscall } from "../include/linux/syscalls.ts";
+import { flagsOf, pointer, type Syscall, syscall } from "../include/linux/syscalls.ts";
 import type { IovIter } from "../include/linux/uio.ts";
-import { WaitQueue, WOULD_BLOCK, type Sleeps, type Try } from "../include/linux/wait.ts";
-import { O_ACCMODE, O_CLOEXEC, O_DIRECT, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } from "../include/uapi/fcntl.ts";
+import { type Sleeps, type Try, WaitQueue, WOULD_BLOCK } from "../include/linux/wait.ts";
+import {
+  O_ACCMODE,
+  O_CLOEXEC,
+  O_DIRECT,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
+} from "../include/uapi/fcntl.ts";
 import { FIONREAD } from "../include/uapi/ioctls.ts";
 import { SIGPIPE } from "../include/uapi/signal.ts";
 import { S_IFIFO } from "../include/uapi/stat.ts";
@@ -147,7 +163,10 @@ export class Pipe {
     if (bytes < 0 || bytes > 0x8000_0000) throw EINVAL;
     let slots = 1;
     while (slots * PAGE < bytes) slots *= 2;
-    if (slots * PAGE > PIPE_MAX_BYTES && slots > this.#slots && (task.cred.capEffective & CAP_SYS_RESOURCE) === 0n) {
+    if (
+      slots * PAGE > PIPE_MAX_BYTES && slots > this.#slots
+      && (task.cred.capEffective & CAP_SYS_RESOURCE) === 0n
+    ) {
       throw EPERM;
     }
     if (slots < this.#count) throw EBUSY;
@@ -301,7 +320,7 @@ export function writeInt(task: Task, address: number, value: number): number | S
   const { mm } = task;
   if (mm === undefined) throw EFAULT;
   if (mm.user.tryWriteU32(address, value >>> 0)) return 0;
-  return (function* (): Sleeps<number> {
+  return (function*(): Sleeps<number> {
     yield* mm.user.writeU32(address, value >>> 0);
     return 0;
   })();
@@ -352,7 +371,9 @@ export function openFifo(task: Task, path: Path, flags: number): File | Sleeps<F
   const file = new PipeFile(pipe, inode, isNameless ? undefined : path, flags);
   if (access === O_RDWR || isNameless) return file;
   if (access === O_RDONLY && pipe.writers === 0 && isNonBlocking) file.expectWriter();
-  else if ((access === O_RDONLY ? pipe.writers : pipe.readers) === 0) return waitForPartner(task, file, access === O_RDONLY);
+  else if ((access === O_RDONLY ? pipe.writers : pipe.readers) === 0) {
+    return waitForPartner(task, file, access === O_RDONLY);
+  }
   return file;
 }
 
@@ -389,7 +410,9 @@ function makePipe(task: Task, address: number, flags: number): number | Sleeps<n
   const closeOnExec = (flags & O_CLOEXEC) !== 0;
   using readEnd = task.files.reserve(task, closeOnExec);
   using writeEnd = task.files.reserve(task, closeOnExec);
-  if (!mm.user.tryWriteU32(address, readEnd.fd) || !mm.user.tryWriteU32(address + 4, writeEnd.fd)) throw EFAULT;
+  if (!mm.user.tryWriteU32(address, readEnd.fd) || !mm.user.tryWriteU32(address + 4, writeEnd.fd)) {
+    throw EFAULT;
+  }
   const [reader, writer] = createPipe(task, flags);
   readEnd.install(reader);
   writeEnd.install(writer);

@@ -5,11 +5,29 @@
 // files at once, holding a reference to each. Source: poll(2), select(2).
 
 import {
-  type File, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDBAND, POLLRDNORM, POLLWRBAND, POLLWRNORM,
+  type File,
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLNVAL,
+  POLLOUT,
+  POLLPRI,
+  POLLRDBAND,
+  POLLRDNORM,
+  POLLWRBAND,
+  POLLWRNORM,
 } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
-import { int, pointer, size, syscall, uint, type Syscall, type SyscallAnswer } from "../include/linux/syscalls.ts";
-import { WOULD_BLOCK, type Sleeps, type Try } from "../include/linux/wait.ts";
+import {
+  int,
+  pointer,
+  size,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
+  uint,
+} from "../include/linux/syscalls.ts";
+import { type Sleeps, type Try, WOULD_BLOCK } from "../include/linux/wait.ts";
 import { POLLFD_BYTES } from "../include/uapi/poll.ts";
 import { SIGKILL, SIGSTOP } from "../include/uapi/signal.ts";
 import { EBADF, EINVAL, ERESTART_RESTARTBLOCK, ERESTARTNOHAND } from "../lib/errno.ts";
@@ -37,7 +55,10 @@ interface PollSet {
 
 /** Sleeps until `set` has something ready or the deadline; 0 at the deadline. */
 function* pollSleep(
-  task: Task, set: PollSet, deadlineNs: number | undefined, interrupted: Error,
+  task: Task,
+  set: PollSet,
+  deadlineNs: number | undefined,
+  interrupted: Error,
 ): Sleeps<number> {
   const sources: WaitSource[] = [];
   const held: File[] = [];
@@ -62,8 +83,12 @@ function* pollSleep(
 
 /** Runs `body` under another signal mask, as ppoll(2). A signal that ends the wait is delivered before the mask
  *  goes back. */
-export function* withSignalMask(task: Task, address: number, sizeBytes: number, body: () => Sleeps<number>):
-  Sleeps<number> {
+export function* withSignalMask(
+  task: Task,
+  address: number,
+  sizeBytes: number,
+  body: () => Sleeps<number>,
+): Sleeps<number> {
   if (address === 0) return yield* body();
   if (sizeBytes !== 8) throw EINVAL;
   const mask = sigSetFromBytes(yield* userOf(task).copyIn(address, 8));
@@ -170,13 +195,22 @@ function pollCall(task: Task, address: number, count: number, timeoutMs: number)
 }
 
 /** poll(2) that may wait. A stop and continue in the middle goes on with the same deadline (restart_syscall(2)). */
-function* pollSlowly(task: Task, address: number, count: number, deadline: number | undefined): Sleeps<number> {
+function* pollSlowly(
+  task: Task,
+  address: number,
+  count: number,
+  deadline: number | undefined,
+): Sleeps<number> {
   self(task).restartBlock = () => pollSlowly(task, address, count, deadline);
   return yield* pollOnce(task, address, count, deadline, ERESTART_RESTARTBLOCK);
 }
 
 function* pollOnce(
-  task: Task, address: number, count: number, deadline: number | undefined, interrupted: Error,
+  task: Task,
+  address: number,
+  count: number,
+  deadline: number | undefined,
+  interrupted: Error,
 ): Sleeps<number> {
   const user = userOf(task);
   const bytes = count === 0 ? new Uint8Array(0) : yield* user.copyIn(address, count * POLLFD_BYTES);
@@ -187,13 +221,23 @@ function* pollOnce(
 }
 
 function* ppollCall(
-  task: Task, address: number, count: number, timeout: number, mask: number, maskBytes: number,
+  task: Task,
+  address: number,
+  count: number,
+  timeout: number,
+  mask: number,
+  maskBytes: number,
 ): Sleeps<number> {
   checkCount(task, count);
   const timeoutNs = yield* readTimeout(task, timeout, 1);
   const deadline = timeoutNs === undefined ? undefined : deadlineAfter(task, timeoutNs);
   try {
-    return yield* withSignalMask(task, mask, maskBytes, () => pollOnce(task, address, count, deadline, ERESTARTNOHAND));
+    return yield* withSignalMask(
+      task,
+      mask,
+      maskBytes,
+      () => pollOnce(task, address, count, deadline, ERESTARTNOHAND),
+    );
   } finally {
     if (deadline !== undefined) yield* writeTimeLeft(task, timeout, 1, deadline);
   }
@@ -252,7 +296,10 @@ function hasBit(set: Uint8Array, bit: number): boolean {
 }
 
 function* selectOnce(
-  task: Task, count: number, addresses: readonly number[], deadline: number | undefined,
+  task: Task,
+  count: number,
+  addresses: readonly number[],
+  deadline: number | undefined,
 ): Sleeps<number> {
   if (count < 0) throw EINVAL;
   const user = userOf(task);
@@ -260,7 +307,9 @@ function* selectOnce(
   const bytes = Math.ceil(limit / 64) * 8;
   const asked: (Uint8Array | undefined)[] = [];
   for (const address of addresses) {
-    asked.push(address === 0 || bytes === 0 ? undefined : Uint8Array.from(yield* user.copyIn(address, bytes)));
+    asked.push(
+      address === 0 || bytes === 0 ? undefined : Uint8Array.from(yield* user.copyIn(address, bytes)),
+    );
   }
   const sets = new FdSets(task, limit, asked);
   const ready = yield* pollSleep(task, sets, deadline, ERESTARTNOHAND);
@@ -278,7 +327,12 @@ function highestDescriptor(task: Task): number {
 }
 
 function* selectCall(
-  task: Task, count: number, read: number, write: number, exception: number, timeout: number,
+  task: Task,
+  count: number,
+  read: number,
+  write: number,
+  exception: number,
+  timeout: number,
 ): Sleeps<number> {
   const timeoutNs = yield* readTimeout(task, timeout, 1000);
   const deadline = timeoutNs === undefined ? undefined : deadlineAfter(task, timeoutNs);
@@ -291,7 +345,13 @@ function* selectCall(
 
 /** The sixth argument points to the address and the size of the mask. */
 function* pselectCall(
-  task: Task, count: number, read: number, write: number, exception: number, timeout: number, maskPair: number,
+  task: Task,
+  count: number,
+  read: number,
+  write: number,
+  exception: number,
+  timeout: number,
+  maskPair: number,
 ): Sleeps<number> {
   let mask = 0;
   let maskBytes = 0;
@@ -304,8 +364,12 @@ function* pselectCall(
   const timeoutNs = yield* readTimeout(task, timeout, 1);
   const deadline = timeoutNs === undefined ? undefined : deadlineAfter(task, timeoutNs);
   try {
-    return yield* withSignalMask(task, mask, maskBytes, () =>
-      selectOnce(task, count, [read, write, exception], deadline));
+    return yield* withSignalMask(
+      task,
+      mask,
+      maskBytes,
+      () => selectOnce(task, count, [read, write, exception], deadline),
+    );
   } finally {
     if (deadline !== undefined) yield* writeTimeLeft(task, timeout, 1, deadline);
   }

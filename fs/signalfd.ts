@@ -5,9 +5,9 @@
 
 import { type File, POLLIN, POLLRDNORM } from "../include/linux/fs.ts";
 import type { Kernel, SignalInfo, Task, ThreadGroup } from "../include/linux/sched.ts";
-import { flagsOf, int, pointer, size, syscall, type Syscall } from "../include/linux/syscalls.ts";
+import { flagsOf, int, pointer, size, type Syscall, syscall } from "../include/linux/syscalls.ts";
 import type { IovIter } from "../include/linux/uio.ts";
-import { type WaitQueue, WOULD_BLOCK, type Sleeps, type Try } from "../include/linux/wait.ts";
+import { type Sleeps, type Try, type WaitQueue, WOULD_BLOCK } from "../include/linux/wait.ts";
 import { SFD_CLOEXEC, SFD_NONBLOCK } from "../include/uapi/eventpoll.ts";
 import { O_NONBLOCK, O_RDWR } from "../include/uapi/fcntl.ts";
 import { SIGKILL, SIGSTOP } from "../include/uapi/signal.ts";
@@ -78,7 +78,13 @@ function encode(info: SignalInfo): Uint8Array {
   return bytes;
 }
 
-function* signalfd(task: Task, fd: number, maskAddress: number, maskBytes: number, flags: number): Sleeps<number> {
+function* signalfd(
+  task: Task,
+  fd: number,
+  maskAddress: number,
+  maskBytes: number,
+  flags: number,
+): Sleeps<number> {
   if ((flags & ~(SFD_CLOEXEC | SFD_NONBLOCK)) !== 0 || maskBytes !== 8) throw EINVAL;
   const bytes = yield* userOf(task).copyIn(maskAddress, 8);
   const mask = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true) & ~NEVER;

@@ -6,10 +6,16 @@
 
 import { type File, POLLIN, POLLOUT } from "../include/linux/fs.ts";
 import type { Kernel, Task } from "../include/linux/sched.ts";
-import { flagsOf, int, openFile, pointer, size, syscall, type Syscall } from "../include/linux/syscalls.ts";
+import { flagsOf, int, openFile, pointer, size, type Syscall, syscall } from "../include/linux/syscalls.ts";
 import type { IovIter } from "../include/linux/uio.ts";
-import { isSleeping, WOULD_BLOCK, type Sleeps, type Try } from "../include/linux/wait.ts";
-import { O_APPEND, SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK } from "../include/uapi/fcntl.ts";
+import { isSleeping, type Sleeps, type Try, WOULD_BLOCK } from "../include/linux/wait.ts";
+import {
+  O_APPEND,
+  SPLICE_F_GIFT,
+  SPLICE_F_MORE,
+  SPLICE_F_MOVE,
+  SPLICE_F_NONBLOCK,
+} from "../include/uapi/fcntl.ts";
 import { MAX_RW_COUNT } from "../include/uapi/fs.ts";
 import { S_IFDIR, S_IFMT } from "../include/uapi/stat.ts";
 import { EAGAIN, EBADF, EINVAL, EISDIR, ESPIPE } from "../lib/errno.ts";
@@ -65,7 +71,12 @@ class RamIter implements IovIter {
 
 /** One read or write of a file, waiting for it to be ready unless it must not. */
 function* move(
-  task: Task, file: File, direction: "read" | "write", iter: IovIter, position: number | undefined, isNonBlocking: boolean,
+  task: Task,
+  file: File,
+  direction: "read" | "write",
+  iter: IovIter,
+  position: number | undefined,
+  isNonBlocking: boolean,
 ): Sleeps<number> {
   const attempt = (): Try<number | Sleeps<number>> =>
     direction === "read" ? file.read(iter, position) : file.write(iter, position);
@@ -135,7 +146,14 @@ function* fromPipe(transfer: Transfer, pipe: Pipe, start: number | undefined): S
       if (slot === undefined) break;
       const count = Math.min(slot.length, length - done);
       const iter = new RamIter(task.kernel, slot.frame + slot.offset, count);
-      const moved = yield* move(task, to, "write", iter, start === undefined ? undefined : start + done, isNonBlocking);
+      const moved = yield* move(
+        task,
+        to,
+        "write",
+        iter,
+        start === undefined ? undefined : start + done,
+        isNonBlocking,
+      );
       pipe.consume(moved);
       done += moved;
       if (moved < count) break;
@@ -156,8 +174,14 @@ function* toPipe(transfer: Transfer, pipe: Pipe, start: number | undefined): Sle
     let count = 0;
     try {
       const iter = new RamIter(task.kernel, frame, Math.min(PAGE, length - done));
-      count = yield* move(task, from, "read", iter, start === undefined ? undefined : start + done,
-        isNonBlocking || done > 0);
+      count = yield* move(
+        task,
+        from,
+        "read",
+        iter,
+        start === undefined ? undefined : start + done,
+        isNonBlocking || done > 0,
+      );
     } catch (error) {
       if (done === 0 || error !== EAGAIN) {
         frames.put(frame);
@@ -190,7 +214,13 @@ function* readOffset(task: Task, file: File, address: number): Sleeps<number | u
 }
 
 function* splice(
-  task: Task, from: File, fromOffset: number, to: File, toOffset: number, wanted: number, flags: number,
+  task: Task,
+  from: File,
+  fromOffset: number,
+  to: File,
+  toOffset: number,
+  wanted: number,
+  flags: number,
 ): Sleeps<number> {
   if (wanted === 0) return 0;
   if ((flags & ~FLAGS) !== 0) throw EINVAL;
@@ -201,9 +231,13 @@ function* splice(
   const target = pipeOf(to);
   const start = yield* readOffset(task, from, fromOffset);
   const end = yield* readOffset(task, to, toOffset);
-  if (source !== undefined && target !== undefined) return yield* betweenPipes(transfer, source, target, false);
+  if (source !== undefined && target !== undefined) {
+    return yield* betweenPipes(transfer, source, target, false);
+  }
   if (source === undefined && target === undefined) throw EINVAL;
-  const done = source !== undefined ? yield* fromPipe(transfer, source, end) : yield* toPipe(transfer, target!, start);
+  const done = source !== undefined
+    ? yield* fromPipe(transfer, source, end)
+    : yield* toPipe(transfer, target!, start);
   const user = userOf(task);
   if (start !== undefined) yield* user.writeU64(fromOffset, start + done);
   if (end !== undefined) yield* user.writeU64(toOffset, end + done);
@@ -245,13 +279,26 @@ function* sendfile(task: Task, to: File, from: File, offsetAddress: number, want
       const ask = Math.min(SENDFILE_BYTES, length - done);
       const before = from.pos;
       const reader = new RamIter(task.kernel, buffer, ask);
-      const count = yield* move(task, from, "read", reader, start === undefined ? undefined : start + done, false);
+      const count = yield* move(
+        task,
+        from,
+        "read",
+        reader,
+        start === undefined ? undefined : start + done,
+        false,
+      );
       if (count === 0) break;
       let written = 0;
       try {
         while (written < count) {
-          const part = yield* move(task, to, "write", new RamIter(task.kernel, buffer + written, count - written),
-            undefined, false);
+          const part = yield* move(
+            task,
+            to,
+            "write",
+            new RamIter(task.kernel, buffer + written, count - written),
+            undefined,
+            false,
+          );
           if (part === 0) break;
           written += part;
         }

@@ -6,12 +6,16 @@
 
 import { POLLIN, POLLRDNORM } from "../include/linux/fs.ts";
 import type { Kernel, KernelTimer, Task } from "../include/linux/sched.ts";
-import { flagsOf, int, openFile, pointer, syscall, type Syscall } from "../include/linux/syscalls.ts";
+import { flagsOf, int, openFile, pointer, type Syscall, syscall } from "../include/linux/syscalls.ts";
 import type { IovIter } from "../include/linux/uio.ts";
-import { WaitQueue, WOULD_BLOCK, type Sleeps, type Try } from "../include/linux/wait.ts";
+import { type Sleeps, type Try, WaitQueue, WOULD_BLOCK } from "../include/linux/wait.ts";
 import { CAP_WAKE_ALARM } from "../include/uapi/capability.ts";
-import { TFD_CLOEXEC, TFD_NONBLOCK, TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET } from
-  "../include/uapi/eventpoll.ts";
+import {
+  TFD_CLOEXEC,
+  TFD_NONBLOCK,
+  TFD_TIMER_ABSTIME,
+  TFD_TIMER_CANCEL_ON_SET,
+} from "../include/uapi/eventpoll.ts";
 import { O_NONBLOCK, O_RDWR } from "../include/uapi/fcntl.ts";
 import type { File } from "../include/linux/fs.ts";
 import { EINVAL, EPERM } from "../lib/errno.ts";
@@ -69,7 +73,9 @@ export class TimerFile extends AnonymousFile {
   /** [interval, value left], ns. */
   settings(): [number, number] {
     if (this.#hasFired) this.#forward();
-    const left = this.#deadlineNs === undefined ? 0 : Math.max(1, this.#deadlineNs - this.#kernel.time.monotonicNs());
+    const left = this.#deadlineNs === undefined
+      ? 0
+      : Math.max(1, this.#deadlineNs - this.#kernel.time.monotonicNs());
     return [this.#intervalNs, left];
   }
 
@@ -86,7 +92,9 @@ export class TimerFile extends AnonymousFile {
     const { time } = this.#kernel;
     let deadline = valueNs;
     if ((flags & TFD_TIMER_ABSTIME) === 0) deadline += time.monotonicNs();
-    else if (this.clock === CLOCK_REALTIME || this.clock === CLOCK_REALTIME_ALARM) deadline -= this.#wallOffset();
+    else if (this.clock === CLOCK_REALTIME || this.clock === CLOCK_REALTIME_ALARM) {
+      deadline -= this.#wallOffset();
+    }
     this.#arm(Math.max(0, deadline));
   }
 
@@ -110,7 +118,10 @@ export class TimerFile extends AnonymousFile {
   #forward(): void {
     this.#hasFired = false;
     if (this.#intervalNs === 0 || this.#deadlineNs === undefined) return;
-    const missed = Math.max(0, Math.floor((this.#kernel.time.monotonicNs() - this.#deadlineNs) / this.#intervalNs));
+    const missed = Math.max(
+      0,
+      Math.floor((this.#kernel.time.monotonicNs() - this.#deadlineNs) / this.#intervalNs),
+    );
     this.#ticks += missed;
     this.#arm(this.#deadlineNs + (missed + 1) * this.#intervalNs);
   }
@@ -122,8 +133,10 @@ export class TimerFile extends AnonymousFile {
   override showFdInfo(): string {
     const [interval, value] = this.settings();
     const show = (ns: number): string => `(${Math.floor(ns / NS_PER_S)}, ${ns % NS_PER_S})`;
-    return `clockid: ${this.clock}\nticks: ${this.#ticks}\nsettime flags: 0${this.#settimeFlags.toString(8)}\n` +
-      `it_value: ${show(value)}\nit_interval: ${show(interval)}\n`;
+    return `clockid: ${this.clock}\nticks: ${this.#ticks}\nsettime flags: 0${
+      this.#settimeFlags.toString(8)
+    }\n`
+      + `it_value: ${show(value)}\nit_interval: ${show(interval)}\n`;
   }
 }
 
@@ -134,7 +147,9 @@ function timerOf(file: File): TimerFile {
 
 function create(task: Task, clock: number, flags: number): number {
   if ((flags & ~(TFD_CLOEXEC | TFD_NONBLOCK)) !== 0 || !CLOCKS.includes(clock)) throw EINVAL;
-  if ((clock === CLOCK_REALTIME_ALARM || clock === CLOCK_BOOTTIME_ALARM) && !capable(task, CAP_WAKE_ALARM)) throw EPERM;
+  if ((clock === CLOCK_REALTIME_ALARM || clock === CLOCK_BOOTTIME_ALARM) && !capable(task, CAP_WAKE_ALARM)) {
+    throw EPERM;
+  }
   return task.files.install(task, new TimerFile(task.kernel, clock, flags), (flags & TFD_CLOEXEC) !== 0);
 }
 
@@ -177,7 +192,14 @@ function* gettime(task: Task, file: File, address: number): Sleeps<number> {
 
 export const timerfdSyscalls: readonly Syscall[] = [
   syscall("timerfd_create", [int, flagsOf({ TFD_CLOEXEC, TFD_NONBLOCK })], create),
-  syscall("timerfd_settime", [openFile, flagsOf({ TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET }), pointer, pointer],
-    settime, { level: "partial", missing: "TFD_TIMER_CANCEL_ON_SET is accepted, a change of the clock cancels nothing" }),
+  syscall(
+    "timerfd_settime",
+    [openFile, flagsOf({ TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET }), pointer, pointer],
+    settime,
+    {
+      level: "partial",
+      missing: "TFD_TIMER_CANCEL_ON_SET is accepted, a change of the clock cancels nothing",
+    },
+  ),
   syscall("timerfd_gettime", [openFile, pointer], gettime),
 ];

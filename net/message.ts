@@ -4,21 +4,43 @@
 // User memory is made present first, a window at a time for streams and whole for messages; then the socket's attempt
 // runs without faults, again after each sleep. Source: send(2), recv(2), sendmmsg(2), recvmmsg(2).
 
-import { ACCESS_READ, ACCESS_WRITE, type Access } from "../include/linux/cpu.ts";
+import { type Access, ACCESS_READ, ACCESS_WRITE } from "../include/linux/cpu.ts";
 import type { File } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
 import {
-  bufferIn, bufferOut, int, openFile, pointer, size, syscall, uint, type Syscall, type SyscallAnswer,
+  bufferIn,
+  bufferOut,
+  int,
+  openFile,
+  pointer,
+  size,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
+  uint,
 } from "../include/linux/syscalls.ts";
 import type { IovIter } from "../include/linux/uio.ts";
-import { isSleeping, WOULD_BLOCK, type Sleeps, type Try } from "../include/linux/wait.ts";
-import { MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_PEEK, MSG_WAITALL, MSG_WAITFORONE } from
-  "../include/uapi/socket.ts";
+import { isSleeping, type Sleeps, type Try, WOULD_BLOCK } from "../include/linux/wait.ts";
+import {
+  MSG_CMSG_CLOEXEC,
+  MSG_DONTWAIT,
+  MSG_ERRQUEUE,
+  MSG_PEEK,
+  MSG_WAITALL,
+  MSG_WAITFORONE,
+} from "../include/uapi/socket.ts";
 import { EAGAIN, EFAULT, EINVAL, EMSGSIZE, ENOBUFS } from "../lib/errno.ts";
 import { lengthOf, readSegments, readU64, type Segment, userOf, windowOf } from "../fs/uio.ts";
 import { readTimeout } from "../fs/select.ts";
 import { type Ancillary, ControlWriter, credentialsOfTask, dropFiles, parseControl } from "./core/scm.ts";
-import { type InMessage, newInMessage, type OutMessage, READ_EVENTS, type Socket, WRITE_EVENTS } from "./core/sock.ts";
+import {
+  type InMessage,
+  newInMessage,
+  type OutMessage,
+  READ_EVENTS,
+  type Socket,
+  WRITE_EVENTS,
+} from "./core/sock.ts";
 import { readAddress, socketOf, writeAddress } from "./socket.ts";
 
 const MSGHDR_BYTES = 56;
@@ -52,14 +74,21 @@ function* readHeader(task: Task, address: number): Sleeps<MessageHeader> {
 
 /** Runs `operation` over present memory, waiting for `events` while it would block. */
 function* withMemory(
-  task: Task, socket: Socket, segments: readonly Segment[], access: Access, flags: number,
+  task: Task,
+  socket: Socket,
+  segments: readonly Segment[],
+  access: Access,
+  flags: number,
   operation: (iter: IovIter) => Try<number>,
 ): Sleeps<number> {
   const user = userOf(task);
-  const [events, timeoutNs] = access === ACCESS_WRITE ? [READ_EVENTS, socket.options.receiveTimeoutNs] :
-    [WRITE_EVENTS, socket.options.sendTimeoutNs];
+  const [events, timeoutNs] = access === ACCESS_WRITE
+    ? [READ_EVENTS, socket.options.receiveTimeoutNs]
+    : [WRITE_EVENTS, socket.options.sendTimeoutNs];
   const attempt = (): Try<number> => {
-    for (const { address, length } of segments) if (!user.tryPrepare(address, length, access)) return NOT_PRESENT;
+    for (const { address, length } of segments) {
+      if (!user.tryPrepare(address, length, access)) return NOT_PRESENT;
+    }
     return operation(user.iter(segments));
   };
   for (;;) {
@@ -88,7 +117,12 @@ function* sendOut(task: Task, socket: Socket, out: Outgoing): Sleeps<number> {
       const window = socket.isStream ? windowOf(segments, done) : segments;
       done += yield* withMemory(task, socket, window, ACCESS_READ, flags, (iter) => {
         const message: OutMessage = {
-          iter, flags, name, target, files: ancillary.files, credentials,
+          iter,
+          flags,
+          name,
+          target,
+          files: ancillary.files,
+          credentials,
           hasCredentials: ancillary.credentials !== undefined,
         };
         const answer = socket.send(message);
@@ -105,17 +139,34 @@ function* sendOut(task: Task, socket: Socket, out: Outgoing): Sleeps<number> {
 }
 
 function* sendTo(
-  task: Task, file: File, address: number, length: number, flags: number, name: number, nameLength: number,
+  task: Task,
+  file: File,
+  address: number,
+  length: number,
+  flags: number,
+  name: number,
+  nameLength: number,
 ): Sleeps<number> {
   const socket = socketOf(file);
   const to = name === 0 ? undefined : yield* readAddress(task, name, nameLength);
   const segments = length === 0 ? [] : [{ address, length: Math.min(length, 0x7fff_f000) }];
-  return yield* sendOut(task, socket, { segments, flags, name: to, ancillary: { files: [], credentials: undefined } });
+  return yield* sendOut(task, socket, {
+    segments,
+    flags,
+    name: to,
+    ancillary: { files: [], credentials: undefined },
+  });
 }
 
 /** send(2) without address where all is present and there is room: no generator. */
 function sendQuickly(
-  task: Task, file: File, address: number, length: number, flags: number, name: number, nameLength: number,
+  task: Task,
+  file: File,
+  address: number,
+  length: number,
+  flags: number,
+  name: number,
+  nameLength: number,
 ): SyscallAnswer {
   const socket = socketOf(file);
   const user = userOf(task);
@@ -123,7 +174,8 @@ function sendQuickly(
     const iter = user.iter([{ address, length }]);
     const credentials = credentialsOfTask(task);
     const answer = socket.send(
-      { iter, flags, name: undefined, target: undefined, files: [], credentials, hasCredentials: false });
+      { iter, flags, name: undefined, target: undefined, files: [], credentials, hasCredentials: false },
+    );
     if (answer === length) return length;
     if (answer === WOULD_BLOCK && (socket.isNonBlocking || (flags & MSG_DONTWAIT) !== 0)) throw EAGAIN;
     if (answer !== WOULD_BLOCK) return sendRest(task, socket, address, length, answer, flags);
@@ -132,7 +184,12 @@ function sendQuickly(
 }
 
 function* sendRest(
-  task: Task, socket: Socket, address: number, length: number, done: number, flags: number,
+  task: Task,
+  socket: Socket,
+  address: number,
+  length: number,
+  done: number,
+  flags: number,
 ): Sleeps<number> {
   const segments = [{ address: address + done, length: length - done }];
   try {
@@ -156,8 +213,12 @@ function* sendMessage(task: Task, socket: Socket, address: number, flags: number
 }
 
 /** Receives into `segments`. A stream with MSG_WAITALL goes on until all is there. */
-function* receiveInto(task: Task, socket: Socket, segments: readonly Segment[], flags: number):
-  Sleeps<{ count: number; message: InMessage | undefined }> {
+function* receiveInto(
+  task: Task,
+  socket: Socket,
+  segments: readonly Segment[],
+  flags: number,
+): Sleeps<{ count: number; message: InMessage | undefined }> {
   const total = lengthOf(segments);
   const waitsForAll = socket.isStream && (flags & (MSG_WAITALL | MSG_PEEK)) === MSG_WAITALL;
   let done = 0;
@@ -181,7 +242,13 @@ function* receiveInto(task: Task, socket: Socket, segments: readonly Segment[], 
 }
 
 function* receiveFrom(
-  task: Task, file: File, address: number, length: number, flags: number, name: number, nameLengthAddress: number,
+  task: Task,
+  file: File,
+  address: number,
+  length: number,
+  flags: number,
+  name: number,
+  nameLengthAddress: number,
 ): Sleeps<number> {
   const socket = socketOf(file);
   if ((flags & MSG_ERRQUEUE) !== 0) throw EAGAIN;
@@ -195,7 +262,13 @@ function* receiveFrom(
 }
 
 function receiveQuickly(
-  task: Task, file: File, address: number, length: number, flags: number, name: number, nameLengthAddress: number,
+  task: Task,
+  file: File,
+  address: number,
+  length: number,
+  flags: number,
+  name: number,
+  nameLengthAddress: number,
 ): SyscallAnswer {
   const socket = socketOf(file);
   const user = userOf(task);
@@ -227,7 +300,12 @@ function* receiveMessage(task: Task, socket: Socket, address: number, flags: num
 }
 
 function* writeHeader(
-  task: Task, address: number, header: MessageHeader, message: InMessage | undefined, control: ControlWriter, flags: number,
+  task: Task,
+  address: number,
+  header: MessageHeader,
+  message: InMessage | undefined,
+  control: ControlWriter,
+  flags: number,
 ): Sleeps<void> {
   const user = userOf(task);
   if (header.name !== 0) {
@@ -257,7 +335,12 @@ function* sendMany(task: Task, file: File, address: number, count: number, flags
 }
 
 function* receiveMany(
-  task: Task, file: File, address: number, count: number, flags: number, timeout: number,
+  task: Task,
+  file: File,
+  address: number,
+  count: number,
+  flags: number,
+  timeout: number,
 ): Sleeps<number> {
   const socket = socketOf(file);
   const timeoutNs = yield* readTimeout(task, timeout, 1);
@@ -283,11 +366,16 @@ function* receiveMany(
 export const messageSyscalls: readonly Syscall[] = [
   syscall("sendto", [openFile, bufferIn, size, uint, pointer, int], sendQuickly),
   syscall("recvfrom", [openFile, bufferOut, size, uint, pointer, pointer], receiveQuickly),
-  syscall("sendmsg", [openFile, pointer, uint], (task, file, address, flags) =>
-    sendMessage(task, socketOf(file), address, flags)),
-  syscall("recvmsg", [openFile, pointer, uint], (task, file, address, flags) =>
-    receiveMessage(task, socketOf(file), address, flags)),
+  syscall(
+    "sendmsg",
+    [openFile, pointer, uint],
+    (task, file, address, flags) => sendMessage(task, socketOf(file), address, flags),
+  ),
+  syscall(
+    "recvmsg",
+    [openFile, pointer, uint],
+    (task, file, address, flags) => receiveMessage(task, socketOf(file), address, flags),
+  ),
   syscall("sendmmsg", [openFile, pointer, uint, uint], sendMany),
   syscall("recvmmsg", [openFile, pointer, uint, uint, pointer], receiveMany),
 ];
-

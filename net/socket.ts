@@ -4,7 +4,7 @@
 
 import type { File } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
-import { int, openFile, pointer, syscall, type Syscall } from "../include/linux/syscalls.ts";
+import { int, openFile, pointer, type Syscall, syscall } from "../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { CAP_NET_ADMIN } from "../include/uapi/capability.ts";
 import * as so from "../include/uapi/socket.ts";
@@ -30,7 +30,9 @@ function parseType(type: number): { kind: number; isNonBlocking: boolean; closeO
   const flags = type & ~TYPE_MASK;
   if ((flags & ~(so.SOCK_CLOEXEC | so.SOCK_NONBLOCK)) !== 0) throw EINVAL;
   return {
-    kind: type & TYPE_MASK, isNonBlocking: (flags & so.SOCK_NONBLOCK) !== 0, closeOnExec: (flags & so.SOCK_CLOEXEC) !== 0,
+    kind: type & TYPE_MASK,
+    isNonBlocking: (flags & so.SOCK_NONBLOCK) !== 0,
+    closeOnExec: (flags & so.SOCK_CLOEXEC) !== 0,
   };
 }
 
@@ -51,7 +53,13 @@ function installSocket(task: Task, socket: Socket, closeOnExec: boolean): number
   }
 }
 
-function* makeSocketPair(task: Task, family: number, type: number, protocol: number, address: number): Sleeps<number> {
+function* makeSocketPair(
+  task: Task,
+  family: number,
+  type: number,
+  protocol: number,
+  address: number,
+): Sleeps<number> {
   const { kind, isNonBlocking, closeOnExec } = parseType(type);
   if (family < 0 || family >= so.AF_MAX) throw EAFNOSUPPORT;
   if (kind >= SOCK_MAX) throw EINVAL;
@@ -74,11 +82,18 @@ export function* readAddress(task: Task, address: number, length: number): Sleep
 }
 
 /** Stores an address as accept(2) and friends do: cut to the room there is, its full length told. */
-export function* writeAddress(task: Task, name: Uint8Array, address: number, lengthAddress: number): Sleeps<void> {
+export function* writeAddress(
+  task: Task,
+  name: Uint8Array,
+  address: number,
+  lengthAddress: number,
+): Sleeps<void> {
   const user = userOf(task);
   const room = (yield* user.readU32(lengthAddress)) | 0;
   if (room < 0) throw EINVAL;
-  if (room > 0 && name.length > 0) yield* user.copyOut(address, name.subarray(0, Math.min(room, name.length)));
+  if (room > 0 && name.length > 0) {
+    yield* user.copyOut(address, name.subarray(0, Math.min(room, name.length)));
+  }
   yield* user.writeU32(lengthAddress, name.length);
 }
 
@@ -95,11 +110,23 @@ function* connectSocket(task: Task, file: File, address: number, length: number)
   return 0;
 }
 
-function* acceptSocket(task: Task, file: File, address: number, lengthAddress: number, flags: number): Sleeps<number> {
+function* acceptSocket(
+  task: Task,
+  file: File,
+  address: number,
+  lengthAddress: number,
+  flags: number,
+): Sleeps<number> {
   if ((flags & ~(so.SOCK_CLOEXEC | so.SOCK_NONBLOCK)) !== 0) throw EINVAL;
   const listener = socketOf(file);
   using reserved = task.files.reserve(task, (flags & so.SOCK_CLOEXEC) !== 0);
-  const socket = yield* listener.wait(task, READ_EVENTS, () => listener.accept(), 0, listener.options.receiveTimeoutNs);
+  const socket = yield* listener.wait(
+    task,
+    READ_EVENTS,
+    () => listener.accept(),
+    0,
+    listener.options.receiveTimeoutNs,
+  );
   try {
     if (address !== 0) yield* writeAddress(task, peerNameOf(socket), address, lengthAddress);
   } catch (error) {
@@ -132,12 +159,18 @@ function shutdownSocket(_task: Task, file: File, how: number): number {
 }
 
 function* setOption(
-  task: Task, file: File, level: number, name: number, address: number, length: number,
+  task: Task,
+  file: File,
+  level: number,
+  name: number,
+  address: number,
+  length: number,
 ): Sleeps<number> {
   const socket = socketOf(file);
   if (length < 0) throw EINVAL;
-  const bytes = length === 0 ? new Uint8Array(0) :
-    Uint8Array.from(yield* userOf(task).copyIn(address, Math.min(length, OPTION_MAX)));
+  const bytes = length === 0
+    ? new Uint8Array(0)
+    : Uint8Array.from(yield* userOf(task).copyIn(address, Math.min(length, OPTION_MAX)));
   const value = new DataView(bytes.buffer);
   if (level === so.SOL_SOCKET) {
     socket.options.set(name, value, capable(task, CAP_NET_ADMIN));
@@ -149,13 +182,20 @@ function* setOption(
 }
 
 function* getOption(
-  task: Task, file: File, level: number, name: number, address: number, lengthAddress: number,
+  task: Task,
+  file: File,
+  level: number,
+  name: number,
+  address: number,
+  lengthAddress: number,
 ): Sleeps<number> {
   const socket = socketOf(file);
   const user = userOf(task);
   const room = (yield* user.readU32(lengthAddress)) | 0;
   if (room < 0) throw EINVAL;
-  const value = level === so.SOL_SOCKET ? socketLevelOption(task, socket, name, room) : socket.getOption(level, name);
+  const value = level === so.SOL_SOCKET
+    ? socketLevelOption(task, socket, name, room)
+    : socket.getOption(level, name);
   const length = Math.min(room, value.length);
   if (length > 0) yield* user.copyOut(address, value.subarray(0, length));
   yield* user.writeU32(lengthAddress, length);
@@ -164,11 +204,16 @@ function* getOption(
 
 function socketLevelOption(task: Task, socket: Socket, name: number, room: number): Uint8Array {
   switch (name) {
-    case so.SO_TYPE: return int32(socket.type);
-    case so.SO_DOMAIN: return int32(socket.family);
-    case so.SO_PROTOCOL: return int32(socket.protocol);
-    case so.SO_ERROR: return int32(errnoOf(socket.takeError()));
-    case so.SO_ACCEPTCONN: return int32(socket.isListening ? 1 : 0);
+    case so.SO_TYPE:
+      return int32(socket.type);
+    case so.SO_DOMAIN:
+      return int32(socket.family);
+    case so.SO_PROTOCOL:
+      return int32(socket.protocol);
+    case so.SO_ERROR:
+      return int32(errnoOf(socket.takeError()));
+    case so.SO_ACCEPTCONN:
+      return int32(socket.isListening ? 1 : 0);
     case so.SO_PEERNAME: {
       const peer = socket.getPeerName();
       if (peer.length < room) throw EINVAL;
@@ -188,7 +233,8 @@ function socketLevelOption(task: Task, socket: Socket, name: number, room: numbe
       new DataView(bytes.buffer).setUint32(0, socket.inode.ino, true);
       return bytes;
     }
-    default: return socket.options.get(name);
+    default:
+      return socket.options.get(name);
   }
 }
 
@@ -206,15 +252,23 @@ export const socketSyscalls: readonly Syscall[] = [
     return 0;
   }),
   syscall("connect", [openFile, pointer, int], connectSocket),
-  syscall("accept", [openFile, pointer, pointer], (task, file, address, length) =>
-    acceptSocket(task, file, address, length, 0)),
+  syscall(
+    "accept",
+    [openFile, pointer, pointer],
+    (task, file, address, length) => acceptSocket(task, file, address, length, 0),
+  ),
   syscall("accept4", [openFile, pointer, pointer, int], acceptSocket),
-  syscall("getsockname", [openFile, pointer, pointer], (task, file, address, length) =>
-    tellName(task, socketOf(file).getName(), address, length)),
-  syscall("getpeername", [openFile, pointer, pointer], (task, file, address, length) =>
-    tellName(task, socketOf(file).getPeerName(), address, length)),
+  syscall(
+    "getsockname",
+    [openFile, pointer, pointer],
+    (task, file, address, length) => tellName(task, socketOf(file).getName(), address, length),
+  ),
+  syscall(
+    "getpeername",
+    [openFile, pointer, pointer],
+    (task, file, address, length) => tellName(task, socketOf(file).getPeerName(), address, length),
+  ),
   syscall("shutdown", [openFile, int], shutdownSocket),
   syscall("setsockopt", [openFile, int, int, pointer, int], setOption),
   syscall("getsockopt", [openFile, int, int, pointer, pointer], getOption),
 ];
-

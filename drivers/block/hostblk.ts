@@ -5,16 +5,32 @@
 // system see the same bytes. Source: ioctl_list(2), blkdev ioctls of <linux/fs.h>.
 
 import type { HostDisk } from "../../include/host/host.ts";
-import { File, type DeviceOpener, type Path } from "../../include/linux/fs.ts";
+import { type DeviceOpener, File, type Path } from "../../include/linux/fs.ts";
 import type { Kernel, Task } from "../../include/linux/sched.ts";
 import type { IovIter } from "../../include/linux/uio.ts";
 import { isSleeping, type Sleeps } from "../../include/linux/wait.ts";
 import {
-  BLKBSZGET, BLKFLSBUF, BLKGETSIZE, BLKGETSIZE64, BLKIOMIN, BLKPBSZGET, BLKROGET, BLKSSZGET, SEEK_CUR, SEEK_END, SEEK_SET,
+  BLKBSZGET,
+  BLKFLSBUF,
+  BLKGETSIZE,
+  BLKGETSIZE64,
+  BLKIOMIN,
+  BLKPBSZGET,
+  BLKROGET,
+  BLKSSZGET,
+  SEEK_CUR,
+  SEEK_END,
+  SEEK_SET,
 } from "../../include/uapi/fs.ts";
 import { makeDevice } from "../../include/uapi/stat.ts";
 import { EFAULT, EINVAL, ENOSPC, ENOTTY, ENXIO } from "../../lib/errno.ts";
-import { addBlockDevice, findBlockDevice, HostBlockDevice, SECTOR_BYTES, type BlockDevice } from "../../block/blk.ts";
+import {
+  addBlockDevice,
+  type BlockDevice,
+  findBlockDevice,
+  HostBlockDevice,
+  SECTOR_BYTES,
+} from "../../block/blk.ts";
 
 /** Major number of virtual disks; a disk has 16 minors, for partitions. */
 export const HOSTBLK_MAJOR = 254;
@@ -78,7 +94,13 @@ class BlockFile extends File {
   }
 
   override seek(offset: number, whence: number): number {
-    const base = whence === SEEK_SET ? 0 : whence === SEEK_CUR ? this.pos : whence === SEEK_END ? this.#device.sizeBytes : NaN;
+    const base = whence === SEEK_SET
+      ? 0
+      : whence === SEEK_CUR
+      ? this.pos
+      : whence === SEEK_END
+      ? this.#device.sizeBytes
+      : NaN;
     const target = base + offset;
     if (!(target >= 0) || target > this.#device.sizeBytes) throw EINVAL;
     this.pos = target;
@@ -94,13 +116,27 @@ class BlockFile extends File {
     if (user === undefined) throw EFAULT;
     const device = this.#device;
     switch (command >>> 0) {
-      case BLKGETSIZE64: yield* user.writeU64(argument, device.sizeBytes); return 0;
-      case BLKGETSIZE: yield* user.writeU64(argument, Math.floor(device.sizeBytes / SECTOR_BYTES)); return 0;
-      case BLKSSZGET: case BLKPBSZGET: case BLKIOMIN: yield* user.writeU32(argument, SECTOR_BYTES); return 0;
-      case BLKBSZGET: yield* user.writeU32(argument, 4096); return 0;
-      case BLKROGET: yield* user.writeU32(argument, device.isReadOnly ? 1 : 0); return 0;
-      case BLKFLSBUF: return 0;
-      default: throw ENOTTY;
+      case BLKGETSIZE64:
+        yield* user.writeU64(argument, device.sizeBytes);
+        return 0;
+      case BLKGETSIZE:
+        yield* user.writeU64(argument, Math.floor(device.sizeBytes / SECTOR_BYTES));
+        return 0;
+      case BLKSSZGET:
+      case BLKPBSZGET:
+      case BLKIOMIN:
+        yield* user.writeU32(argument, SECTOR_BYTES);
+        return 0;
+      case BLKBSZGET:
+        yield* user.writeU32(argument, 4096);
+        return 0;
+      case BLKROGET:
+        yield* user.writeU32(argument, device.isReadOnly ? 1 : 0);
+        return 0;
+      case BLKFLSBUF:
+        return 0;
+      default:
+        throw ENOTTY;
     }
   }
 }

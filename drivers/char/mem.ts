@@ -3,14 +3,20 @@
 //
 // Source: null(4), full(4), random(4), mem(4), Documentation of /dev/kmsg in the kernel's ABI notes.
 
-import { File, POLLOUT, POLLWRNORM, type Path } from "../../include/linux/fs.ts";
+import { File, type Path, POLLOUT, POLLWRNORM } from "../../include/linux/fs.ts";
 import type { Kernel, Task } from "../../include/linux/sched.ts";
 import type { IovIter } from "../../include/linux/uio.ts";
-import { type Try, WOULD_BLOCK, type Sleeps } from "../../include/linux/wait.ts";
+import { type Sleeps, type Try, WOULD_BLOCK } from "../../include/linux/wait.ts";
 import type { Vma } from "../../include/linux/mm_types.ts";
 import { CAP_SYS_ADMIN } from "../../include/uapi/capability.ts";
-import { RNDADDENTROPY, RNDADDTOENTCNT, RNDCLEARPOOL, RNDGETENTCNT, RNDRESEEDCRNG, RNDZAPENTCNT } from
-  "../../include/uapi/ioctls.ts";
+import {
+  RNDADDENTROPY,
+  RNDADDTOENTCNT,
+  RNDCLEARPOOL,
+  RNDGETENTCNT,
+  RNDRESEEDCRNG,
+  RNDZAPENTCNT,
+} from "../../include/uapi/ioctls.ts";
 import { MAP_SHARED } from "../../include/uapi/mman.ts";
 import { EINVAL, ENODEV, ENOSPC, EPERM } from "../../lib/errno.ts";
 import { capable } from "../../security/commoncap.ts";
@@ -91,11 +97,17 @@ class RandomFile extends MemoryDevice {
   }
   override ioctl(task: Task, command: number, argument: number): number | Sleeps<number> {
     switch (command) {
-      case RNDGETENTCNT: return writeInt(task, argument, ENTROPY_BITS);
-      case RNDADDTOENTCNT: case RNDADDENTROPY: case RNDZAPENTCNT: case RNDCLEARPOOL: case RNDRESEEDCRNG:
+      case RNDGETENTCNT:
+        return writeInt(task, argument, ENTROPY_BITS);
+      case RNDADDTOENTCNT:
+      case RNDADDENTROPY:
+      case RNDZAPENTCNT:
+      case RNDCLEARPOOL:
+      case RNDRESEEDCRNG:
         if (!capable(task, CAP_SYS_ADMIN)) throw EPERM;
         return 0;
-      default: throw EINVAL;
+      default:
+        throw EINVAL;
     }
   }
 }

@@ -55,7 +55,12 @@ class ConsoleDriver implements TtyDriver {
 /** Makes the host's terminal the console of this kernel. Call once, before the devices are used. */
 export function attachConsole(kernel: Kernel, host: HostConsole): Tty {
   let driver: ConsoleDriver | undefined;
-  const tty = new Tty(kernel, makeDevice(TTY_MAJOR, 1), "tty1", (owner) => driver = new ConsoleDriver(owner, host));
+  const tty = new Tty(
+    kernel,
+    makeDevice(TTY_MAJOR, 1),
+    "tty1",
+    (owner) => driver = new ConsoleDriver(owner, host),
+  );
   tty.termios.iflag |= IUTF8;
   tty.resize(host.rows, host.columns);
   host.onInput((bytes) => {
@@ -88,9 +93,17 @@ function openCurrentTerminal(task: Task, path: Path, flags: number): File {
 export function registerConsoleDevices(kernel: Kernel): void {
   const { vfs } = kernel;
   vfs.registerDevice("char", TTYAUX_MAJOR, 0, openCurrentTerminal);
-  vfs.registerDevice("char", TTYAUX_MAJOR, 1, (task, path, flags) =>
-    new TtyFile(consoleOf(task.kernel), path, flags, true));
-  vfs.registerDevice("char", TTY_MAJOR, 0, (task, path, flags) =>
-    new TtyFile(consoleOf(task.kernel), path, flags, true));
+  vfs.registerDevice(
+    "char",
+    TTYAUX_MAJOR,
+    1,
+    (task, path, flags) => new TtyFile(consoleOf(task.kernel), path, flags, true),
+  );
+  vfs.registerDevice(
+    "char",
+    TTY_MAJOR,
+    0,
+    (task, path, flags) => new TtyFile(consoleOf(task.kernel), path, flags, true),
+  );
   vfs.registerDevice("char", TTY_MAJOR, 1, openConsole);
 }

@@ -5,10 +5,18 @@
 // Source: pipe(7), interface of HostConsole.
 
 import type { HostConsole } from "../../include/host/host.ts";
-import { File, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, type Inode } from "../../include/linux/fs.ts";
+import {
+  File,
+  type Inode,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  POLLRDNORM,
+  POLLWRNORM,
+} from "../../include/linux/fs.ts";
 import type { Kernel, Task } from "../../include/linux/sched.ts";
 import type { IovIter } from "../../include/linux/uio.ts";
-import { WaitQueue, WOULD_BLOCK, type Sleeps, type Try } from "../../include/linux/wait.ts";
+import { type Sleeps, type Try, WaitQueue, WOULD_BLOCK } from "../../include/linux/wait.ts";
 import { FIONREAD } from "../../include/uapi/ioctls.ts";
 import { S_IFIFO } from "../../include/uapi/stat.ts";
 import { ENOTTY } from "../../lib/errno.ts";
@@ -44,7 +52,10 @@ export class HostStreamFile extends File {
   constructor(kernel: Kernel, host: HostConsole, flags: number, input?: HostInput) {
     super(undefined, flags);
     this.#inode = new AnonymousInode(kernel, S_IFIFO | 0o600);
-    this.#inode.attached = new Map([[REOPEN_KEY, (again: number) => new HostStreamFile(kernel, host, again, input)]]);
+    this.#inode.attached = new Map([[
+      REOPEN_KEY,
+      (again: number) => new HostStreamFile(kernel, host, again, input),
+    ]]);
     this.#host = host;
     this.#input = input;
   }

@@ -89,8 +89,9 @@ function replay(transcript: Transcript): Step[] {
     const typed = Buffer.from(step.in, "hex");
     discipline.receive(typed, 0, typed.length);
     const inq = discipline.inputBytes;
-    const written = step.w === undefined ? {} :
-      { w: step.w, wn: discipline.output.write(new BytesIter(Buffer.from(step.w, "hex"))) || -1 };
+    const written = step.w === undefined
+      ? {}
+      : { w: step.w, wn: discipline.output.write(new BytesIter(Buffer.from(step.w, "hex"))) || -1 };
     const reads: string[] = [];
     while (discipline.available > 0) {
       const iter = new BytesIter(new Uint8Array(step.rs));

@@ -1,22 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 // N_TTY, the input half of the line discipline: editing, echo, signals, flow control, and what read(2) takes.
 //
-// Invariants: #tail <= #canonHead <= #head <= #tail + 4096 (positions count up, a ring index is the low 12 bits).
-// In canonical mode [#tail, #canonHead) is finished lines, whose last bytes are marked in #isDelimiter; an end of file
-// is stored as a marked NUL. [#canonHead, #head) is the line being typed. Source: termios(3), ioctl_tty(2).
+// The buffer is n_tty_buffer.ts, output and echo are n_tty_output.ts. Source: termios(3), ioctl_tty(2).
 
 import type { IovIter } from "../../include/linux/uio.ts";
 import {
-  ECHO, ECHOCTL, ECHOE, ECHOK, ECHOKE, ECHONL, ECHOPRT, EXTPROC, ICANON, ICRNL, IEXTEN, IGNCR, IMAXBEL, INLCR, ISIG,
-  ISTRIP, IUCLC, IXANY, IXON, NOFLSH, PARMRK, VEOF, VEOL, VEOL2, VERASE, VINTR, VKILL, VLNEXT, VMIN, VQUIT, VREPRINT,
-  VSTART, VSTOP, VSUSP, VWERASE,
+  ECHO,
+  ECHOCTL,
+  ECHOE,
+  ECHOK,
+  ECHOKE,
+  ECHONL,
+  ECHOPRT,
+  EXTPROC,
+  ICANON,
+  ICRNL,
+  IEXTEN,
+  IGNCR,
+  IMAXBEL,
+  INLCR,
+  ISIG,
+  ISTRIP,
+  IUCLC,
+  IXANY,
+  IXON,
+  NOFLSH,
+  PARMRK,
+  VEOF,
+  VEOL,
+  VEOL2,
+  VERASE,
+  VINTR,
+  VKILL,
+  VLNEXT,
+  VMIN,
+  VQUIT,
+  VREPRINT,
+  VSTART,
+  VSTOP,
+  VSUSP,
+  VWERASE,
 } from "../../include/uapi/termios.ts";
 import { SIGINT, SIGQUIT, SIGTSTP } from "../../include/uapi/signal.ts";
 import { isContinuation, isControl, type OutputOwner, TtyOutput } from "./n_tty_output.ts";
+import { BUFFER_BYTES, LineBuffer } from "./n_tty_buffer.ts";
 import type { Termios } from "./termios.ts";
 
-const BUFFER_BYTES = 4096;
-const MASK = BUFFER_BYTES - 1;
 const NEWLINE = 10;
 const RETURN = 13;
 const TAB = 9;
@@ -46,11 +75,7 @@ type EraseKind = "character" | "word" | "line";
 export class LineDiscipline {
   readonly output: TtyOutput;
   readonly #tty: LineOwner;
-  readonly #buffer: Uint8Array = new Uint8Array(BUFFER_BYTES);
-  readonly #isDelimiter: Uint8Array = new Uint8Array(BUFFER_BYTES);
-  #tail = 0;
-  #canonHead = 0;
-  #head = 0;
+  readonly #buffer: LineBuffer = new LineBuffer();
   #isLiteralNext = false;
   /** ECHOPRT: between the backslash and the slash of what was erased. */
   #isErasing = false;
@@ -66,17 +91,12 @@ export class LineDiscipline {
 
   /** Bytes that read(2) may take without waiting: finished lines, or all in raw mode. */
   get available(): number {
-    return (this.#isCanonical ? this.#canonHead : this.#head) - this.#tail;
+    return (this.#isCanonical ? this.#buffer.canonHead : this.#buffer.head) - this.#buffer.tail;
   }
 
   /** FIONREAD: as `available`, without end-of-file marks. */
   get inputBytes(): number {
-    if (!this.#isCanonical) return this.#head - this.#tail;
-    let count = this.#canonHead - this.#tail;
-    for (let at = this.#tail; at < this.#canonHead; at++) {
-      if (this.#isDelimiter[at & MASK] === 1 && this.#buffer[at & MASK] === DISABLED) count--;
-    }
-    return count;
+    return this.#isCanonical ? this.#buffer.lineBytes() : this.#buffer.length;
   }
 
   /** Bytes that input(2) lets a reader wait for: MIN of raw mode, capped by what was asked for. */
@@ -115,12 +135,12 @@ export class LineDiscipline {
 
   /** Room for input. A line that is being typed always takes more: what passes the end replaces its last byte. */
   #makeRoom(): number {
-    const space = BUFFER_BYTES - (this.#head - this.#tail);
+    const space = BUFFER_BYTES - (this.#buffer.head - this.#buffer.tail);
     const room = ((this.#termios.iflag & PARMRK) !== 0 ? Math.ceil(space / 3) : space) - 1;
     if (room > 0) return room;
-    if (!this.#isCanonical || this.#canonHead !== this.#tail) return 0;
+    if (!this.#isCanonical || this.#buffer.canonHead !== this.#buffer.tail) return 0;
     if (room < 0) {
-      this.#head--;
+      this.#buffer.head--;
       if ((this.#termios.iflag & IMAXBEL) !== 0) this.#bell();
     }
     return 1;
@@ -249,7 +269,7 @@ export class LineDiscipline {
     this.#finishErasing();
     this.#echo(c);
     this.output.echo(NEWLINE);
-    for (let at = this.#canonHead; at < this.#head; at++) this.#echo(this.#buffer[at & MASK]!);
+    for (let at = this.#buffer.canonHead; at < this.#buffer.head; at++) this.#echo(this.#buffer.at(at));
   }
 
   /** Newline, end of file, end of line: finish the line. */
@@ -275,17 +295,12 @@ export class LineDiscipline {
   }
 
   #finishLine(c: number): void {
-    this.#isDelimiter[this.#head & MASK] = 1;
-    this.#buffer[this.#head & MASK] = c;
-    this.#head++;
-    this.#canonHead = this.#head;
+    this.#buffer.finishLine(c);
     this.#tty.announceInput();
   }
 
   #put(c: number): void {
-    this.#isDelimiter[this.#head & MASK] = 0;
-    this.#buffer[this.#head & MASK] = c;
-    this.#head++;
+    this.#buffer.put(c);
   }
 
   #echo(c: number): void {
@@ -294,7 +309,7 @@ export class LineDiscipline {
   }
 
   #markLineStart(): void {
-    if (this.#canonHead === this.#head) this.output.markCanonColumn();
+    if (this.#buffer.canonHead === this.#buffer.head) this.output.markCanonColumn();
   }
 
   #finishErasing(): void {
@@ -304,9 +319,9 @@ export class LineDiscipline {
   }
 
   #erase(kind: EraseKind): void {
-    if (this.#head === this.#canonHead) return;
+    if (this.#buffer.head === this.#buffer.canonHead) return;
     if (kind === "line" && !this.#hasAll(ECHO | ECHOK | ECHOKE | ECHOE)) {
-      this.#head = this.#canonHead;
+      this.#buffer.head = this.#buffer.canonHead;
       if (!this.#has(ECHO)) return;
       this.#finishErasing();
       this.#echo(this.#termios.cc[VKILL]!);
@@ -314,20 +329,20 @@ export class LineDiscipline {
       return;
     }
     let hasSeenWord = false;
-    while (this.#head > this.#canonHead) {
+    while (this.#buffer.head > this.#buffer.canonHead) {
       const start = this.#lastCharacterStart();
       if (start < 0) break;
-      const c = this.#buffer[start & MASK]!;
+      const c = this.#buffer.at(start);
       if (kind === "word") {
         if (isWordByte(c)) hasSeenWord = true;
         else if (hasSeenWord) break;
       }
-      const length = this.#head - start;
-      this.#head = start;
+      const length = this.#buffer.head - start;
+      this.#buffer.head = start;
       if (this.#has(ECHO)) this.#echoErased(kind, c, start, length);
       if (kind === "character") break;
     }
-    if (this.#head === this.#canonHead && this.#has(ECHO)) this.#finishErasing();
+    if (this.#buffer.head === this.#buffer.canonHead && this.#has(ECHO)) this.#finishErasing();
   }
 
   #hasAll(flags: number): boolean {
@@ -336,12 +351,12 @@ export class LineDiscipline {
 
   /** Where the last character of the typed line starts; -1 when only a tail of one is left. */
   #lastCharacterStart(): number {
-    let at = this.#head;
+    let at = this.#buffer.head;
     let c: number;
     do {
       at--;
-      c = this.#buffer[at & MASK]!;
-    } while (isContinuation(this.#termios, c) && at > this.#canonHead);
+      c = this.#buffer.at(at);
+    } while (isContinuation(this.#termios, c) && at > this.#buffer.canonHead);
     return isContinuation(this.#termios, c) ? -1 : at;
   }
 
@@ -353,7 +368,7 @@ export class LineDiscipline {
         this.#isErasing = true;
       }
       this.#echo(c);
-      for (let at = start + 1; at < start + length; at++) output.echo(this.#buffer[at & MASK]!);
+      for (let at = start + 1; at < start + length; at++) output.echo(this.#buffer.at(at));
     } else if (kind === "character" && !this.#has(ECHOE)) {
       this.#echo(this.#termios.cc[VERASE]!);
     } else if (c === TAB) {
@@ -374,8 +389,8 @@ export class LineDiscipline {
   #echoErasedTab(): void {
     let columns = 0;
     let isAfterTab = false;
-    for (let at = this.#head - 1; at >= this.#canonHead && !isAfterTab; at--) {
-      const c = this.#buffer[at & MASK]!;
+    for (let at = this.#buffer.head - 1; at >= this.#buffer.canonHead && !isAfterTab; at--) {
+      const c = this.#buffer.at(at);
       if (c === TAB) isAfterTab = true;
       else if (isControl(c)) columns += this.#has(ECHOCTL) ? 2 : 0;
       else if (!isContinuation(this.#termios, c)) columns++;
@@ -386,45 +401,25 @@ export class LineDiscipline {
 
   /** Moves what one read(2) takes into `iter`; 0 means end of file in canonical mode. Precondition: available > 0. */
   read(iter: IovIter): number {
-    const count = this.#isCanonical ? this.#readLine(iter) : this.#copy(iter, Math.min(iter.remaining, this.available));
+    const buffer = this.#buffer;
+    const count = this.#isCanonical
+      ? buffer.readLine(iter)
+      : buffer.take(iter, Math.min(iter.remaining, buffer.length));
     this.#afterRead();
     return count;
   }
 
-  #readLine(iter: IovIter): number {
-    // One byte more than asked for: an end-of-file mark right behind the data goes with it.
-    const limit = Math.min(this.#canonHead, this.#tail + iter.remaining + 1);
-    let end = this.#tail;
-    while (end < limit && this.#isDelimiter[end & MASK] === 0) end++;
-    if (end >= limit) return this.#copy(iter, Math.min(limit - this.#tail, iter.remaining));
-    const isEof = this.#buffer[end & MASK] === DISABLED;
-    if (!isEof) return this.#copy(iter, Math.min(end + 1 - this.#tail, iter.remaining));
-    const count = this.#copy(iter, end - this.#tail);
-    this.#isDelimiter[this.#tail & MASK] = 0;
-    this.#tail++;
-    return count;
-  }
-
-  #copy(iter: IovIter, count: number): number {
-    const from = this.#tail & MASK;
-    const first = Math.min(count, BUFFER_BYTES - from);
-    iter.copyOut(this.#buffer, from, first);
-    if (first < count) iter.copyOut(this.#buffer, 0, count - first);
-    for (let at = this.#tail; at < this.#tail + count; at++) this.#isDelimiter[at & MASK] = 0;
-    this.#tail += count;
-    return count;
-  }
-
   #afterRead(): void {
-    if (!this.#isThrottled || this.#head - this.#tail > UNTHROTTLE_BYTES && this.available > 0) return;
+    if (
+      !this.#isThrottled || this.#buffer.head - this.#buffer.tail > UNTHROTTLE_BYTES && this.available > 0
+    ) return;
     this.#isThrottled = false;
     this.#tty.driver.unthrottle();
   }
 
   /** TCFLSH, TCSETSF and interrupts. */
   flushInput(): void {
-    this.#tail = this.#canonHead = this.#head = 0;
-    this.#isDelimiter.fill(0);
+    this.#buffer.clear();
     this.#isErasing = this.#isLiteralNext = false;
     if (!this.#isThrottled) return;
     this.#isThrottled = false;
@@ -435,13 +430,7 @@ export class LineDiscipline {
   settingsChanged(old: Termios | undefined): void {
     const { lflag, iflag } = this.#termios;
     if (old === undefined || ((old.lflag ^ lflag) & (ICANON | EXTPROC)) !== 0) {
-      this.#isDelimiter.fill(0);
-      if ((lflag & ICANON) === 0 || this.#head === this.#tail) {
-        this.#canonHead = this.#tail;
-      } else {
-        this.#isDelimiter[(this.#head - 1) & MASK] = 1;
-        this.#canonHead = this.#head;
-      }
+      this.#buffer.regroup((lflag & ICANON) !== 0);
       this.#isErasing = this.#isLiteralNext = false;
     }
     this.#findSpecialBytes();
@@ -476,8 +465,8 @@ export class LineDiscipline {
 
 /** Letters and digits of Latin-1, and the underscore. */
 function isWordByte(c: number): boolean {
-  return c >= 48 && c <= 57 || c >= 65 && c <= 90 || c >= 97 && c <= 122 || c === 95 ||
-    c >= 0xc0 && c !== 0xd7 && c !== 0xf7;
+  return c >= 48 && c <= 57 || c >= 65 && c <= 90 || c >= 97 && c <= 122 || c === 95
+    || c >= 0xc0 && c !== 0xd7 && c !== 0xf7;
 }
 
 /** Capital letters of Latin-1. */

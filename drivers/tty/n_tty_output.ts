@@ -4,9 +4,7 @@
 // Invariants: echoes come out before later output; `column` is where the cursor is if nothing but this line
 // discipline moves it. Source: termios(3), output modes.
 
-import {
-  IUTF8, OCRNL, OLCUC, ONLCR, ONLRET, ONOCR, OPOST,
-} from "../../include/uapi/termios.ts";
+import { IUTF8, OCRNL, OLCUC, ONLCR, ONLRET, ONOCR, OPOST } from "../../include/uapi/termios.ts";
 import type { IovIter } from "../../include/linux/uio.ts";
 import { ByteQueue } from "../../lib/byte-queue.ts";
 import type { Termios } from "./termios.ts";

@@ -6,16 +6,34 @@
 // Source: pty(7), pts(4), ioctl_tty(2) (packet mode).
 
 import {
-  File, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDNORM, POLLWRNORM, type Path,
+  File,
+  type Path,
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  POLLPRI,
+  POLLRDNORM,
+  POLLWRNORM,
 } from "../../include/linux/fs.ts";
-import { StateKey, type Kernel, type Task } from "../../include/linux/sched.ts";
+import { type Kernel, StateKey, type Task } from "../../include/linux/sched.ts";
 import type { IovIter } from "../../include/linux/uio.ts";
-import { WaitQueue, WOULD_BLOCK, type Sleeps, type Try } from "../../include/linux/wait.ts";
+import { type Sleeps, type Try, WaitQueue, WOULD_BLOCK } from "../../include/linux/wait.ts";
 import { O_CLOEXEC } from "../../include/uapi/fcntl.ts";
 import * as ioctls from "../../include/uapi/ioctls.ts";
 import { makeDevice, minorOf } from "../../include/uapi/stat.ts";
-import { CREAD, CS8, B38400, EXTPROC, IXON, TCIFLUSH, TCIOFLUSH, TCOFLUSH, VSTART, VSTOP } from
-  "../../include/uapi/termios.ts";
+import {
+  B38400,
+  CREAD,
+  CS8,
+  EXTPROC,
+  IXON,
+  TCIFLUSH,
+  TCIOFLUSH,
+  TCOFLUSH,
+  VSTART,
+  VSTOP,
+} from "../../include/uapi/termios.ts";
 import { TTYAUX_MAJOR, UNIX98_PTY_SLAVE_MAJOR } from "../../include/uapi/tty.ts";
 import { EINVAL, EIO, ENOTTY, ENXIO } from "../../lib/errno.ts";
 import { ByteQueue } from "../../lib/byte-queue.ts";
@@ -69,7 +87,13 @@ class PtySlave extends Tty {
   constructor(kernel: Kernel, index: number, master: PtyMaster) {
     const termios = new Termios();
     termios.cflag = B38400 | CS8 | CREAD;
-    super(kernel, makeDevice(UNIX98_PTY_SLAVE_MAJOR, index), `pts/${index}`, () => new SlaveDriver(master), termios);
+    super(
+      kernel,
+      makeDevice(UNIX98_PTY_SLAVE_MAJOR, index),
+      `pts/${index}`,
+      () => new SlaveDriver(master),
+      termios,
+    );
     this.#master = master;
   }
 
@@ -193,25 +217,37 @@ export class PtyMaster extends File {
   override ioctl(task: Task, command: number, argument: number): number | Sleeps<number> {
     const { slave } = this;
     switch (command) {
-      case ioctls.TIOCGPTN: return writeInt(task, argument, this.index);
-      case ioctls.TIOCSPTLCK: return this.#readFlag(task, argument, (value) => this.isLocked = value);
-      case ioctls.TIOCGPTLCK: return writeInt(task, argument, this.isLocked ? 1 : 0);
-      case ioctls.TIOCPKT: return this.#readFlag(task, argument, (value) => this.#setPacketMode(value));
-      case ioctls.TIOCGPKT: return writeInt(task, argument, this.#isPacketMode ? 1 : 0);
-      case ioctls.TIOCGPTPEER: return this.#openPeer(task, argument);
+      case ioctls.TIOCGPTN:
+        return writeInt(task, argument, this.index);
+      case ioctls.TIOCSPTLCK:
+        return this.#readFlag(task, argument, (value) => this.isLocked = value);
+      case ioctls.TIOCGPTLCK:
+        return writeInt(task, argument, this.isLocked ? 1 : 0);
+      case ioctls.TIOCPKT:
+        return this.#readFlag(task, argument, (value) => this.#setPacketMode(value));
+      case ioctls.TIOCGPKT:
+        return writeInt(task, argument, this.#isPacketMode ? 1 : 0);
+      case ioctls.TIOCGPTPEER:
+        return this.#openPeer(task, argument);
       case ioctls.TIOCSIG:
         if (argument < 1 || argument > MAX_SIGNAL) throw EINVAL;
         slave.signalForeground(argument);
         return 0;
-      case ioctls.FIONREAD: return writeInt(task, argument, this.toMaster.length);
-      case ioctls.TIOCOUTQ: return writeInt(task, argument, 0);
-      case ioctls.TIOCGPGRP: return writeInt(task, argument, slave.foregroundPgid);
+      case ioctls.FIONREAD:
+        return writeInt(task, argument, this.toMaster.length);
+      case ioctls.TIOCOUTQ:
+        return writeInt(task, argument, 0);
+      case ioctls.TIOCGPGRP:
+        return writeInt(task, argument, slave.foregroundPgid);
       case ioctls.TIOCGSID:
         if (slave.sessionId === 0) throw ENOTTY;
         return writeInt(task, argument, slave.sessionId);
-      case ioctls.TCFLSH: return this.#flush(argument);
-      case ioctls.TIOCNOTTY: throw ENOTTY;
-      default: return ttyIoctl(task, slave, this, command, argument, true);
+      case ioctls.TCFLSH:
+        return this.#flush(argument);
+      case ioctls.TIOCNOTTY:
+        throw ENOTTY;
+      default:
+        return ttyIoctl(task, slave, this, command, argument, true);
     }
   }
 

@@ -3,8 +3,33 @@
 // ioctl_tty(2).
 
 import {
-  B38400, CBAUD, CBAUDEX, CREAD, CS8, ECHO, ECHOCTL, ECHOE, ECHOK, ECHOKE, HUPCL, ICANON, ICRNL, IEXTEN, ISIG, IXON,
-  NCCS, ONLCR, OPOST, TABDLY, VTIME, VMIN, VEOF, VERASE, VINTR, VKILL, VQUIT,
+  B38400,
+  CBAUD,
+  CBAUDEX,
+  CREAD,
+  CS8,
+  ECHO,
+  ECHOCTL,
+  ECHOE,
+  ECHOK,
+  ECHOKE,
+  HUPCL,
+  ICANON,
+  ICRNL,
+  IEXTEN,
+  ISIG,
+  IXON,
+  NCCS,
+  ONLCR,
+  OPOST,
+  TABDLY,
+  VEOF,
+  VERASE,
+  VINTR,
+  VKILL,
+  VMIN,
+  VQUIT,
+  VTIME,
 } from "../../include/uapi/termios.ts";
 
 export const TERMIOS_BYTES = 36;
@@ -15,8 +40,22 @@ export const TERMIO_BYTES = 18;
 /** Speeds of B0 to B38400, then of BOTHER to B4000000. */
 const SPEEDS_LOW = [0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19200, 38400];
 const SPEEDS_HIGH = [
-  0, 57600, 115200, 230400, 460800, 500000, 576000, 921600, 1000000, 1152000, 1500000, 2000000, 2500000, 3000000,
-  3500000, 4000000,
+  0,
+  57600,
+  115200,
+  230400,
+  460800,
+  500000,
+  576000,
+  921600,
+  1000000,
+  1152000,
+  1500000,
+  2000000,
+  2500000,
+  3000000,
+  3500000,
+  4000000,
 ];
 
 /** intr quit erase kill eof time min swtc start stop susp eol reprint discard werase lnext eol2, then unused. */
@@ -58,7 +97,10 @@ export class Termios {
 }
 
 /** TCGETS (36 bytes) or TCGETS2 (44 bytes). */
-export function encodeTermios(termios: Termios, size: typeof TERMIOS_BYTES | typeof TERMIOS2_BYTES): Uint8Array {
+export function encodeTermios(
+  termios: Termios,
+  size: typeof TERMIOS_BYTES | typeof TERMIOS2_BYTES,
+): Uint8Array {
   const bytes = new Uint8Array(size);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, termios.iflag, true);
@@ -98,7 +140,8 @@ export function encodeTermio(termios: Termios): Uint8Array {
   const bytes = new Uint8Array(TERMIO_BYTES);
   const view = new DataView(bytes.buffer);
   [termios.iflag, termios.oflag, termios.cflag, termios.lflag].forEach((flag, index) =>
-    view.setUint16(index * 2, flag & 0xffff, true));
+    view.setUint16(index * 2, flag & 0xffff, true)
+  );
   bytes[8] = termios.line;
   bytes.set(termios.cc.subarray(0, 8), 9);
   return bytes;
@@ -106,11 +149,14 @@ export function encodeTermio(termios: Termios): Uint8Array {
 
 export function decodeTermio(termios: Termios, bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const merge = (old: number, index: number): number => ((old & ~0xffff) | view.getUint16(index * 2, true)) >>> 0;
+  const merge = (old: number, index: number): number =>
+    ((old & ~0xffff) | view.getUint16(index * 2, true)) >>> 0;
   termios.iflag = merge(termios.iflag, 0);
   termios.oflag = merge(termios.oflag, 1);
   termios.cflag = merge(termios.cflag, 2);
   termios.lflag = merge(termios.lflag, 3);
   termios.line = bytes[8]!;
-  for (const index of [VINTR, VQUIT, VERASE, VKILL, VEOF, VTIME, VMIN, 7]) termios.cc[index] = bytes[9 + index]!;
+  for (const index of [VINTR, VQUIT, VERASE, VKILL, VEOF, VTIME, VMIN, 7]) {
+    termios.cc[index] = bytes[9 + index]!;
+  }
 }

@@ -3,10 +3,10 @@
 //
 // Source: termios(3), "Canonical and noncanonical mode"; POSIX.1-2017, 11.1.
 
-import { File, POLLERR, POLLHUP, type Path } from "../../include/linux/fs.ts";
+import { File, type Path, POLLERR, POLLHUP } from "../../include/linux/fs.ts";
 import type { Task } from "../../include/linux/sched.ts";
 import type { IovIter } from "../../include/linux/uio.ts";
-import { type WaitQueue, WOULD_BLOCK, type Sleeps, type Try } from "../../include/linux/wait.ts";
+import { type Sleeps, type Try, type WaitQueue, WOULD_BLOCK } from "../../include/linux/wait.ts";
 import { O_NOCTTY } from "../../include/uapi/fcntl.ts";
 import { SIGTTIN, SIGTTOU } from "../../include/uapi/signal.ts";
 import { ICANON, TOSTOP, VMIN, VTIME } from "../../include/uapi/termios.ts";
@@ -73,13 +73,20 @@ export class TtyFile extends File {
     const now = (): number => tty.kernel.time.monotonicNs();
     let seen = discipline.available;
     let deadlineNs = minimum === 0 || (seen > 0 && timeNs > 0) ? now() + timeNs : undefined;
-    const isOver = (): boolean => this.#isHungUp || tty.isPeerClosed ||
-      discipline.available >= discipline.minimum(iter.remaining);
+    const isOver = (): boolean =>
+      this.#isHungUp || tty.isPeerClosed
+      || discipline.available >= discipline.minimum(iter.remaining);
     try {
       while (!isOver()) {
         const attempt = (): Try<boolean> => isOver() || discipline.available !== seen ? true : WOULD_BLOCK;
         const options = deadlineNs === undefined ? {} : { deadlineNs };
-        const answer: Try<boolean> = yield* waitUntil<Try<boolean>>(task, tty.queue, READ_EVENTS, attempt, options);
+        const answer: Try<boolean> = yield* waitUntil<Try<boolean>>(
+          task,
+          tty.queue,
+          READ_EVENTS,
+          attempt,
+          options,
+        );
         if (answer === WOULD_BLOCK) break;
         seen = discipline.available;
         if (minimum > 0 && timeNs > 0 && seen > 0) deadlineNs = now() + timeNs;
@@ -97,7 +104,9 @@ export class TtyFile extends File {
     const { tty } = this;
     if (this.#isHungUp || tty.isPeerClosed) throw EIO;
     const task = tty.kernel.tasks.current;
-    if (task !== undefined && !this.#isConsole && (tty.termios.lflag & TOSTOP) !== 0) checkForeground(task, tty, SIGTTOU);
+    if (task !== undefined && !this.#isConsole && (tty.termios.lflag & TOSTOP) !== 0) {
+      checkForeground(task, tty, SIGTTOU);
+    }
     if (iter.remaining === 0) return 0;
     const done = tty.discipline.output.write(iter);
     return done === 0 ? WOULD_BLOCK : done;

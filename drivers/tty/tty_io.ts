@@ -52,7 +52,13 @@ export class Tty implements SessionTerminal {
   /** The peer of a pseudoterminal has gone. */
   isPeerClosed = false;
 
-  constructor(kernel: Kernel, device: number, name: string, driver: (tty: Tty) => TtyDriver, termios: Termios = new Termios()) {
+  constructor(
+    kernel: Kernel,
+    device: number,
+    name: string,
+    driver: (tty: Tty) => TtyDriver,
+    termios: Termios = new Termios(),
+  ) {
     this.kernel = kernel;
     this.device = device;
     this.name = name;
@@ -116,7 +122,9 @@ export class Tty implements SessionTerminal {
 
   resize(rows: number, columns: number, xPixels: number = 0, yPixels: number = 0): void {
     const size = this.windowSize;
-    if (size.rows === rows && size.columns === columns && size.xPixels === xPixels && size.yPixels === yPixels) return;
+    if (
+      size.rows === rows && size.columns === columns && size.xPixels === xPixels && size.yPixels === yPixels
+    ) return;
     Object.assign(size, { rows, columns, xPixels, yPixels });
     this.signalForeground(SIGWINCH);
   }
@@ -132,10 +140,14 @@ export class Tty implements SessionTerminal {
   /** Ready events of an open file. */
   poll(): number {
     const { discipline, termios, driver } = this;
-    const wanted = (termios.lflag & ICANON) === 0 && termios.cc[VTIME] === 0 ? Math.max(1, termios.cc[VMIN]!) : 1;
+    const wanted = (termios.lflag & ICANON) === 0 && termios.cc[VTIME] === 0
+      ? Math.max(1, termios.cc[VMIN]!)
+      : 1;
     let events = discipline.available >= wanted ? READ_EVENTS : 0;
     if (this.isPeerClosed) events |= POLLHUP | READ_EVENTS;
-    if (!this.isOutputStopped && driver.pendingOutput < WAKEUP_CHARS && driver.writeRoom > 0) events |= WRITE_EVENTS;
+    if (!this.isOutputStopped && driver.pendingOutput < WAKEUP_CHARS && driver.writeRoom > 0) {
+      events |= WRITE_EVENTS;
+    }
     return events;
   }
 
@@ -150,4 +162,3 @@ export function terminalOf(task: Task): Tty | undefined {
   if (!(tty instanceof Tty)) throw ENOTTY;
   return tty;
 }
-

@@ -5,9 +5,15 @@
 
 import type { ControllingTerminal, Kernel, Task } from "../../include/linux/sched.ts";
 import { CAP_SYS_ADMIN } from "../../include/uapi/capability.ts";
-import { SIGCONT, SIGHUP, SIGTTIN, SIGTTOU } from "../../include/uapi/signal.ts";
+import { SIGCONT, SIGHUP, SIGTTIN, type SIGTTOU } from "../../include/uapi/signal.ts";
 import { EIO, EPERM, ERESTARTSYS } from "../../lib/errno.ts";
-import { isBlockedOrIgnored, isOrphaned, kernelSignal, sendToGroup, sendToProcessGroup } from "../../kernel/signal.ts";
+import {
+  isBlockedOrIgnored,
+  isOrphaned,
+  kernelSignal,
+  sendToGroup,
+  sendToProcessGroup,
+} from "../../kernel/signal.ts";
 import { self } from "../../kernel/task.ts";
 import { capable } from "../../security/commoncap.ts";
 
@@ -18,7 +24,11 @@ export interface SessionTerminal extends ControllingTerminal {
 
 /** A background process reads (SIGTTIN), or writes under TOSTOP or changes the terminal (SIGTTOU). Throws ERESTARTSYS
  *  after sending the signal to its group, EIO when that would stop a group that no one can continue. */
-export function checkForeground(task: Task, tty: SessionTerminal, signal: typeof SIGTTIN | typeof SIGTTOU): void {
+export function checkForeground(
+  task: Task,
+  tty: SessionTerminal,
+  signal: typeof SIGTTIN | typeof SIGTTOU,
+): void {
   const { group } = task;
   if (group.tty !== tty || tty.foregroundPgid === 0 || group.pgid === tty.foregroundPgid) return;
   if (isBlockedOrIgnored(task, signal)) {

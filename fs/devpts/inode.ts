@@ -4,9 +4,13 @@
 // One instance serves a kernel (as before Linux 4.7, or with a single mount): every mount shows the same terminals.
 
 import {
-  type AttributeChange, type DirEntry, type FileSystemType, Inode, type SuperBlock,
+  type AttributeChange,
+  type DirEntry,
+  type FileSystemType,
+  Inode,
+  type SuperBlock,
 } from "../../include/linux/fs.ts";
-import { StateKey, type Kernel, type Task } from "../../include/linux/sched.ts";
+import { type Kernel, StateKey, type Task } from "../../include/linux/sched.ts";
 import type { Sleeps } from "../../include/linux/wait.ts";
 import { DT_CHR, makeDevice, S_IFCHR, S_IFDIR } from "../../include/uapi/stat.ts";
 import { TTYAUX_MAJOR, UNIX98_PTY_SLAVE_MAJOR } from "../../include/uapi/tty.ts";
@@ -57,8 +61,11 @@ class DevPtsRoot extends DevPtsNode {
     return this.nodes.get(name);
   }
   override iterate(position: number, emit: (entry: DirEntry, next: number) => boolean): void {
-    const entries = [...this.nodes].map(([name, node]) =>
-      ({ name, node, at: name === "ptmx" ? PTMX_POSITION : Number(name) + 1 }));
+    const entries = [...this.nodes].map(([name, node]) => ({
+      name,
+      node,
+      at: name === "ptmx" ? PTMX_POSITION : Number(name) + 1,
+    }));
     entries.sort((one, other) => one.at - other.at);
     for (const { name, node, at } of entries) {
       if (at >= position && !emit({ name, ino: node.ino, type: DT_CHR }, at + 1)) return;
@@ -86,7 +93,13 @@ export class DevPts {
 
   add(task: Task, index: number): void {
     const rdev = makeDevice(UNIX98_PTY_SLAVE_MAJOR, index);
-    const node = new DevPtsNode(this.#kernel, this.superBlock, FIRST_SLAVE_INO + index, S_IFCHR | this.#options.mode, rdev);
+    const node = new DevPtsNode(
+      this.#kernel,
+      this.superBlock,
+      FIRST_SLAVE_INO + index,
+      S_IFCHR | this.#options.mode,
+      rdev,
+    );
     node.uid = this.#options.uid ?? task.cred.fsuid;
     node.gid = this.#options.gid ?? task.cred.fsgid;
     this.#root.nodes.set(String(index), node);
@@ -105,12 +118,22 @@ export class DevPts {
       const number = Number.parseInt(value ?? "", isOctal ? 8 : 10);
       if (Number.isNaN(number)) throw EINVAL;
       switch (name) {
-        case "uid": this.#options.uid = number; break;
-        case "gid": this.#options.gid = number; break;
-        case "mode": this.#options.mode = number & 0o7777; break;
-        case "ptmxmode": this.#setPtmxMode(number & 0o7777); break;
-        case "max": break;
-        default: throw EINVAL;
+        case "uid":
+          this.#options.uid = number;
+          break;
+        case "gid":
+          this.#options.gid = number;
+          break;
+        case "mode":
+          this.#options.mode = number & 0o7777;
+          break;
+        case "ptmxmode":
+          this.#setPtmxMode(number & 0o7777);
+          break;
+        case "max":
+          break;
+        default:
+          throw EINVAL;
       }
     }
   }
@@ -124,8 +147,10 @@ export class DevPts {
   #showOptions(): string {
     const { uid, gid, mode, ptmxMode } = this.#options;
     const parts = [
-      uid === undefined ? "" : `uid=${uid}`, gid === undefined ? "" : `gid=${gid}`,
-      `mode=${mode.toString(8).padStart(3, "0")}`, `ptmxmode=${ptmxMode.toString(8).padStart(3, "0")}`,
+      uid === undefined ? "" : `uid=${uid}`,
+      gid === undefined ? "" : `gid=${gid}`,
+      `mode=${mode.toString(8).padStart(3, "0")}`,
+      `ptmxmode=${ptmxMode.toString(8).padStart(3, "0")}`,
     ];
     return parts.filter((part) => part !== "").join(",");
   }

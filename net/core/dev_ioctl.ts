@@ -21,13 +21,24 @@ const ARPHRD_LOOPBACK = 772;
 
 export function deviceIoctl(task: Task, command: number, argument: number): Sleeps<number> {
   switch (command) {
-    case ioctls.SIOCGIFCONF: return listInterfaces(task, argument);
-    case ioctls.SIOCSIFFLAGS: throw EPERM;
-    case ioctls.SIOCGIFNAME: case ioctls.SIOCGIFFLAGS: case ioctls.SIOCGIFADDR: case ioctls.SIOCGIFDSTADDR:
-    case ioctls.SIOCGIFBRDADDR: case ioctls.SIOCGIFNETMASK: case ioctls.SIOCGIFMETRIC: case ioctls.SIOCGIFMTU:
-    case ioctls.SIOCGIFHWADDR: case ioctls.SIOCGIFINDEX: case ioctls.SIOCGIFTXQLEN:
+    case ioctls.SIOCGIFCONF:
+      return listInterfaces(task, argument);
+    case ioctls.SIOCSIFFLAGS:
+      throw EPERM;
+    case ioctls.SIOCGIFNAME:
+    case ioctls.SIOCGIFFLAGS:
+    case ioctls.SIOCGIFADDR:
+    case ioctls.SIOCGIFDSTADDR:
+    case ioctls.SIOCGIFBRDADDR:
+    case ioctls.SIOCGIFNETMASK:
+    case ioctls.SIOCGIFMETRIC:
+    case ioctls.SIOCGIFMTU:
+    case ioctls.SIOCGIFHWADDR:
+    case ioctls.SIOCGIFINDEX:
+    case ioctls.SIOCGIFTXQLEN:
       return askInterface(task, command, argument);
-    default: throw ENOTTY;
+    default:
+      throw ENOTTY;
   }
 }
 
@@ -40,7 +51,9 @@ function* askInterface(task: Task, command: number, address: number): Sleeps<num
     putName(request);
   } else {
     const end = request.indexOf(0);
-    const name = String.fromCharCode(...request.subarray(0, end < 0 ? NAME_BYTES : Math.min(end, NAME_BYTES)));
+    const name = String.fromCharCode(
+      ...request.subarray(0, end < 0 ? NAME_BYTES : Math.min(end, NAME_BYTES)),
+    );
     if (name !== LOOPBACK_NAME) throw ENODEV;
     request.fill(0, NAME_BYTES);
     fill(view, command);
@@ -51,15 +64,32 @@ function* askInterface(task: Task, command: number, address: number): Sleeps<num
 
 function fill(view: DataView, command: number): void {
   switch (command) {
-    case ioctls.SIOCGIFFLAGS: view.setUint16(NAME_BYTES, LOOPBACK_FLAGS, true); return;
-    case ioctls.SIOCGIFADDR: case ioctls.SIOCGIFDSTADDR: putAddress(view, NAME_BYTES, 0x7f000001); return;
-    case ioctls.SIOCGIFNETMASK: putAddress(view, NAME_BYTES, 0xff000000); return;
-    case ioctls.SIOCGIFBRDADDR: throw EADDRNOTAVAIL;
-    case ioctls.SIOCGIFMTU: view.setInt32(NAME_BYTES, LOOPBACK_MTU, true); return;
-    case ioctls.SIOCGIFHWADDR: view.setUint16(NAME_BYTES, ARPHRD_LOOPBACK, true); return;
-    case ioctls.SIOCGIFINDEX: view.setInt32(NAME_BYTES, LOOPBACK_INDEX, true); return;
-    case ioctls.SIOCGIFTXQLEN: view.setInt32(NAME_BYTES, 1000, true); return;
-    default: return; // SIOCGIFMETRIC is 0.
+    case ioctls.SIOCGIFFLAGS:
+      view.setUint16(NAME_BYTES, LOOPBACK_FLAGS, true);
+      return;
+    case ioctls.SIOCGIFADDR:
+    case ioctls.SIOCGIFDSTADDR:
+      putAddress(view, NAME_BYTES, 0x7f000001);
+      return;
+    case ioctls.SIOCGIFNETMASK:
+      putAddress(view, NAME_BYTES, 0xff000000);
+      return;
+    case ioctls.SIOCGIFBRDADDR:
+      throw EADDRNOTAVAIL;
+    case ioctls.SIOCGIFMTU:
+      view.setInt32(NAME_BYTES, LOOPBACK_MTU, true);
+      return;
+    case ioctls.SIOCGIFHWADDR:
+      view.setUint16(NAME_BYTES, ARPHRD_LOOPBACK, true);
+      return;
+    case ioctls.SIOCGIFINDEX:
+      view.setInt32(NAME_BYTES, LOOPBACK_INDEX, true);
+      return;
+    case ioctls.SIOCGIFTXQLEN:
+      view.setInt32(NAME_BYTES, 1000, true);
+      return;
+    default:
+      return; // SIOCGIFMETRIC is 0.
   }
 }
 

@@ -2,7 +2,7 @@
 // The table of socket families of a kernel. init/ decides which families there are; the others answer EAFNOSUPPORT,
 // as a Linux without the module.
 
-import { StateKey, type Kernel, type Task } from "../../include/linux/sched.ts";
+import { type Kernel, StateKey, type Task } from "../../include/linux/sched.ts";
 import { AF_MAX } from "../../include/uapi/socket.ts";
 import { EAFNOSUPPORT } from "../../lib/errno.ts";
 import type { Socket } from "./sock.ts";

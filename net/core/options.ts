@@ -48,28 +48,51 @@ export class SocketOptions {
   /** Throws EINVAL, EDOM, ENOPROTOOPT. `isPrivileged` is CAP_NET_ADMIN. */
   set(name: number, value: DataView, isPrivileged: boolean): void {
     switch (name) {
-      case so.SO_RCVTIMEO: this.receiveTimeoutNs = decodeTimeout(value); return;
-      case so.SO_SNDTIMEO: this.sendTimeoutNs = decodeTimeout(value); return;
+      case so.SO_RCVTIMEO:
+        this.receiveTimeoutNs = decodeTimeout(value);
+        return;
+      case so.SO_SNDTIMEO:
+        this.sendTimeoutNs = decodeTimeout(value);
+        return;
       case so.SO_LINGER:
         if (value.byteLength < 8) throw EINVAL;
         this.lingers = value.getInt32(0, true) !== 0;
         this.lingerSeconds = value.getInt32(4, true);
         return;
-      case so.SO_BINDTODEVICE: return;
-      default: break;
+      case so.SO_BINDTODEVICE:
+        return;
+      default:
+        break;
     }
     if (value.byteLength < 4) throw EINVAL;
     const number = value.getInt32(0, true);
     switch (name) {
-      case so.SO_SNDBUF: this.sendBuffer = bufferSize(number, SEND_BUFFER_MIN); return;
-      case so.SO_RCVBUF: this.receiveBuffer = bufferSize(number, RECEIVE_BUFFER_MIN); return;
-      case so.SO_SNDBUFFORCE: case so.SO_RCVBUFFORCE: this.#force(name, number, isPrivileged); return;
-      case so.SO_PASSCRED: this.passesCredentials = number !== 0; return;
-      case so.SO_RCVLOWAT: this.receiveLowAt = number < 0 ? 0x7fff_ffff : Math.max(1, number); return;
-      case so.SO_TYPE: case so.SO_PROTOCOL: case so.SO_DOMAIN: case so.SO_ERROR: case so.SO_ACCEPTCONN:
-      case so.SO_SNDLOWAT: case so.SO_PEERCRED:
+      case so.SO_SNDBUF:
+        this.sendBuffer = bufferSize(number, SEND_BUFFER_MIN);
+        return;
+      case so.SO_RCVBUF:
+        this.receiveBuffer = bufferSize(number, RECEIVE_BUFFER_MIN);
+        return;
+      case so.SO_SNDBUFFORCE:
+      case so.SO_RCVBUFFORCE:
+        this.#force(name, number, isPrivileged);
+        return;
+      case so.SO_PASSCRED:
+        this.passesCredentials = number !== 0;
+        return;
+      case so.SO_RCVLOWAT:
+        this.receiveLowAt = number < 0 ? 0x7fff_ffff : Math.max(1, number);
+        return;
+      case so.SO_TYPE:
+      case so.SO_PROTOCOL:
+      case so.SO_DOMAIN:
+      case so.SO_ERROR:
+      case so.SO_ACCEPTCONN:
+      case so.SO_SNDLOWAT:
+      case so.SO_PEERCRED:
         throw ENOPROTOOPT;
-      default: break;
+      default:
+        break;
     }
     if (BOOLEANS.has(name)) this.setPlain(name, number === 0 ? 0 : 1);
     else if (INTEGERS.has(name)) this.setPlain(name, number);
@@ -85,15 +108,24 @@ export class SocketOptions {
   /** Throws ENOPROTOOPT for what is not kept here. */
   get(name: number): Uint8Array {
     switch (name) {
-      case so.SO_SNDBUF: return int32(this.sendBuffer);
-      case so.SO_RCVBUF: return int32(this.receiveBuffer);
-      case so.SO_RCVTIMEO: return encodeTimeout(this.receiveTimeoutNs);
-      case so.SO_SNDTIMEO: return encodeTimeout(this.sendTimeoutNs);
-      case so.SO_RCVLOWAT: return int32(this.receiveLowAt);
-      case so.SO_SNDLOWAT: return int32(1);
-      case so.SO_PASSCRED: return int32(this.passesCredentials ? 1 : 0);
-      case so.SO_LINGER: return int32(this.lingers ? 1 : 0, this.lingerSeconds);
-      case so.SO_BINDTODEVICE: return new Uint8Array(0);
+      case so.SO_SNDBUF:
+        return int32(this.sendBuffer);
+      case so.SO_RCVBUF:
+        return int32(this.receiveBuffer);
+      case so.SO_RCVTIMEO:
+        return encodeTimeout(this.receiveTimeoutNs);
+      case so.SO_SNDTIMEO:
+        return encodeTimeout(this.sendTimeoutNs);
+      case so.SO_RCVLOWAT:
+        return int32(this.receiveLowAt);
+      case so.SO_SNDLOWAT:
+        return int32(1);
+      case so.SO_PASSCRED:
+        return int32(this.passesCredentials ? 1 : 0);
+      case so.SO_LINGER:
+        return int32(this.lingers ? 1 : 0, this.lingerSeconds);
+      case so.SO_BINDTODEVICE:
+        return new Uint8Array(0);
       default:
         if (BOOLEANS.has(name) || INTEGERS.has(name)) return int32(this.plain(name));
         throw ENOPROTOOPT;
@@ -102,11 +134,26 @@ export class SocketOptions {
 }
 
 const BOOLEANS: ReadonlySet<number> = new Set([
-  so.SO_DEBUG, so.SO_REUSEADDR, so.SO_DONTROUTE, so.SO_BROADCAST, so.SO_KEEPALIVE, so.SO_OOBINLINE, so.SO_NO_CHECK,
-  so.SO_REUSEPORT, so.SO_TIMESTAMP, so.SO_TIMESTAMPNS, so.SO_PASSSEC, so.SO_RXQ_OVFL, so.SO_ZEROCOPY,
+  so.SO_DEBUG,
+  so.SO_REUSEADDR,
+  so.SO_DONTROUTE,
+  so.SO_BROADCAST,
+  so.SO_KEEPALIVE,
+  so.SO_OOBINLINE,
+  so.SO_NO_CHECK,
+  so.SO_REUSEPORT,
+  so.SO_TIMESTAMP,
+  so.SO_TIMESTAMPNS,
+  so.SO_PASSSEC,
+  so.SO_RXQ_OVFL,
+  so.SO_ZEROCOPY,
 ]);
 const INTEGERS: ReadonlySet<number> = new Set([
-  so.SO_PRIORITY, so.SO_MARK, so.SO_PEEK_OFF, so.SO_BUSY_POLL, so.SO_INCOMING_CPU,
+  so.SO_PRIORITY,
+  so.SO_MARK,
+  so.SO_PEEK_OFF,
+  so.SO_BUSY_POLL,
+  so.SO_INCOMING_CPU,
 ]);
 
 /** The kernel doubles what is asked for, to allow for its own overhead. */

@@ -151,7 +151,11 @@ export class MessageQueue {
 }
 
 /** The bytes of an outgoing message, whole. */
-export function datagramOf(message: OutMessage, name: Uint8Array | undefined, consumed?: () => void): Datagram {
+export function datagramOf(
+  message: OutMessage,
+  name: Uint8Array | undefined,
+  consumed?: () => void,
+): Datagram {
   const data = new Uint8Array(message.iter.remaining);
   message.iter.copyIn(data, 0, data.length);
   const { files, credentials } = message;

@@ -4,12 +4,21 @@
 // Operations are attempts (a value or WOULD_BLOCK) like those of files; net/socket.ts and net/message.ts wait, with the
 // socket's timeouts. Source: socket(2), socket(7).
 
-import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLWRBAND, POLLWRNORM } from
-  "../../include/linux/fs.ts";
+import {
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  POLLPRI,
+  POLLRDHUP,
+  POLLRDNORM,
+  POLLWRBAND,
+  POLLWRNORM,
+} from "../../include/linux/fs.ts";
 import type { File } from "../../include/linux/fs.ts";
 import type { Kernel, Task, WaitOptions } from "../../include/linux/sched.ts";
 import type { IovIter } from "../../include/linux/uio.ts";
-import { WaitQueue, WOULD_BLOCK, type Sleeps, type Try } from "../../include/linux/wait.ts";
+import { type Sleeps, type Try, WaitQueue, WOULD_BLOCK } from "../../include/linux/wait.ts";
 import { O_NONBLOCK, O_RDWR } from "../../include/uapi/fcntl.ts";
 import { MSG_DONTWAIT, MSG_NOSIGNAL } from "../../include/uapi/socket.ts";
 import { S_IFSOCK } from "../../include/uapi/stat.ts";
@@ -71,7 +80,13 @@ export abstract class Socket extends AnonymousFile {
   /** SHUT_READ, SHUT_WRITE. */
   shutdownMask = 0;
 
-  constructor(kernel: Kernel, family: number, type: number, protocol: number, owner: { uid: number; gid: number }) {
+  constructor(
+    kernel: Kernel,
+    family: number,
+    type: number,
+    protocol: number,
+    owner: { uid: number; gid: number },
+  ) {
     const inode = new AnonymousInode(kernel, S_IFSOCK | 0o777, owner.uid, owner.gid);
     super(inode, `socket:[${inode.ino}]`, O_RDWR);
     this.kernel = kernel;
@@ -164,8 +179,10 @@ export abstract class Socket extends AnonymousFile {
   override write(iter: IovIter): Try<number> | Sleeps<number> {
     const task = this.kernel.tasks.current;
     const credentials = { pid: task?.tgid ?? 0, uid: task?.cred.uid ?? 0, gid: task?.cred.gid ?? 0 };
-    const attempt = (): Try<number> => this.send(
-      { iter, flags: 0, name: undefined, target: undefined, files: [], credentials, hasCredentials: false });
+    const attempt = (): Try<number> =>
+      this.send(
+        { iter, flags: 0, name: undefined, target: undefined, files: [], credentials, hasCredentials: false },
+      );
     const answer = attempt();
     const timeoutNs = this.options.sendTimeoutNs;
     if (answer !== WOULD_BLOCK || this.isNonBlocking || timeoutNs === 0 || task === undefined) return answer;
@@ -177,8 +194,9 @@ export abstract class Socket extends AnonymousFile {
     const first = attempt();
     if (first !== WOULD_BLOCK) return first;
     if (this.isNonBlocking || (flags & MSG_DONTWAIT) !== 0) throw EAGAIN;
-    const options: WaitOptions = timeoutNs === 0 ? { interrupted: ERESTARTSYS } :
-      { deadlineNs: this.kernel.time.monotonicNs() + timeoutNs, timeout: EAGAIN, interrupted: EINTR };
+    const options: WaitOptions = timeoutNs === 0
+      ? { interrupted: ERESTARTSYS }
+      : { deadlineNs: this.kernel.time.monotonicNs() + timeoutNs, timeout: EAGAIN, interrupted: EINTR };
     return yield* waitUntil(task, this.queue, events | POLLERR | POLLHUP, attempt, options);
   }
 

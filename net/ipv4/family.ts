@@ -3,7 +3,14 @@
 
 import type { Task } from "../../include/linux/sched.ts";
 import { CAP_NET_RAW } from "../../include/uapi/capability.ts";
-import { AF_INET, IPPROTO_TCP, IPPROTO_UDP, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM } from "../../include/uapi/socket.ts";
+import {
+  AF_INET,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  SOCK_DGRAM,
+  SOCK_RAW,
+  SOCK_STREAM,
+} from "../../include/uapi/socket.ts";
 import { EINVAL, EPERM, EPROTONOSUPPORT, ESOCKTNOSUPPORT } from "../../lib/errno.ts";
 import { capable } from "../../security/commoncap.ts";
 import type { SocketFamily } from "../core/family.ts";
@@ -29,7 +36,8 @@ export const inetFamily: SocketFamily = {
         if (protocol === 0) throw EPROTONOSUPPORT;
         if (!capable(task, CAP_NET_RAW)) throw EPERM;
         throw EPROTONOSUPPORT;
-      default: throw ESOCKTNOSUPPORT;
+      default:
+        throw ESOCKTNOSUPPORT;
     }
   },
 };

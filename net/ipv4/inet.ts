@@ -3,7 +3,7 @@
 //
 // Invariant: a socket stands in its protocol's table at its local port from bind to release. Source: ip(7), bind(2).
 
-import { StateKey, type Kernel, type Task } from "../../include/linux/sched.ts";
+import { type Kernel, StateKey, type Task } from "../../include/linux/sched.ts";
 import type { Sleeps } from "../../include/linux/wait.ts";
 import { CAP_NET_BIND_SERVICE } from "../../include/uapi/capability.ts";
 import * as so from "../../include/uapi/socket.ts";
@@ -12,7 +12,15 @@ import { capable } from "../../security/commoncap.ts";
 import { deviceIoctl } from "../core/dev_ioctl.ts";
 import { int32 } from "../core/options.ts";
 import { Socket } from "../core/sock.ts";
-import { encodeEndpoint, type Endpoint, INADDR_ANY, INADDR_BROADCAST, isLocal, NOWHERE, parseEndpoint } from "./address.ts";
+import {
+  encodeEndpoint,
+  type Endpoint,
+  INADDR_ANY,
+  INADDR_BROADCAST,
+  isLocal,
+  NOWHERE,
+  parseEndpoint,
+} from "./address.ts";
 
 const PRIVILEGED_PORTS = 1024;
 /** net.ipv4.ip_local_port_range. */
@@ -39,7 +47,8 @@ function portsOf(kernel: Kernel, protocol: number): PortTable {
       return EPHEMERAL_FIRST + ((bytes[0]! | (bytes[1]! << 8)) % (EPHEMERAL_LAST - EPHEMERAL_FIRST + 1));
     };
     return {
-      tcp: { sockets: new Map(), nextEphemeral: start() }, udp: { sockets: new Map(), nextEphemeral: start() },
+      tcp: { sockets: new Map(), nextEphemeral: start() },
+      udp: { sockets: new Map(), nextEphemeral: start() },
     };
   });
   return protocol === so.IPPROTO_TCP ? state.tcp : state.udp;
@@ -85,9 +94,11 @@ export abstract class InetSocket extends Socket {
   }
 
   #conflictsWith(other: InetSocket, address: number): boolean {
-    const overlaps = other.local.address === address || other.local.address === INADDR_ANY || address === INADDR_ANY;
+    const overlaps = other.local.address === address || other.local.address === INADDR_ANY
+      || address === INADDR_ANY;
     if (!overlaps) return false;
-    const bothHave = (option: number): boolean => this.options.plain(option) === 1 && other.options.plain(option) === 1;
+    const bothHave = (option: number): boolean =>
+      this.options.plain(option) === 1 && other.options.plain(option) === 1;
     if (bothHave(so.SO_REUSEPORT) && this.inode.uid === other.inode.uid) return false;
     return !(bothHave(so.SO_REUSEADDR) && !other.isExclusiveUser);
   }
@@ -152,7 +163,16 @@ export abstract class InetSocket extends Socket {
 }
 
 const IP_DEFAULTS: readonly (readonly [number, number])[] = [
-  [so.IP_TOS, 0], [so.IP_TTL, 64], [so.IP_MTU_DISCOVER, 1], [so.IP_RECVERR, 0], [so.IP_FREEBIND, 0], [so.IP_PKTINFO, 0],
-  [so.IP_RECVTTL, 0], [so.IP_RECVTOS, 0], [so.IP_MULTICAST_TTL, 1], [so.IP_MULTICAST_LOOP, 1],
-  [so.IP_BIND_ADDRESS_NO_PORT, 0], [so.IP_RECVOPTS, 0],
+  [so.IP_TOS, 0],
+  [so.IP_TTL, 64],
+  [so.IP_MTU_DISCOVER, 1],
+  [so.IP_RECVERR, 0],
+  [so.IP_FREEBIND, 0],
+  [so.IP_PKTINFO, 0],
+  [so.IP_RECVTTL, 0],
+  [so.IP_RECVTOS, 0],
+  [so.IP_MULTICAST_TTL, 1],
+  [so.IP_MULTICAST_LOOP, 1],
+  [so.IP_BIND_ADDRESS_NO_PORT, 0],
+  [so.IP_RECVOPTS, 0],
 ];

@@ -5,23 +5,55 @@
 // A connection is complete when connect(2) finds room in the listener's queue; until then the client waits in
 // `connecting` (a dropped SYN). Closing with unread data, or with SO_LINGER of 0, resets. Source: tcp(7), RFC 9293, 3.
 
-import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRNORM } from "../../include/linux/fs.ts";
+import {
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  POLLRDHUP,
+  POLLRDNORM,
+  POLLWRNORM,
+} from "../../include/linux/fs.ts";
 import type { Kernel, Task, WaitOptions } from "../../include/linux/sched.ts";
-import { WOULD_BLOCK, type Sleeps, type Try } from "../../include/linux/wait.ts";
+import { type Sleeps, type Try, WOULD_BLOCK } from "../../include/linux/wait.ts";
 import { SIOCATMARK, SIOCINQ, SIOCOUTQ } from "../../include/uapi/ioctls.ts";
 import * as so from "../../include/uapi/socket.ts";
 import {
-  EALREADY, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EINVAL, EISCONN, ENETUNREACH, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP,
-  EPIPE, ERESTARTSYS,
+  EALREADY,
+  ECONNREFUSED,
+  ECONNRESET,
+  EINPROGRESS,
+  EINTR,
+  EINVAL,
+  EISCONN,
+  ENETUNREACH,
+  ENOPROTOOPT,
+  ENOTCONN,
+  EOPNOTSUPP,
+  EPIPE,
+  ERESTARTSYS,
 } from "../../lib/errno.ts";
 import { waitUntil } from "../../kernel/wait.ts";
 import { writeInt } from "../../fs/pipe.ts";
 import { int32 } from "../core/options.ts";
 import { StreamQueue } from "../core/queues.ts";
 import {
-  ALL_EVENTS, type InMessage, type OutMessage, READ_EVENTS, SHUT_READ, SHUT_WRITE, WRITE_EVENTS,
+  ALL_EVENTS,
+  type InMessage,
+  type OutMessage,
+  READ_EVENTS,
+  SHUT_READ,
+  SHUT_WRITE,
+  WRITE_EVENTS,
 } from "../core/sock.ts";
-import { type Endpoint, INADDR_ANY, INADDR_LOOPBACK, isLocal, parseEndpoint, peerAddress } from "./address.ts";
+import {
+  type Endpoint,
+  INADDR_ANY,
+  INADDR_LOOPBACK,
+  isLocal,
+  parseEndpoint,
+  peerAddress,
+} from "./address.ts";
 import { InetSocket } from "./inet.ts";
 import { TCP_DEFAULTS, tcpInfo } from "./tcp_options.ts";
 
@@ -96,8 +128,9 @@ export class TcpSocket extends InetSocket {
     }
     const attempt = (): Try<true> => this.#state === "connecting" ? WOULD_BLOCK : true;
     const timeoutNs = this.options.sendTimeoutNs;
-    const options: WaitOptions = timeoutNs === 0 ? { interrupted: ERESTARTSYS } :
-      { deadlineNs: this.kernel.time.monotonicNs() + timeoutNs, timeout: EINPROGRESS, interrupted: EINTR };
+    const options: WaitOptions = timeoutNs === 0
+      ? { interrupted: ERESTARTSYS }
+      : { deadlineNs: this.kernel.time.monotonicNs() + timeoutNs, timeout: EINPROGRESS, interrupted: EINTR };
     try {
       yield* waitUntil(task, this.queue, ALL_EVENTS, attempt, options);
     } catch (error) {
@@ -277,8 +310,10 @@ export class TcpSocket extends InetSocket {
       case SIOCOUTQ:
         if (this.isListening) throw EINVAL;
         return writeInt(task, argument, 0);
-      case SIOCATMARK: return writeInt(task, argument, 0);
-      default: return super.ioctl(task, command, argument);
+      case SIOCATMARK:
+        return writeInt(task, argument, 0);
+      default:
+        return super.ioctl(task, command, argument);
     }
   }
 
@@ -311,7 +346,8 @@ export class TcpSocket extends InetSocket {
     if (this.#state === "listening") this.#stopListening();
     this.#isReleased = true;
     if (peer !== undefined && !peer.#isReleased && peer.#state === "connected") {
-      const resets = unread || !this.#isAccepted || (this.options.lingers && this.options.lingerSeconds === 0);
+      const resets = unread || !this.#isAccepted
+        || (this.options.lingers && this.options.lingerSeconds === 0);
       if (resets) peer.#reset(ECONNRESET);
       else this.#sendFin();
     }

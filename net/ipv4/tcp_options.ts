@@ -4,9 +4,20 @@
 import * as so from "../../include/uapi/socket.ts";
 
 export const TCP_DEFAULTS: readonly (readonly [number, number])[] = [
-  [so.TCP_NODELAY, 0], [so.TCP_MAXSEG, 536], [so.TCP_CORK, 0], [so.TCP_KEEPIDLE, 7200], [so.TCP_KEEPINTVL, 75],
-  [so.TCP_KEEPCNT, 9], [so.TCP_SYNCNT, 6], [so.TCP_LINGER2, 60], [so.TCP_DEFER_ACCEPT, 0], [so.TCP_WINDOW_CLAMP, 0],
-  [so.TCP_QUICKACK, 1], [so.TCP_USER_TIMEOUT, 0], [so.TCP_FASTOPEN, 0], [so.TCP_FASTOPEN_CONNECT, 0],
+  [so.TCP_NODELAY, 0],
+  [so.TCP_MAXSEG, 536],
+  [so.TCP_CORK, 0],
+  [so.TCP_KEEPIDLE, 7200],
+  [so.TCP_KEEPINTVL, 75],
+  [so.TCP_KEEPCNT, 9],
+  [so.TCP_SYNCNT, 6],
+  [so.TCP_LINGER2, 60],
+  [so.TCP_DEFER_ACCEPT, 0],
+  [so.TCP_WINDOW_CLAMP, 0],
+  [so.TCP_QUICKACK, 1],
+  [so.TCP_USER_TIMEOUT, 0],
+  [so.TCP_FASTOPEN, 0],
+  [so.TCP_FASTOPEN_CONNECT, 0],
 ];
 
 const TCP_INFO_BYTES = 248;
@@ -20,7 +31,12 @@ const LISTEN = 10;
 /** The state byte is told; counters are 0, as nothing is measured on the loopback. */
 export function tcpInfo(state: string, shutdownMask: number): Uint8Array {
   const bytes = new Uint8Array(TCP_INFO_BYTES);
-  bytes[0] = state === "listening" ? LISTEN : state === "connecting" ? SYN_SENT : state === "closed" ? CLOSE :
-    (shutdownMask & 2) !== 0 ? FIN_WAIT2 : (shutdownMask & 1) !== 0 ? CLOSE_WAIT : ESTABLISHED;
+  bytes[0] = state === "listening" ? LISTEN : state === "connecting" ? SYN_SENT : state === "closed"
+    ? CLOSE
+    : (shutdownMask & 2) !== 0
+    ? FIN_WAIT2
+    : (shutdownMask & 1) !== 0
+    ? CLOSE_WAIT
+    : ESTABLISHED;
   return bytes;
 }

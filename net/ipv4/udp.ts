@@ -2,19 +2,51 @@
 // UDP over the loopback: messages go straight to the receiver's queue, or are lost when it is full; a port that no one
 // has answers a connected sender with ECONNREFUSED. Source: udp(7), ip(7).
 
-import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRNORM } from "../../include/linux/fs.ts";
+import {
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  POLLRDHUP,
+  POLLRDNORM,
+  POLLWRNORM,
+} from "../../include/linux/fs.ts";
 import type { Kernel, Task } from "../../include/linux/sched.ts";
-import { WOULD_BLOCK, type Sleeps, type Try } from "../../include/linux/wait.ts";
+import { type Sleeps, type Try, WOULD_BLOCK } from "../../include/linux/wait.ts";
 import { SIOCINQ, SIOCOUTQ } from "../../include/uapi/ioctls.ts";
 import * as so from "../../include/uapi/socket.ts";
-import { EACCES, ECONNREFUSED, EDESTADDRREQ, EINVAL, EMSGSIZE, ENETUNREACH, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP, EPIPE } from
-  "../../lib/errno.ts";
+import {
+  EACCES,
+  ECONNREFUSED,
+  EDESTADDRREQ,
+  EINVAL,
+  EMSGSIZE,
+  ENETUNREACH,
+  ENOPROTOOPT,
+  ENOTCONN,
+  EOPNOTSUPP,
+  EPIPE,
+} from "../../lib/errno.ts";
 import { writeInt } from "../../fs/pipe.ts";
 import { int32 } from "../core/options.ts";
 import { datagramOf, MessageQueue } from "../core/queues.ts";
-import { ALL_EVENTS, type InMessage, type OutMessage, READ_EVENTS, SHUT_READ, SHUT_WRITE } from "../core/sock.ts";
 import {
-  encodeEndpoint, type Endpoint, INADDR_ANY, INADDR_BROADCAST, INADDR_LOOPBACK, isLocal, isUnspecified, parseEndpoint,
+  ALL_EVENTS,
+  type InMessage,
+  type OutMessage,
+  READ_EVENTS,
+  SHUT_READ,
+  SHUT_WRITE,
+} from "../core/sock.ts";
+import {
+  encodeEndpoint,
+  type Endpoint,
+  INADDR_ANY,
+  INADDR_BROADCAST,
+  INADDR_LOOPBACK,
+  isLocal,
+  isUnspecified,
+  parseEndpoint,
   peerAddress,
 } from "./address.ts";
 import { InetSocket } from "./inet.ts";
@@ -45,7 +77,9 @@ export class UdpSocket extends InetSocket {
     const remote = { address: peerAddress(asked.address), port: asked.port };
     this.#checkReachable(remote);
     if (this.local.port === 0) this.takeEphemeralPort(INADDR_LOOPBACK);
-    else if (this.local.address === INADDR_ANY) this.local = { address: INADDR_LOOPBACK, port: this.local.port };
+    else if (this.local.address === INADDR_ANY) {
+      this.local = { address: INADDR_LOOPBACK, port: this.local.port };
+    }
     this.remote = remote;
   }
 
@@ -66,7 +100,10 @@ export class UdpSocket extends InetSocket {
     if (size > PAYLOAD_MAX) throw EMSGSIZE;
     this.#checkReachable(target);
     if (this.local.port === 0) this.takeEphemeralPort(INADDR_ANY);
-    const source = { address: this.local.address === INADDR_ANY ? INADDR_LOOPBACK : this.local.address, port: this.local.port };
+    const source = {
+      address: this.local.address === INADDR_ANY ? INADDR_LOOPBACK : this.local.address,
+      port: this.local.port,
+    };
     const receiver = this.#findReceiver(target, source);
     if (receiver === undefined) {
       if (this.remote !== undefined) this.#refuse();
@@ -89,7 +126,9 @@ export class UdpSocket extends InetSocket {
       if (!(socket instanceof UdpSocket)) continue;
       const { local, remote } = socket;
       if (local.address !== INADDR_ANY && local.address !== address) continue;
-      if (remote !== undefined && (remote.port !== source.port || remote.address !== source.address)) continue;
+      if (remote !== undefined && (remote.port !== source.port || remote.address !== source.address)) {
+        continue;
+      }
       const score = 1 + (local.address === INADDR_ANY ? 0 : 1) + (remote === undefined ? 0 : 2);
       if (score >= bestScore) [best, bestScore] = [socket, score];
     }

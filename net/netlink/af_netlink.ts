@@ -4,11 +4,18 @@
 // struct sockaddr_nl: family u16, pad u16, port u32, groups u32. Source: netlink(7).
 
 import { POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from "../../include/linux/fs.ts";
-import { StateKey, type Kernel, type Task } from "../../include/linux/sched.ts";
-import { WOULD_BLOCK, type Sleeps, type Try } from "../../include/linux/wait.ts";
+import { type Kernel, StateKey, type Task } from "../../include/linux/sched.ts";
+import { type Sleeps, type Try, WOULD_BLOCK } from "../../include/linux/wait.ts";
 import { AF_NETLINK, SOCK_DGRAM, SOCK_RAW } from "../../include/uapi/socket.ts";
-import { EADDRINUSE, ECONNREFUSED, EINVAL, ENOPROTOOPT, EOPNOTSUPP, EPROTONOSUPPORT, ESOCKTNOSUPPORT } from
-  "../../lib/errno.ts";
+import {
+  EADDRINUSE,
+  ECONNREFUSED,
+  EINVAL,
+  ENOPROTOOPT,
+  EOPNOTSUPP,
+  EPROTONOSUPPORT,
+  ESOCKTNOSUPPORT,
+} from "../../lib/errno.ts";
 import type { SocketFamily } from "../core/family.ts";
 import { int32 } from "../core/options.ts";
 import { MessageQueue } from "../core/queues.ts";
@@ -103,7 +110,8 @@ export class NetlinkSocket extends Socket {
     message.iter.copyIn(bytes, 0, bytes.length);
     for (const data of answerRoute(bytes, this.#port)) {
       this.#messages.push(
-        { data, name: addressOf(0, 0), files: [], credentials: KERNEL_CREDENTIALS, consumed: undefined });
+        { data, name: addressOf(0, 0), files: [], credentials: KERNEL_CREDENTIALS, consumed: undefined },
+      );
     }
     this.queue.wake(READ_EVENTS);
     return bytes.length;

@@ -58,7 +58,9 @@ export function answerRoute(bytes: Uint8Array, port: number): Uint8Array[] {
     const length = view.getUint32(at, true);
     if (length < HEADER_BYTES || at + length > bytes.length) break;
     const request: Request = {
-      type: view.getUint16(at + 4, true), flags: view.getUint16(at + 6, true), sequence: view.getUint32(at + 8, true),
+      type: view.getUint16(at + 4, true),
+      flags: view.getUint16(at + 6, true),
+      sequence: view.getUint32(at + 8, true),
       body: new DataView(bytes.buffer, bytes.byteOffset + at + HEADER_BYTES, length - HEADER_BYTES),
       whole: bytes.subarray(at, at + length),
     };
@@ -112,7 +114,9 @@ function namesLoopback(body: DataView): boolean {
     if (length < 4 || at + length > body.byteLength) break;
     if (body.getUint16(at + 2, true) === IFLA_IFNAME) {
       let name = "";
-      for (let i = at + 4; i < at + length && body.getUint8(i) !== 0; i++) name += String.fromCharCode(body.getUint8(i));
+      for (let i = at + 4; i < at + length && body.getUint8(i) !== 0; i++) {
+        name += String.fromCharCode(body.getUint8(i));
+      }
       return name === LOOPBACK_NAME;
     }
     at += Math.ceil(length / 4) * 4;
@@ -120,7 +124,13 @@ function namesLoopback(body: DataView): boolean {
   return false;
 }
 
-function message(type: number, flags: number, sequence: number, port: number, ...parts: readonly Uint8Array[]): Uint8Array {
+function message(
+  type: number,
+  flags: number,
+  sequence: number,
+  port: number,
+  ...parts: readonly Uint8Array[]
+): Uint8Array {
   const length = HEADER_BYTES + parts.reduce((sum, part) => sum + part.length, 0);
   const bytes = new Uint8Array(Math.ceil(length / 4) * 4);
   const view = new DataView(bytes.buffer);
@@ -162,18 +172,38 @@ function link(flags: number, sequence: number, port: number): Uint8Array {
   view.setUint16(2, ARPHRD_LOOPBACK, true);
   view.setInt32(4, LOOPBACK_INDEX, true);
   view.setUint32(8, LOOPBACK_FLAGS | 0x10000, true); // IFF_LOWER_UP
-  return message(RTM_NEWLINK, flags, sequence, port, body,
-    attribute(IFLA_IFNAME, text(LOOPBACK_NAME)), attribute(IFLA_TXQLEN, u32(1000)),
-    attribute(IFLA_OPERSTATE, Uint8Array.of(0)), attribute(IFLA_LINKMODE, Uint8Array.of(0)),
-    attribute(IFLA_MTU, u32(LOOPBACK_MTU)), attribute(IFLA_GROUP, u32(0)), attribute(IFLA_QDISC, text("noqueue")),
-    attribute(IFLA_ADDRESS, new Uint8Array(6)), attribute(IFLA_BROADCAST, new Uint8Array(6)));
+  return message(
+    RTM_NEWLINK,
+    flags,
+    sequence,
+    port,
+    body,
+    attribute(IFLA_IFNAME, text(LOOPBACK_NAME)),
+    attribute(IFLA_TXQLEN, u32(1000)),
+    attribute(IFLA_OPERSTATE, Uint8Array.of(0)),
+    attribute(IFLA_LINKMODE, Uint8Array.of(0)),
+    attribute(IFLA_MTU, u32(LOOPBACK_MTU)),
+    attribute(IFLA_GROUP, u32(0)),
+    attribute(IFLA_QDISC, text("noqueue")),
+    attribute(IFLA_ADDRESS, new Uint8Array(6)),
+    attribute(IFLA_BROADCAST, new Uint8Array(6)),
+  );
 }
 
 function address(sequence: number, port: number): Uint8Array {
   const body = Uint8Array.of(AF_INET, 8, IFA_F_PERMANENT, RT_SCOPE_HOST, LOOPBACK_INDEX, 0, 0, 0);
   const loopback = Uint8Array.of(127, 0, 0, 1);
   const forever = new Uint8Array(16).fill(0xff, 0, 8);
-  return message(RTM_NEWADDR, NLM_F_MULTI, sequence, port, body,
-    attribute(IFA_ADDRESS, loopback), attribute(IFA_LOCAL, loopback), attribute(IFA_LABEL, text(LOOPBACK_NAME)),
-    attribute(IFA_FLAGS, u32(IFA_F_PERMANENT)), attribute(IFA_CACHEINFO, forever));
+  return message(
+    RTM_NEWADDR,
+    NLM_F_MULTI,
+    sequence,
+    port,
+    body,
+    attribute(IFA_ADDRESS, loopback),
+    attribute(IFA_LOCAL, loopback),
+    attribute(IFA_LABEL, text(LOOPBACK_NAME)),
+    attribute(IFA_FLAGS, u32(IFA_F_PERMANENT)),
+    attribute(IFA_CACHEINFO, forever),
+  );
 }

@@ -13,8 +13,16 @@ import { int32 } from "../core/options.ts";
 import type { Credentials } from "../core/scm.ts";
 import { ALL_EVENTS, READ_EVENTS, SHUT_READ, SHUT_WRITE, Socket, WRITE_EVENTS } from "../core/sock.ts";
 import {
-  autobindName, bindAbstract, bindPath, findAbstract, findPath, parseUnixName, unbindAbstract, unbindPath,
-  type UnixName, unnamedAddress,
+  autobindName,
+  bindAbstract,
+  bindPath,
+  findAbstract,
+  findPath,
+  parseUnixName,
+  unbindAbstract,
+  unbindPath,
+  type UnixName,
+  unnamedAddress,
 } from "./names.ts";
 
 const NOBODY: Credentials = { pid: 0, uid: -1, gid: -1 };
@@ -83,7 +91,9 @@ export abstract class UnixSocket extends Socket {
   *find(task: Task, address: Uint8Array): Sleeps<UnixSocket> {
     const name = parseUnixName(address);
     if (name.kind === "unnamed") throw EINVAL;
-    const found = name.kind === "abstract" ? findAbstract(this.kernel, this.#key(name.key)) : yield* findPath(task, name.path);
+    const found = name.kind === "abstract"
+      ? findAbstract(this.kernel, this.#key(name.key))
+      : yield* findPath(task, name.path);
     if (!(found instanceof UnixSocket) || found.type !== this.type) throw EPROTOTYPE;
     return found;
   }

@@ -5,16 +5,31 @@
 // server's side exists from connect(2) on and waits in the listener's queue for accept(2). Source: unix(7), listen(2).
 
 import type { Kernel, Task, WaitOptions } from "../../include/linux/sched.ts";
-import { WOULD_BLOCK, type Sleeps, type Try } from "../../include/linux/wait.ts";
+import { type Sleeps, type Try, WOULD_BLOCK } from "../../include/linux/wait.ts";
 import { AF_UNIX, MSG_OOB, SOCK_STREAM, SOMAXCONN } from "../../include/uapi/socket.ts";
 import {
-  EAGAIN, ECONNREFUSED, ECONNRESET, EINTR, EINVAL, EISCONN, EMSGSIZE, ENOTCONN, EOPNOTSUPP, ERESTARTSYS,
+  EAGAIN,
+  ECONNREFUSED,
+  ECONNRESET,
+  EINTR,
+  EINVAL,
+  EISCONN,
+  EMSGSIZE,
+  ENOTCONN,
+  EOPNOTSUPP,
+  ERESTARTSYS,
 } from "../../lib/errno.ts";
 import { waitUntil } from "../../kernel/wait.ts";
 import { datagramOf, MessageQueue, StreamQueue } from "../core/queues.ts";
 import { type Credentials, credentialsOfTask } from "../core/scm.ts";
 import {
-  ALL_EVENTS, type InMessage, type OutMessage, READ_EVENTS, SHUT_READ, SHUT_WRITE, WRITE_EVENTS,
+  ALL_EVENTS,
+  type InMessage,
+  type OutMessage,
+  READ_EVENTS,
+  SHUT_READ,
+  SHUT_WRITE,
+  WRITE_EVENTS,
 } from "../core/sock.ts";
 import { addressOf, UnixSocket } from "./af_unix.ts";
 
@@ -85,7 +100,9 @@ export class UnixConnection extends UnixSocket {
     const listener = yield* this.find(task, address);
     if (!(listener instanceof UnixConnection)) throw ECONNREFUSED;
     const attempt = (): Try<true> => {
-      if (!listener.isListening || listener.#isDead || (listener.shutdownMask & SHUT_READ) !== 0) throw ECONNREFUSED;
+      if (!listener.isListening || listener.#isDead || (listener.shutdownMask & SHUT_READ) !== 0) {
+        throw ECONNREFUSED;
+      }
       if (listener.#pending.length > listener.#backlog) return WOULD_BLOCK;
       if (this.#state === "connected") throw EISCONN;
       if (this.#state === "listening") throw EINVAL;
@@ -94,8 +111,9 @@ export class UnixConnection extends UnixSocket {
     if (attempt() === WOULD_BLOCK) {
       if (this.isNonBlocking) throw EAGAIN;
       const timeoutNs = this.options.sendTimeoutNs;
-      const options: WaitOptions = timeoutNs === 0 ? { interrupted: ERESTARTSYS } :
-        { deadlineNs: this.kernel.time.monotonicNs() + timeoutNs, timeout: EAGAIN, interrupted: EINTR };
+      const options: WaitOptions = timeoutNs === 0
+        ? { interrupted: ERESTARTSYS }
+        : { deadlineNs: this.kernel.time.monotonicNs() + timeoutNs, timeout: EAGAIN, interrupted: EINTR };
       yield* waitUntil(task, listener.queue, ALL_EVENTS, attempt, options);
     }
     listener.#receiveConnection(task, this);
@@ -148,7 +166,8 @@ export class UnixConnection extends UnixSocket {
     }
     const size = message.iter.remaining;
     const room = this.options.sendBuffer - peer.heldBytes;
-    const keepsCredentials = message.hasCredentials || this.options.passesCredentials || peer.options.passesCredentials;
+    const keepsCredentials = message.hasCredentials || this.options.passesCredentials
+      || peer.options.passesCredentials;
     if (peer.#stream !== undefined) {
       if (size === 0) return 0;
       if (room <= 0) return WOULD_BLOCK;
@@ -174,10 +193,13 @@ export class UnixConnection extends UnixSocket {
       return message.iter.remaining === 0 && this.isStream ? 0 : WOULD_BLOCK;
     }
     const wantsCredentials = this.options.passesCredentials;
-    const count = this.#stream === undefined ? this.#messages!.receive(message, wantsCredentials) :
-      this.#stream.receive(message, wantsCredentials);
+    const count = this.#stream === undefined
+      ? this.#messages!.receive(message, wantsCredentials)
+      : this.#stream.receive(message, wantsCredentials);
     const { peer } = this;
-    if (peer !== undefined && this.heldBytes * WAKE_SHARE <= peer.options.sendBuffer) peer.queue.wake(WRITE_EVENTS);
+    if (peer !== undefined && this.heldBytes * WAKE_SHARE <= peer.options.sendBuffer) {
+      peer.queue.wake(WRITE_EVENTS);
+    }
     return count;
   }
 

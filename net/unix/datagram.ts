@@ -2,13 +2,19 @@
 // AF_UNIX SOCK_DGRAM: whole messages, in order, none lost; a full receiver makes its senders wait. Source: unix(7).
 
 import type { Kernel, Task } from "../../include/linux/sched.ts";
-import { WOULD_BLOCK, type Sleeps, type Try } from "../../include/linux/wait.ts";
+import { type Sleeps, type Try, WOULD_BLOCK } from "../../include/linux/wait.ts";
 import { AF_UNIX, AF_UNSPEC, MSG_OOB, SOCK_DGRAM } from "../../include/uapi/socket.ts";
 import { ECONNREFUSED, EMSGSIZE, ENOTCONN, EOPNOTSUPP, EPERM, EPIPE } from "../../lib/errno.ts";
 import { datagramOf, MessageQueue } from "../core/queues.ts";
 import { credentialsOfTask } from "../core/scm.ts";
 import {
-  type InMessage, type OutMessage, READ_EVENTS, SHUT_READ, SHUT_WRITE, type Socket, WRITE_EVENTS,
+  type InMessage,
+  type OutMessage,
+  READ_EVENTS,
+  SHUT_READ,
+  SHUT_WRITE,
+  type Socket,
+  WRITE_EVENTS,
 } from "../core/sock.ts";
 import { addressOf, UnixSocket } from "./af_unix.ts";
 

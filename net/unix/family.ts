@@ -17,9 +17,14 @@ function checkProtocol(protocol: number): void {
 function create(task: Task, type: number): UnixConnection | UnixDatagram {
   const owner = { uid: task.cred.fsuid, gid: task.cred.fsgid };
   switch (type) {
-    case SOCK_STREAM: case SOCK_SEQPACKET: return new UnixConnection(task.kernel, type, owner);
-    case SOCK_DGRAM: case SOCK_RAW: return new UnixDatagram(task.kernel, owner);
-    default: throw ESOCKTNOSUPPORT;
+    case SOCK_STREAM:
+    case SOCK_SEQPACKET:
+      return new UnixConnection(task.kernel, type, owner);
+    case SOCK_DGRAM:
+    case SOCK_RAW:
+      return new UnixDatagram(task.kernel, owner);
+    default:
+      throw ESOCKTNOSUPPORT;
   }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Names of AF_UNIX sockets: paths, abstract names, autobind. Source: unix(7), "Address format".
 
-import { MAY_WRITE, type Inode, type Path } from "../../include/linux/fs.ts";
-import { StateKey, type Kernel, type Task } from "../../include/linux/sched.ts";
+import { type Inode, MAY_WRITE, type Path } from "../../include/linux/fs.ts";
+import { type Kernel, StateKey, type Task } from "../../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../../include/linux/wait.ts";
 import { AT_FDCWD } from "../../include/uapi/fcntl.ts";
 import { AF_UNIX } from "../../include/uapi/socket.ts";
@@ -69,7 +69,10 @@ export function findAbstract(kernel: Kernel, key: string): object {
 }
 
 /** An abstract name of five hexadecimal digits that is free. */
-export function autobindName(kernel: Kernel, keyOf: (name: string) => string): UnixName & { kind: "abstract" } {
+export function autobindName(
+  kernel: Kernel,
+  keyOf: (name: string) => string,
+): UnixName & { kind: "abstract" } {
   const names = namesOf(kernel);
   for (let tries = 0; tries < AUTOBIND_NAMES; tries++) {
     const key = names.nextAuto.toString(16).padStart(5, "0");
