@@ -9,7 +9,7 @@ import { NSIG } from "../include/uapi/signal.ts";
 import { EFAULT, EINVAL, ENAMETOOLONG, EPERM } from "../lib/errno.ts";
 import { stringToBytes } from "../lib/byte-string.ts";
 import { capable } from "../security/commoncap.ts";
-import { setSeccompStrict } from "./seccomp.ts";
+import { setSeccompFilter, setSeccompStrict } from "./seccomp.ts";
 import { mmOf, self, type TaskStruct } from "./task.ts";
 import { copyOutResult, words32, words64 } from "./uaccess.ts";
 
@@ -146,6 +146,7 @@ function doPrctl(task: TaskStruct, option: number, a: number, b: number, c: numb
       return task.seccomp?.mode ?? 0;
     case prctl.PR_SET_SECCOMP:
       if (a === 1) return setSeccompStrict(task);
+      if (a === 2) return setSeccompFilter(task, 0, b);
       throw EINVAL;
     case prctl.PR_SET_THP_DISABLE:
       if (b !== 0 || c !== 0 || d !== 0) throw EINVAL;

@@ -9,6 +9,7 @@ import { prctlSyscalls } from "./prctl.ts";
 import { printkSyscalls } from "./printk.ts";
 import { processSyscalls } from "./process-syscalls.ts";
 import { schedSyscalls } from "./sched/syscalls.ts";
+import { seccompSyscalls } from "./seccomp.ts";
 import { signalSyscalls } from "./signal-syscalls.ts";
 import { sysSyscalls } from "./sys.ts";
 import { clockSyscalls } from "./time/clock-syscalls.ts";
@@ -30,6 +31,7 @@ export const kernelSyscalls: readonly Syscall[] = [
   ...sysSyscalls,
   ...schedSyscalls,
   ...prctlSyscalls,
+  ...seccompSyscalls,
   ...membarrierSyscalls,
   ...printkSyscalls,
 ];

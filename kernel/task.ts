@@ -14,6 +14,7 @@ import { type Sleeps, WaitQueue } from "../include/linux/wait.ts";
 import { NSIG, SS_DISABLE } from "../include/uapi/signal.ts";
 import type { RestartError } from "../lib/errno.ts";
 import { SAVED_BYTES } from "../virt/layout.ts";
+import type { BpfProgram } from "./seccomp-filter.ts";
 import { PendingSignals, SigSet } from "./signal-set.ts";
 
 /** Bits of TaskStruct.pendingWork. */
@@ -337,7 +338,7 @@ export interface TraceState {
 /** Owned by kernel/seccomp.ts. */
 export interface SeccompState {
   readonly mode: number;
-  readonly filters: readonly Uint8Array[];
+  readonly filters: readonly BpfProgram[];
 }
 
 /** The implementation behind the interface that system calls are declared with. */
