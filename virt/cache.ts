@@ -31,8 +31,6 @@ export interface Block {
   tableIndex: number;
   entry: number;
   region: Region | undefined;
-  /** Regions made with a copy of it. */
-  copies: number;
   /** Word addresses of links in bytecode that lead here; void when the arena was emptied. */
   readonly incoming: number[];
 }

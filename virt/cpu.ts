@@ -17,7 +17,7 @@ import { LOWERED_BYTES_MAX, Lowering } from "./interp/lower.ts";
 import { IrBuilder } from "./ir/builder.ts";
 import { JUMP_RETURN, TERM_INDIRECT } from "./ir/ops.ts";
 import { type IrBlock, keepIr } from "./translate/ir-block.ts";
-import type { BlockSource } from "./translate/region.ts";
+import type { BlockSource, RegionLimits } from "./translate/region.ts";
 import { type Region, Translator } from "./translate/translator.ts";
 import {
   CPU_BASE, CPU_STATE, JUMP_CACHE, JUMP_CACHE_ENTRIES, PAGE_SIZE, TLB_ENTRIES, TLB_READ, TLB_WRITE,
@@ -33,10 +33,10 @@ import { CodeFetch, isCodeFrame, recordFault, walk } from "./walk.ts";
 export interface CpuOptions {
   /** Most instructions of a block. */
   readonly blockInstructionsMax?: number;
-  /** Entries of a block before it is translated (500 unless told); 0: never. */
+  /** Entries of a block before it is translated (3000 unless told); 0: never. */
   readonly hotEntries?: number;
-  readonly regionBlocksMax?: number;
-  readonly regionInstructionsMax?: number;
+  /** By generation; blocks at most 200. */
+  readonly regionLimits?: readonly RegionLimits[];
   /** Makes a module; a host may steer its compiler around this. */
   readonly compile?: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
 }
@@ -44,9 +44,13 @@ export interface CpuOptions {
 /** Instructions between two visits of TypeScript: V8 replaces running code only when it is entered again. */
 const SLICE = 200_000;
 /** Translating pays once a block has run this often. */
-const HOT_ENTRIES = 500;
-/** Copies of a block in regions. */
-const COPIES_MAX = 12;
+const HOT_ENTRIES = 3000;
+/** Small at first; what is left often grows. */
+const REGION_LIMITS: readonly RegionLimits[] = [
+  { blocksMax: 60, instructionsMax: 600 },
+  { blocksMax: 120, instructionsMax: 1500 },
+  { blocksMax: 200, instructionsMax: 4000 },
+];
 /** Slow exits of a region are rare when so many instructions lie between two looks. */
 const SLOW_RARE = 20_000_000;
 const NEVER_HOT = 0x7fff_ffff;
@@ -111,7 +115,7 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     this.#translator = new Translator(
       { memory: ram.memory, view: () => ram.view, table, imports: { ...instance.exports, ext }, compile },
       this.#cache,
-      { blocksMax: options.regionBlocksMax ?? 200, instructionsMax: options.regionInstructionsMax ?? 2500 },
+      options.regionLimits ?? REGION_LIMITS,
     );
     ram.u8.fill(0xff, TLB_READ, TLB_READ + 2 * TLB_ENTRIES * 16);
     ram.u32[TLB_LOG >>> 2] = 0;
@@ -387,7 +391,6 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
       tableIndex: 0,
       entry: 0,
       region: undefined,
-      copies: 0,
       incoming: [],
     };
     if (cache.add(block, end)) this.#runtime.flushTlbWrites();
@@ -525,9 +528,10 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
   /** BlockSource: known blocks that have run a fair share of the times that make one hot. */
   heat(pc: number): number {
     const block = this.#known(pc);
-    if (block === undefined || block.copies >= COPIES_MAX) return -1;
+    if (block === undefined) return -1;
     const left = this.ram.i32[(block.record - 8) >>> 2]!;
-    if (left > this.#hotEntries) return this.#hotEntries; // it was hot before
+    // It was hot before and has been counted since.
+    if (left > this.#hotEntries) return this.#hotEntries + (NEVER_HOT - left);
     const entered = this.#hotEntries - left;
     return entered >= this.#hotEntries >> 4 ? entered : -1;
   }
@@ -535,7 +539,6 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
   take(pc: number): { block: Block; ir: IrBlock; targets: readonly number[] } | undefined {
     const block = this.#known(pc);
     if (block === undefined || this.#liftInto(pc, this.#blockInstructionsMax) !== 0) return undefined;
-    block.copies++;
     return { block, ir: keepIr(this.#builder), targets: this.#indirectTargets(block) };
   }
 

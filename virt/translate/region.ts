@@ -33,6 +33,8 @@ export interface RegionPlan {
 
 /** Offsets from the anchor must fit the site word. */
 const OFFSET_MAX = 1 << 22;
+/** Blocks that run this many times less often than the hottest are left out. */
+const COLD = 64;
 /** The entry word has 8 bits for the entry. */
 const ENTRIES_MAX = 200;
 
@@ -44,10 +46,14 @@ export function planRegion(
   const irs: IrBlock[] = [];
   const nodeByPc = new Map<number, number>();
   const candidates = new Candidates(source, headPc);
+  let hottest = 0;
   const indirect = new Set<number>(extras);
   let instructions = 0;
   candidates.add(headPc);
-  for (let pc = candidates.next(); pc !== undefined; pc = candidates.next()) {
+  for (let next = candidates.next(); next !== undefined; next = candidates.next()) {
+    const { pc, heat } = next;
+    hottest = Math.max(hottest, heat);
+    if (heat < hottest / COLD) break; // and all that wait are colder
     const found = source.take(pc);
     if (found === undefined) continue;
     blocks.push(found.block);
@@ -57,7 +63,7 @@ export function planRegion(
     if (blocks.length >= limits.blocksMax || instructions >= limits.instructionsMax) break;
     if (blocks.length === 1) extras.forEach((extra) => candidates.add(extra));
     for (const target of found.targets) indirect.add(target);
-    for (const next of [...jumpTargets(found.ir), ...returnPoints(found.ir), ...found.targets]) candidates.add(next);
+    for (const to of [...jumpTargets(found.ir), ...returnPoints(found.ir), ...found.targets]) candidates.add(to);
   }
   if (nodeByPc.get(headPc) !== 1) return undefined;
   return { graph: makeGraph(irs, nodeByPc, [...indirect]), blocks, irs, nodeByPc, anchorPc: headPc };
@@ -82,12 +88,12 @@ class Candidates {
     if (heat >= 0) this.#waiting.push({ pc, heat });
   }
 
-  next(): number | undefined {
+  next(): { readonly pc: number; readonly heat: number } | undefined {
     let best = 0;
     for (let n = 1; n < this.#waiting.length; n++) {
       if (this.#waiting[n]!.heat > this.#waiting[best]!.heat) best = n;
     }
-    return this.#waiting.splice(best, 1)[0]?.pc;
+    return this.#waiting.splice(best, 1)[0];
   }
 }
 

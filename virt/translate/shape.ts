@@ -29,6 +29,8 @@ export interface RegionShape {
   readonly map: EntryMap;
   /** Whether accesses share checks (memory.ts). */
   readonly hasGroups: boolean;
+  /** Addresses of the blocks' entry counters while the region is still to be improved. */
+  readonly counters: readonly number[] | undefined;
 }
 
 /** Table in RAM of {i32 offset from the anchor, i32 index of the entry} at (offset ^ offset >>> shift) & mask. */
@@ -176,6 +178,15 @@ class ShapeEmitter {
     const frame = this.#frame;
     const block = this.#shape.blocks[node - 1]!;
     const offset = this.#offsetOf(block);
+    const counter = this.#shape.counters?.[node - 1];
+    if (counter !== undefined) {
+      f.i32(counter);
+      f.i32(counter);
+      f.memory(W.i32_load, 0);
+      f.i32(1);
+      f.op(W.i32_sub);
+      f.memory(W.i32_store, 0);
+    }
     this.#block.emit(block, offset);
     const count = block.terminator === TERM_TRAP ? block.instructions - 1 : block.instructions;
     if (count !== 0) {

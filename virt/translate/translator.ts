@@ -16,6 +16,8 @@ const NO_OFFSET = 0x7fff_ffff;
 /** Exits before a region is made anew with where it went; four times as many each further time. */
 const FIRST_GROWTH_EXITS = 3000;
 const GENERATIONS_MAX = 6;
+/** Regions that count how often their blocks run, so that the next generation takes the right ones. */
+const COUNTED_GENERATIONS = 3;
 /** Slow exits between two looks at whether shared checks pay. */
 const SLOW_EXITS = 20_000;
 
@@ -26,7 +28,8 @@ export interface Region {
   readonly entries: readonly Block[];
   /** Entries beyond those that its blocks themselves name, as offsets from the anchor. */
   readonly extras: readonly number[];
-  readonly blocks: number;
+  /** Of its blocks from the anchor. */
+  readonly offsets: ReadonlySet<number>;
   /** How often it was made anew. */
   readonly generation: number;
   /** Whether accesses of a block share checks. */
@@ -49,14 +52,14 @@ export interface TranslatorHost {
 export class Translator {
   readonly #host: TranslatorHost;
   readonly #cache: CodeCache;
-  readonly #limits: RegionLimits;
+  readonly #limits: readonly RegionLimits[];
   readonly #freeIndexes: number[] = [];
   readonly #regions: (Region | undefined)[] = [];
   readonly #deaths = new Map<Region, () => void>();
   #nextIndex = 1;
   readonly counters = { regions: 0, regionBlocks: 0, regionInstructions: 0, regionBytes: 0, liveRegions: 0, refused: 0 };
 
-  constructor(host: TranslatorHost, cache: CodeCache, limits: RegionLimits) {
+  constructor(host: TranslatorHost, cache: CodeCache, limits: readonly RegionLimits[]) {
     this.#host = host;
     this.#cache = cache;
     this.#limits = limits;
@@ -92,8 +95,14 @@ export class Translator {
   #make(
     source: BlockSource, pc: number, extras: readonly number[], old: Region | undefined, hasGroups: boolean,
   ): Region | undefined {
-    const plan = planRegion(source, pc, extras.map((offset) => pc + offset), this.#limits);
-    if (plan === undefined || (old?.hasGroups === hasGroups && plan.blocks.length <= old.blocks)) return undefined;
+    const generation = old === undefined ? 0 : old.generation + 1;
+    const limits = this.#limits[Math.min(generation, this.#limits.length - 1)]!;
+    const plan = planRegion(source, pc, extras.map((offset) => pc + offset), limits);
+    if (plan === undefined) return undefined;
+    const offsets = new Set(plan.irs.map((ir) => ir.basePc - pc));
+    if (old?.hasGroups === hasGroups && !extras.some((offset) => offsets.has(offset) && !old.offsets.has(offset))) {
+      return undefined; // nothing that it was left for has come in
+    }
     const tableIndex = this.#takeIndex();
     if (tableIndex < 0) return undefined;
     const module = new WasmModule();
@@ -104,7 +113,8 @@ export class Translator {
       this.#freeIndexes.push(tableIndex);
       return undefined;
     }
-    const body = emitRegion({ graph, blocks: irs, anchorPc, nodeByPc, tableIndex, map, hasGroups }, importOnUse(module));
+    const counters = generation < COUNTED_GENERATIONS ? plan.blocks.map((block) => block.record - 8) : undefined;
+    const body = emitRegion({ graph, blocks: irs, anchorPc, nodeByPc, tableIndex, map, hasGroups, counters }, importOnUse(module));
     module.exportFunction("region", module.add(body));
     const bytes = module.finish();
     const code = this.#compile(bytes);
@@ -114,8 +124,7 @@ export class Translator {
     }
     this.#host.table.set(tableIndex, code);
     this.#count(plan, bytes.length);
-    const generation = old === undefined ? 0 : old.generation + 1;
-    return this.#install(plan, { tableIndex, extras, generation, hasGroups });
+    return this.#install(plan, { tableIndex, extras, generation, hasGroups, offsets });
   }
 
   /** The region's function; undefined when the host has no room for it: the interpreter goes on then. */
@@ -157,9 +166,9 @@ export class Translator {
     counters.regionBytes += bytes;
   }
 
-  #install(plan: RegionPlan, made: Pick<Region, "tableIndex" | "extras" | "generation" | "hasGroups">): Region {
+  #install(plan: RegionPlan, made: Pick<Region, "tableIndex" | "extras" | "generation" | "hasGroups" | "offsets">): Region {
     const entries = plan.graph.entries.map((node) => plan.blocks[node - 1]!);
-    const region: Region = { ...made, pages: pagesOf(plan), entries, blocks: plan.blocks.length, isDead: false, watchedSince: 0 };
+    const region: Region = { ...made, pages: pagesOf(plan), entries, isDead: false, watchedSince: 0 };
     this.#regions[made.tableIndex] = region;
     const replaced = new Set<Region>();
     plan.graph.entries.forEach((node, index) => {
