@@ -6,7 +6,8 @@ import { test } from "node:test";
 import { paragraphs } from "./deb822.ts";
 
 test("paragraphs, folded lines, comments, names without case", () => {
-  const text = "# note\nPackage: a\nDescription: short \n long\n .\n more\n\n\nPackage: b\nEmpty:\nList:\n x\n y\n";
+  const text =
+    "# note\nPackage: a\nDescription: short \n long\n .\n more\n\n\nPackage: b\nEmpty:\nList:\n x\n y\n";
   const [a, b, ...rest] = [...paragraphs(text)];
   assert.equal(rest.length, 0);
   assert.equal(a?.get("package"), "a");

@@ -11,7 +11,13 @@ const NAME_BYTES = 100;
 const OCTAL_7_MAX = 0o7777777;
 const OCTAL_11_MAX = 0o77777777777;
 const FLAGS: Readonly<Record<TarType, string>> = {
-  file: "0", link: "1", symlink: "2", char: "3", block: "4", directory: "5", fifo: "6",
+  file: "0",
+  link: "1",
+  symlink: "2",
+  char: "3",
+  block: "4",
+  directory: "5",
+  fifo: "6",
 };
 
 /** Two blocks of zeroes. */

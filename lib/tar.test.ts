@@ -44,7 +44,15 @@ const ENTRIES: TarEntry[] = [
   { path: "./null", type: "3", major: 1, minor: 3 },
   { path: "./disk", type: "4", major: 8, minor: 1 },
   { path: "./fifo", type: "6" },
-  { path: "./short", data: "z".repeat(513), pax: { path: `./${"long/".repeat(60)}name`, "SCHILY.xattr.security.capability": CAPABILITY, mtime: "-1.25" } },
+  {
+    path: "./short",
+    data: "z".repeat(513),
+    pax: {
+      path: `./${"long/".repeat(60)}name`,
+      "SCHILY.xattr.security.capability": CAPABILITY,
+      mtime: "-1.25",
+    },
+  },
 ];
 
 test("every kind of entry, with any size of chunk", () => {
@@ -57,7 +65,13 @@ test("every kind of entry, with any size of chunk", () => {
     );
     const [root, a, empty, hard, sym, device, disk, , long] = read;
     assert.equal(root?.header.path, ".");
-    assert.deepEqual([a?.data, a?.header.mode, a?.header.uid, a?.header.gid, a?.header.mtime], ["hello", 0o4755, 1000, 50, 1234567890]);
+    assert.deepEqual([a?.data, a?.header.mode, a?.header.uid, a?.header.gid, a?.header.mtime], [
+      "hello",
+      0o4755,
+      1000,
+      50,
+      1234567890,
+    ]);
     assert.equal(empty?.data, "");
     assert.equal(hard?.header.linkPath, "./a");
     assert.equal(sym?.header.linkPath, "../x y");

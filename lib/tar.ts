@@ -40,8 +40,15 @@ const BLOCK = 512;
 /** An extended header beyond this is taken for damage, not for a name. */
 const EXTENSION_BYTES_MAX = 1 << 20;
 const TYPES: ReadonlyMap<string, TarType> = new Map([
-  ["\0", "file"], ["0", "file"], ["7", "file"], ["1", "link"], ["2", "symlink"],
-  ["3", "char"], ["4", "block"], ["5", "directory"], ["6", "fifo"],
+  ["\0", "file"],
+  ["0", "file"],
+  ["7", "file"],
+  ["1", "link"],
+  ["2", "symlink"],
+  ["3", "char"],
+  ["4", "block"],
+  ["5", "directory"],
+  ["6", "fifo"],
 ]);
 const XATTR_KEYWORD = "SCHILY.xattr.";
 
@@ -160,7 +167,9 @@ export class TarParser {
       return;
     }
     if (extension.type === "x") this.#pax = new Map([...this.#pax, ...paxRecords(extension.bytes)]);
-    if (extension.type === "g") this.#globalPax = new Map([...this.#globalPax, ...paxRecords(extension.bytes)]);
+    if (extension.type === "g") {
+      this.#globalPax = new Map([...this.#globalPax, ...paxRecords(extension.bytes)]);
+    }
     const zero = extension.bytes.indexOf(0);
     const name = extension.bytes.subarray(0, zero < 0 ? undefined : zero);
     if (extension.type === "L") this.#pax.set("path", name);

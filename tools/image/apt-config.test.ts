@@ -13,7 +13,8 @@ deb http://security.example/debian-security trixie-security main
 deb [arch=amd64 signed-by=/k.gpg]   http://mirror.example/debian/  trixie main contrib # note
 `);
   assert.deepEqual(sources.map(({ uri }) => uri), [
-    "http://security.example/debian-security", "http://mirror.example/debian/",
+    "http://security.example/debian-security",
+    "http://mirror.example/debian/",
   ]);
   assert.deepEqual(sources[1]?.components, ["main", "contrib"]);
   assert.equal(chooseMirror(sources), "http://mirror.example/debian");

@@ -31,7 +31,9 @@ export interface Release {
 }
 
 const INDEX_FORMS: readonly (readonly [suffix: string, compression: Compression])[] = [
-  [".xz", "xz"], [".gz", "gz"], ["", "none"],
+  [".xz", "xz"],
+  [".gz", "gz"],
+  ["", "none"],
 ];
 
 /** Reads the text of a Release file. */
@@ -47,8 +49,10 @@ export function parseRelease(text: string): Release {
     const date = Date.parse(release.get("Date") ?? "");
     if (files.size === 0 || Number.isNaN(date)) break;
     return {
-      date: Math.floor(date / 1000), files,
-      codename: release.get("Codename") ?? "", version: release.get("Version") ?? "",
+      date: Math.floor(date / 1000),
+      files,
+      codename: release.get("Codename") ?? "",
+      version: release.get("Version") ?? "",
     };
   }
   throw new Error("the Release file lists no SHA256 sums or has no date");
@@ -56,7 +60,9 @@ export function parseRelease(text: string): Release {
 
 /** Fetches the Release file, its signature verified, and the indices that it vouches for. */
 export async function openArchive(
-  options: ArchiveOptions, cache: Cache, progress: Progress,
+  options: ArchiveOptions,
+  cache: Cache,
+  progress: Progress,
 ): Promise<{ readonly release: Release; readonly index: PackageIndex }> {
   const base = `${options.mirror}/dists/${options.suite}`;
   const signed = await fetchBytes(`${base}/InRelease`);
@@ -66,19 +72,26 @@ export async function openArchive(
 
 /** Fetches and reads the indices that `release` lists. */
 export async function readIndex(
-  release: Release, options: Omit<ArchiveOptions, "keys">, cache: Cache, progress: Progress,
+  release: Release,
+  options: Omit<ArchiveOptions, "keys">,
+  cache: Cache,
+  progress: Progress,
 ): Promise<PackageIndex> {
   const base = `${options.mirror}/dists/${options.suite}`;
   const indices = options.components.map((component) =>
     findIndex(release, base, `${component}/binary-${options.architecture}/Packages`)
   );
   progress.phase("Fetching the package index", indices.reduce((sum, file) => sum + file.sizeBytes, 0));
-  await cache.fetch(indices, (count) => { progress.advance(count); });
+  await cache.fetch(indices, (count) => {
+    progress.advance(count);
+  });
   progress.phase("Reading the package index");
   const texts: string[] = [];
   for (const file of indices) {
     const pieces: Buffer[] = [];
-    await decompress(await cache.read(file), file.compression, (bytes) => { pieces.push(Buffer.from(bytes)); });
+    await decompress(await cache.read(file), file.compression, (bytes) => {
+      pieces.push(Buffer.from(bytes));
+    });
     texts.push(Buffer.concat(pieces).toString("latin1"));
   }
   return new PackageIndex(texts);

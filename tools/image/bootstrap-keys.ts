@@ -20,14 +20,20 @@ const ARMOR_TAIL = /\n-----BEGIN PGP SIGNATURE-----[^]*/;
 
 /** Keys from the mirror whose fingerprints are in `trusted`; throws when there are none. */
 export async function fetchArchiveKeys(
-  options: Omit<ArchiveOptions, "keys">, cache: Cache, progress: Progress,
+  options: Omit<ArchiveOptions, "keys">,
+  cache: Cache,
+  progress: Progress,
   trusted: ReadonlyMap<string, string> = DEBIAN_ARCHIVE_FINGERPRINTS,
 ): Promise<Key[]> {
   progress.phase("Fetching the archive's keys (none on this host)");
-  const signed = Buffer.from(await fetchBytes(`${options.mirror}/dists/${options.suite}/InRelease`)).toString("utf8");
+  const signed = Buffer.from(await fetchBytes(`${options.mirror}/dists/${options.suite}/InRelease`)).toString(
+    "utf8",
+  );
   const release = parseRelease(signed.replace(ARMOR_HEAD, "").replace(ARMOR_TAIL, "\n"));
   const found = (await readIndex(release, options, cache, progress)).get(PACKAGE);
-  if (found === undefined) throw new Error(`the mirror has no package ${PACKAGE}: name a keyring with --keyring FILE`);
+  if (found === undefined) {
+    throw new Error(`the mirror has no package ${PACKAGE}: name a keyring with --keyring FILE`);
+  }
   const file = packageFile(found, options.mirror);
   await cache.fetch([file], () => undefined);
   const keyring = await readKeyringOf(await cache.read(file));
@@ -51,6 +57,8 @@ async function readKeyringOf(bytes: Uint8Array): Promise<Uint8Array> {
       isKeyring = false;
     },
   });
-  if (pieces.length === 0) throw new Error(`the package ${PACKAGE} holds no keyring: name one with --keyring FILE`);
+  if (pieces.length === 0) {
+    throw new Error(`the package ${PACKAGE} holds no keyring: name one with --keyring FILE`);
+  }
   return Buffer.concat(pieces);
 }

@@ -19,15 +19,22 @@ import { buildImage } from "./build.ts";
 import { Cache } from "./cache.ts";
 import type { GuestRunner } from "./runner.ts";
 
-function recipe(name: string, fields: string, data: readonly TarEntry[], scripts: Record<string, string> = {}): DebRecipe {
-  const control = `Package: ${name}\nVersion: 1\nArchitecture: amd64\nMaintainer: T <t@example.org>\n${fields}Description: x\n`;
+function recipe(
+  name: string,
+  fields: string,
+  data: readonly TarEntry[],
+  scripts: Record<string, string> = {},
+): DebRecipe {
+  const control =
+    `Package: ${name}\nVersion: 1\nArchitecture: amd64\nMaintainer: T <t@example.org>\n${fields}Description: x\n`;
   const dirs = ["./", "./usr/", "./usr/bin/", "./etc/"].map((path) => ({ path, type: "5", mode: 0o755 }));
   return { control, data: [...dirs, ...data], scripts };
 }
 
 const PACKAGES: readonly DebRecipe[] = [
   recipe("base-files", "Priority: required\nEssential: yes\nPre-Depends: awk\n", [
-    { path: "./etc/issue", data: "Debian\n" }, { path: "./bin", type: "2", link: "usr/bin" },
+    { path: "./etc/issue", data: "Debian\n" },
+    { path: "./bin", type: "2", link: "usr/bin" },
   ], { conffiles: "/etc/issue\nremove-on-upgrade /etc/gone\n", preinst: "#!/bin/sh\n", md5sums: "" }),
   recipe("mawk", "Priority: required\nProvides: awk\nMulti-Arch: same\n", [
     { path: "./usr/bin/mawk", data: "m".repeat(5000), mode: 0o755, uid: 3, gid: 4, mtime: 1_600_000_000 },
@@ -42,7 +49,10 @@ const PACKAGES: readonly DebRecipe[] = [
 ];
 
 function keyringPackage(key: Uint8Array): DebRecipe {
-  return recipe("debian-archive-keyring", "", [{ path: "./usr/share/keyrings/debian-archive-keyring.pgp", data: key }]);
+  return recipe("debian-archive-keyring", "", [{
+    path: "./usr/share/keyrings/debian-archive-keyring.pgp",
+    data: key,
+  }]);
 }
 
 const SILENT = { phase: () => undefined, advance: () => undefined, done: () => undefined };
@@ -62,10 +72,17 @@ async function withMirror(body: (trial: Trial) => Promise<void>): Promise<void> 
   const output = join(directory, "out.img");
   try {
     await body({
-      mirror, directory,
-      async build(include = [], runner = undefined) {
+      mirror,
+      directory,
+      async build(include = [], runner) {
         await buildImage({
-          output, include, runner, keyring, mirror: mirror.url, suite: "trixie", architecture: "amd64",
+          output,
+          include,
+          runner,
+          keyring,
+          mirror: mirror.url,
+          suite: "trixie",
+          architecture: "amd64",
           cacheDirectory: join(directory, "cache"),
           progress: SILENT,
         });
@@ -89,19 +106,34 @@ test("stage 1: files, links, attributes, the merged /usr and dpkg's database", a
     const paths = await build();
     const mawk = paths.get("/usr/bin/mawk");
     assert.ok(mawk !== undefined);
-    assert.deepEqual([mawk.uid, mawk.gid, mawk.mode, mawk.mtime, mawk.linkCount], [3, 4, 0o100755, 1_600_000_000, 2]);
+    assert.deepEqual([mawk.uid, mawk.gid, mawk.mode, mawk.mtime, mawk.linkCount], [
+      3,
+      4,
+      0o100755,
+      1_600_000_000,
+      2,
+    ]);
     assert.equal(paths.get("/usr/bin/hard")?.nid, mawk.nid);
     assert.equal(text(paths, "/bin"), "usr/bin");
     assert.equal(text(paths, "/usr/bin/through"), "merged");
     assert.equal(paths.get("/usr/bin/apt")?.mtime, RELEASE_TIME, "a time after the Release's is set back");
     const status = text(paths, "/var/lib/dpkg/status") ?? "";
     assert.equal(status.match(/^Status: install ok unpacked$/gm)?.length, 5);
-    assert.match(status, /\nConffiles:\n \/etc\/issue 32865e97b5342e762ab140e00f3da23b\n \/etc\/gone newconffile remove-on-upgrade\nDescr/);
-    assert.equal(text(paths, "/var/lib/dpkg/info/mawk:amd64.list"), "/.\n/usr\n/usr/bin\n/etc\n/usr/bin/mawk\n/usr/bin/hard\n/bin/through\n");
+    assert.match(
+      status,
+      /\nConffiles:\n \/etc\/issue 32865e97b5342e762ab140e00f3da23b\n \/etc\/gone newconffile remove-on-upgrade\nDescr/,
+    );
+    assert.equal(
+      text(paths, "/var/lib/dpkg/info/mawk:amd64.list"),
+      "/.\n/usr\n/usr/bin\n/etc\n/usr/bin/mawk\n/usr/bin/hard\n/bin/through\n",
+    );
     assert.equal(text(paths, "/var/lib/dpkg/triggers/File"), "/usr/lib/x mawk:amd64/noawait\n");
     assert.equal(text(paths, "/var/lib/dpkg/triggers/ldconfig"), "mawk:amd64\n");
     assert.match(text(paths, "/var/lib/rookery/second-stage") ?? "", /^preinst base-files amd64$/m);
-    assert.match(text(paths, "/var/lib/rookery/second-stage") ?? "", /--configure mawk base-files apt libx bash$/m);
+    assert.match(
+      text(paths, "/var/lib/rookery/second-stage") ?? "",
+      /--configure mawk base-files apt libx bash$/m,
+    );
     assert.deepEqual(leftovers(), ["out.img"]);
   });
 });
@@ -119,7 +151,12 @@ test("stage 2: what the guest changed is laid over stage 1, and traces of the ru
   const layer = makeTar([
     { path: "./", type: "5", mode: 0o755, mtime: 5_000_000_000 },
     { path: "./usr/bin/apt", type: "3", major: 0, minor: 0 },
-    { path: "./usr/bin/mawk", data: "new", mode: 0o755, pax: { "SCHILY.xattr.security.capability": Buffer.from([1, 200]) } },
+    {
+      path: "./usr/bin/mawk",
+      data: "new",
+      mode: 0o755,
+      pax: { "SCHILY.xattr.security.capability": Buffer.from([1, 200]) },
+    },
     { path: "./etc/", type: "5", mode: 0o700, pax: { "SCHILY.xattr.trusted.overlay.opaque": "y" } },
     { path: "./etc/shadow", data: "root:*:99999:0:99999:7:::\n", mode: 0o640 },
     { path: "./etc/hostname", data: "builder\n" },
@@ -138,14 +175,19 @@ test("stage 2: what the guest changed is laid over stage 1, and traces of the ru
     assert.match(script, /^#!\/bin\/sh\n/);
     assert.equal(paths.has("/usr/bin/apt"), false);
     assert.equal(text(paths, "/usr/bin/mawk"), "new");
-    assert.deepEqual(Object.fromEntries(paths.get("/usr/bin/mawk")?.xattrs ?? []), { "security.capability": "01c8" });
+    assert.deepEqual(Object.fromEntries(paths.get("/usr/bin/mawk")?.xattrs ?? []), {
+      "security.capability": "01c8",
+    });
     assert.equal(text(paths, "/usr/bin/hard"), "m".repeat(5000), "the other name keeps the old file");
     assert.equal(paths.get("/etc")?.mode, 0o040700);
     assert.equal(paths.get("/etc")?.xattrs.size, 0);
     assert.equal(paths.has("/etc/issue"), false, "hidden by the opaque directory");
     assert.equal(paths.has("/etc/hostname"), false);
     assert.equal(text(paths, "/etc/machine-id"), "");
-    assert.equal(text(paths, "/etc/shadow"), `root:*:${String(Math.floor(RELEASE_TIME / 86400))}:0:99999:7:::\n`);
+    assert.equal(
+      text(paths, "/etc/shadow"),
+      `root:*:${String(Math.floor(RELEASE_TIME / 86400))}:0:99999:7:::\n`,
+    );
     assert.equal(paths.has("/var/log/dpkg.log"), false);
     assert.equal(text(paths, "/var/log/wtmp"), "");
     assert.equal(paths.has("/var/lib/rookery"), false);
@@ -185,7 +227,11 @@ test("a wrong byte anywhere between the key and the package is one error and no 
     return copy;
   };
   const damages: readonly (readonly [path: string, change: (bytes: Buffer) => Buffer, message: RegExp])[] = [
-    ["/dists/trixie/InRelease", (bytes) => Buffer.from(bytes.toString().replace("Suite: stable", "Suite: stabel")), /not signed/],
+    [
+      "/dists/trixie/InRelease",
+      (bytes) => Buffer.from(bytes.toString().replace("Suite: stable", "Suite: stabel")),
+      /not signed/,
+    ],
     ["/dists/trixie/InRelease", () => Buffer.from("Suite: stable\n"), /no readable signature/],
     ["/dists/trixie/main/binary-amd64/Packages.gz", flip, /SHA-256 is wrong/],
     ["/pool/mawk.deb", flip, /mawk\.deb: the SHA-256 is wrong/],
@@ -201,7 +247,12 @@ test("a wrong byte anywhere between the key and the package is one error and no 
 });
 
 test("a signature of a stranger is refused", async () => {
-  const { publicKey } = await generateKey({ type: "ecc", curve: "ed25519Legacy", userIDs: [{ name: "Stranger" }], format: "armored" });
+  const { publicKey } = await generateKey({
+    type: "ecc",
+    curve: "ed25519Legacy",
+    userIDs: [{ name: "Stranger" }],
+    format: "armored",
+  });
   await withMirror(async ({ directory, build }) => {
     writeFileSync(join(directory, "keyring.asc"), publicKey);
     await assert.rejects(build(), /is not signed by a key of the keyring/);

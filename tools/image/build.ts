@@ -16,7 +16,7 @@ import { cleanTree } from "./clean.ts";
 import { configureOrder } from "./configure-order.ts";
 import { openDeb } from "./deb.ts";
 import { writeErofs } from "./erofs-writer.ts";
-import { HOST_KEYRING, hasHostKeyring, readKeyring } from "./keyring.ts";
+import { hasHostKeyring, HOST_KEYRING, readKeyring } from "./keyring.ts";
 import { GuestOutput } from "./guest-output.ts";
 import { mergeLayer } from "./merge.ts";
 import { BASE_PACKAGES } from "./packages.ts";
@@ -53,7 +53,9 @@ export async function buildImage(options: BuildOptions): Promise<void> {
   const cache = new Cache(options.cacheDirectory);
   const archive = { ...options, components: COMPONENTS };
   const keyring = options.keyring ?? (hasHostKeyring() ? HOST_KEYRING : undefined);
-  const keys = keyring === undefined ? await fetchArchiveKeys(archive, cache, progress) : await readKeyring(keyring);
+  const keys = keyring === undefined
+    ? await fetchArchiveKeys(archive, cache, progress)
+    : await readKeyring(keyring);
   const { release, index } = await openArchive({ ...archive, keys }, cache, progress);
   const packages = choosePackages(index, options.include);
   const temporary = temporaryPrefix(options.output);
@@ -111,7 +113,9 @@ async function unpackAll(options: BuildOptions, stage: Stage1): Promise<void> {
   const files = packages.map((chosen) => ({ chosen, file: packageFile(chosen, mirror) }));
   const total = files.reduce((sum, { file }) => sum + file.sizeBytes, 0);
   progress.phase(`Fetching ${String(files.length)} packages`, total);
-  await cache.fetch(files.map(({ file }) => file), (count) => { progress.advance(count); });
+  await cache.fetch(files.map(({ file }) => file), (count) => {
+    progress.advance(count);
+  });
   progress.phase("Unpacking", total);
   prepareRoot(tree, release.date, `deb ${mirror} ${suite} ${COMPONENTS.join(" ")}\n`);
   const unpacker = new Unpacker(tree, spool, release.date);
@@ -126,7 +130,9 @@ async function unpackAll(options: BuildOptions, stage: Stage1): Promise<void> {
   }
   unpacker.database.write(tree, release.date);
   const unpacked = new Map(unpacker.database.packages.map((one) => [one.chosen, one]));
-  const ordered = configureOrder(packages).map((chosen) => unpacked.get(chosen)).filter((one) => one !== undefined);
+  const ordered = configureOrder(packages).map((chosen) => unpacked.get(chosen)).filter((one) =>
+    one !== undefined
+  );
   putSecondStage(tree, ordered, release.date);
 }
 
@@ -145,7 +151,9 @@ async function configure(runner: GuestRunner, image: string, stage: Stage2): Pro
   const result = await runner({ image, script: `/${SECOND_STAGE_PATH}`, time: release.date, onOutput });
   if (result.exitCode !== 0) {
     const status = String(result.exitCode);
-    throw new Error(`configuring the packages failed in the guest (exit status ${status}):\n${output.lastLines}`);
+    throw new Error(
+      `configuring the packages failed in the guest (exit status ${status}):\n${output.lastLines}`,
+    );
   }
   await mergeLayer(stage.tree, result.changes, stage.spool, release.date);
 }
@@ -160,7 +168,13 @@ function imageUuid(options: BuildOptions, packages: readonly Package[]): Uint8Ar
 }
 
 /** Writes the image beside its place, flushes it and gives it its name. */
-function writeImage(tree: Tree, release: Release, uuid: Uint8Array, output: string, progress: Progress): void {
+function writeImage(
+  tree: Tree,
+  release: Release,
+  uuid: Uint8Array,
+  output: string,
+  progress: Progress,
+): void {
   progress.phase("Writing the image");
   const temporary = `${temporaryPrefix(output)}part`;
   const fd = openSync(temporary, "w");

@@ -19,11 +19,16 @@ type Answer = (response: ServerResponse, request: number) => void;
 
 /** Runs `body` with a cache and a server that gives the n-th request (from 1) to `answer`. */
 async function withServer(
-  answer: Answer, body: (wanted: Wanted, cache: Cache, directory: string, requests: () => number) => Promise<void>,
+  answer: Answer,
+  body: (wanted: Wanted, cache: Cache, directory: string, requests: () => number) => Promise<void>,
 ): Promise<void> {
   let requests = 0;
-  const server = createServer((_, response) => { answer(response, ++requests); });
-  await new Promise<void>((done) => { server.listen(0, "127.0.0.1", done); });
+  const server = createServer((_, response) => {
+    answer(response, ++requests);
+  });
+  await new Promise<void>((done) => {
+    server.listen(0, "127.0.0.1", done);
+  });
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
   const directory = mkdtempSync(join(tmpdir(), "rookery-cache-"));
@@ -38,14 +43,17 @@ async function withServer(
 }
 
 function filesUnder(directory: string): string[] {
-  return readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => entry.name);
+  return readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+    .map((entry) => entry.name);
 }
 
 test("a file is fetched once and counted", async () => {
   await withServer((response) => response.end(BODY), async (wanted, cache, directory, requests) => {
     for (let round = 0; round < 2; round++) {
       let counted = 0;
-      await cache.fetch([wanted], (count) => { counted += count; });
+      await cache.fetch([wanted], (count) => {
+        counted += count;
+      });
       assert.equal(counted, BODY.length);
     }
     assert.equal(requests(), 1);
@@ -57,11 +65,18 @@ test("a file is fetched once and counted", async () => {
 test("a torn download is tried again, then told; nothing stays", async () => {
   const tear: Answer = (response) => {
     response.writeHead(200, { "content-length": BODY.length });
-    response.write(BODY.subarray(0, 1000), () => { response.destroy(); });
+    response.write(BODY.subarray(0, 1000), () => {
+      response.destroy();
+    });
   };
   await withServer(tear, async (wanted, cache, directory, requests) => {
     let counted = 0;
-    await assert.rejects(cache.fetch([wanted], (count) => { counted += count; }), /broke off/);
+    await assert.rejects(
+      cache.fetch([wanted], (count) => {
+        counted += count;
+      }),
+      /broke off/,
+    );
     assert.equal(requests(), 3);
     assert.equal(counted, 0);
     assert.deepEqual(filesUnder(directory), []);
@@ -71,7 +86,9 @@ test("a torn download is tried again, then told; nothing stays", async () => {
 test("a download that breaks off once succeeds", async () => {
   const tearOnce: Answer = (response, request) => {
     if (request > 1) response.end(BODY);
-    else response.writeHead(200, { "content-length": BODY.length }).write(BODY.subarray(0, 9), () => { response.destroy(); });
+    else {response.writeHead(200, { "content-length": BODY.length }).write(BODY.subarray(0, 9), () => {
+        response.destroy();
+      });}
   };
   await withServer(tearOnce, async (wanted, cache) => {
     await cache.fetch([wanted], () => undefined);

@@ -50,7 +50,9 @@ async function attempt<T>(action: () => Promise<T>): Promise<T> {
 /** Calls `take` with each piece of the body; a server that stays silent for STALL_MS is given up. */
 async function receive(url: string, take: (bytes: Uint8Array) => Promise<void> | void): Promise<number> {
   const stalled = new AbortController();
-  const timer = setTimeout(() => { stalled.abort(new Error("no answer")); }, STALL_MS);
+  const timer = setTimeout(() => {
+    stalled.abort(new Error("no answer"));
+  }, STALL_MS);
   try {
     const response = await openUrl(url, stalled.signal);
     const length = Number(response.headers.get("content-length") ?? "-1");
@@ -77,7 +79,9 @@ async function receive(url: string, take: (bytes: Uint8Array) => Promise<void> |
 export function fetchBytes(url: string): Promise<Uint8Array> {
   return attempt(async () => {
     const pieces: Uint8Array[] = [];
-    await receive(url, (bytes) => { pieces.push(bytes); });
+    await receive(url, (bytes) => {
+      pieces.push(bytes);
+    });
     return Buffer.concat(pieces);
   });
 }
@@ -109,7 +113,7 @@ export class Cache {
   /** Brings all `wanted` into the cache, several at a time. The first failure stops the rest and is thrown. */
   async fetch(wanted: readonly Wanted[], onBytes: (count: number) => void): Promise<void> {
     const queue = [...wanted];
-    let failure: unknown;
+    let failure: Error | undefined;
     const work = async (): Promise<void> => {
       for (let next = queue.shift(); next !== undefined && failure === undefined; next = queue.shift()) {
         const file = next;
@@ -117,7 +121,7 @@ export class Cache {
           if (await this.#has(file)) onBytes(file.sizeBytes);
           else await attempt(() => this.#download(file, onBytes));
         } catch (error) {
-          failure ??= error;
+          failure ??= error instanceof Error ? error : new Error(String(error));
         }
       }
     };
@@ -145,7 +149,9 @@ export class Cache {
         await file.close();
       }
       if (counted !== wanted.sizeBytes) {
-        throw new Error(`${wanted.url}: ${String(counted)} bytes came, ${String(wanted.sizeBytes)} were promised`);
+        throw new Error(
+          `${wanted.url}: ${String(counted)} bytes came, ${String(wanted.sizeBytes)} were promised`,
+        );
       }
       if (hash.digest("hex") !== wanted.sha256) {
         throw new Error(`${wanted.url}: the SHA-256 is wrong; the mirror or the line damaged it`);
@@ -158,4 +164,3 @@ export class Cache {
     }
   }
 }
-

@@ -7,17 +7,34 @@ import type { DirectoryNode, Tree } from "./tree.ts";
 
 /** Directories that are emptied; what is in them is made anew when it is wanted. */
 const EMPTIED = [
-  "run", "tmp", "var/tmp", "var/cache/apt/archives", "var/lib/apt/lists", "var/cache/ldconfig",
+  "run",
+  "tmp",
+  "var/tmp",
+  "var/cache/apt/archives",
+  "var/lib/apt/lists",
+  "var/cache/ldconfig",
   "var/lib/dpkg/updates",
 ];
 /** Files that go: logs, locks, older copies of databases, names of the machine. */
 const REMOVED = [
-  "etc/hostname", "etc/resolv.conf", "etc/.pwd.lock", "usr/sbin/policy-rc.d",
-  "var/cache/apt/pkgcache.bin", "var/cache/apt/srcpkgcache.bin", "var/cache/debconf/config.dat-old",
-  "var/cache/debconf/passwords.dat-old", "var/cache/debconf/templates.dat-old", "var/lib/dbus/machine-id",
-  "var/lib/dpkg/lock", "var/lib/dpkg/lock-frontend", "var/lib/dpkg/triggers/Lock",
-  "var/lib/dpkg/status-old", "var/lib/dpkg/available-old", "var/lib/dpkg/diversions-old",
-  "var/lib/dpkg/statoverride-old", "var/lib/systemd/random-seed",
+  "etc/hostname",
+  "etc/resolv.conf",
+  "etc/.pwd.lock",
+  "usr/sbin/policy-rc.d",
+  "var/cache/apt/pkgcache.bin",
+  "var/cache/apt/srcpkgcache.bin",
+  "var/cache/debconf/config.dat-old",
+  "var/cache/debconf/passwords.dat-old",
+  "var/cache/debconf/templates.dat-old",
+  "var/lib/dbus/machine-id",
+  "var/lib/dpkg/lock",
+  "var/lib/dpkg/lock-frontend",
+  "var/lib/dpkg/triggers/Lock",
+  "var/lib/dpkg/status-old",
+  "var/lib/dpkg/available-old",
+  "var/lib/dpkg/diversions-old",
+  "var/lib/dpkg/statoverride-old",
+  "var/lib/systemd/random-seed",
 ];
 const LOGIN_RECORDS = new Set(["btmp", "faillog", "lastlog", "wtmp"]);
 const KEPT = new Set(["partial", "auxfiles"]);

@@ -9,10 +9,26 @@ import { createProgress } from "./progress.ts";
 
 test("options as data", () => {
   const options = parseBuildArguments([
-    "--suite", "bookworm", "--include", "git,less", "--include", "gcc", "--mirror", "http://m.example/debian/", "-o", "x.img",
+    "--suite",
+    "bookworm",
+    "--include",
+    "git,less",
+    "--include",
+    "gcc",
+    "--mirror",
+    "http://m.example/debian/",
+    "-o",
+    "x.img",
   ]);
   assert.deepEqual(
-    [options.suite, options.include, options.mirror, options.output, options.architecture, options.isConfigured],
+    [
+      options.suite,
+      options.include,
+      options.mirror,
+      options.output,
+      options.architecture,
+      options.isConfigured,
+    ],
     ["bookworm", ["git", "less", "gcc"], "http://m.example/debian", "x.img", "amd64", true],
   );
   assert.equal(parseBuildArguments(["--no-configure"]).isConfigured, false);
@@ -25,10 +41,21 @@ test("bad values are told before anything is fetched", () => {
   assert.throws(() => parseBuildArguments(["--suite", "../x"]), UsageError);
 });
 
-function record(isTTY: boolean, columns: number, hasColor: boolean): { text: () => string; progress: ReturnType<typeof createProgress> } {
+function record(
+  isTTY: boolean,
+  columns: number,
+  hasColor: boolean,
+): { text: () => string; progress: ReturnType<typeof createProgress> } {
   let text = "";
   let clock = 0;
-  const output = { isTTY, columns, hasColor, write: (more: string) => { text += more; } };
+  const output = {
+    isTTY,
+    columns,
+    hasColor,
+    write: (more: string) => {
+      text += more;
+    },
+  };
   return { text: () => text, progress: createProgress(output, () => (clock += 1000)) };
 }
 
@@ -44,7 +71,9 @@ test("progress is plain lines where no terminal is, and never wider than the ter
     bar.progress.advance(16_500_000);
     bar.progress.phase("Configuring", 78, "packages");
     bar.progress.done();
-    for (const line of bar.text().split(/[\r\n]|\x1b\[K/)) assert.ok(line.length < Math.max(columns, 44), `${String(columns)}: ${line}`);
+    for (const line of bar.text().split(/[\r\n]|\x1b\[K/)) {
+      assert.ok(line.length < Math.max(columns, 44), `${String(columns)}: ${line}`);
+    }
     assert.equal(bar.text().includes("\x1b[3"), false);
     assert.match(bar.text(), /17 MB of 33 MB/);
   }

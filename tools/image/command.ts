@@ -42,7 +42,11 @@ function command(): Command {
     .option("--verbose", "show what the maintainer scripts print", false)
     .helpOption("--help", "show this")
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => { write(text.replace(/^error:/, "rookery: image build:")); } });
+    .configureOutput({
+      outputError: (text, write) => {
+        write(text.replace(/^error:/, "rookery: image build:"));
+      },
+    });
 }
 
 function addNames(value: string, previous: string[]): string[] {
@@ -53,8 +57,14 @@ function addNames(value: string, previous: string[]): string[] {
 export function parseBuildArguments(words: readonly string[]): BuildArguments {
   const parsed = command().parse([...words], { from: "user" });
   const options = parsed.opts<{
-    output: string; suite: string; arch: string; include: string[]; mirror?: string; keyring?: string;
-    configure: boolean; verbose: boolean;
+    output: string;
+    suite: string;
+    arch: string;
+    include: string[];
+    mirror?: string;
+    keyring?: string;
+    configure: boolean;
+    verbose: boolean;
   }>();
   const mirror = options.mirror?.replace(/\/+$/, "");
   if (mirror !== undefined && !/^https?:\/\/[^/]/.test(mirror)) {
@@ -63,10 +73,18 @@ export function parseBuildArguments(words: readonly string[]): BuildArguments {
   for (const name of options.include) {
     if (!/^[a-z0-9][a-z0-9+.-]+$/.test(name)) throw new UsageError(`--include: "${name}" is no package name`);
   }
-  if (!/^[a-z][a-z0-9-]*$/.test(options.suite)) throw new UsageError(`--suite: "${options.suite}" is no suite`);
+  if (!/^[a-z][a-z0-9-]*$/.test(options.suite)) {
+    throw new UsageError(`--suite: "${options.suite}" is no suite`);
+  }
   return {
-    output: options.output, suite: options.suite, architecture: options.arch, include: options.include, mirror,
-    keyring: options.keyring, isConfigured: options.configure, isVerbose: options.verbose,
+    output: options.output,
+    suite: options.suite,
+    architecture: options.arch,
+    include: options.include,
+    mirror,
+    keyring: options.keyring,
+    isConfigured: options.configure,
+    isVerbose: options.verbose,
   };
 }
 
@@ -76,7 +94,14 @@ export function standardProgress(): Progress {
   const isForced = env["FORCE_COLOR"] !== undefined && env["FORCE_COLOR"] !== "0";
   const hasColor = isForced || (stderr.isTTY && (env["NO_COLOR"] ?? "") === "");
   return createProgress(
-    { isTTY: stderr.isTTY, columns: stderr.columns > 0 ? stderr.columns : 80, hasColor, write: (text) => { stderr.write(text); } },
+    {
+      isTTY: stderr.isTTY,
+      columns: stderr.columns > 0 ? stderr.columns : 80,
+      hasColor,
+      write: (text) => {
+        stderr.write(text);
+      },
+    },
     () => performance.now(),
   );
 }
@@ -95,7 +120,9 @@ export async function buildCommand(words: readonly string[]): Promise<number> {
   for (const signal of ENDING_SIGNALS) process.once(signal, stop);
   try {
     await buildImage({
-      ...choices, mirror, progress,
+      ...choices,
+      mirror,
+      progress,
       cacheDirectory: cacheDirectory(),
       runner: isConfigured ? (await import("./guest.ts")).rookeryRunner : undefined,
       onGuestOutput(bytes) {
@@ -106,7 +133,9 @@ export async function buildCommand(words: readonly string[]): Promise<number> {
     for (const signal of ENDING_SIGNALS) process.off(signal, stop);
     progress.done();
   }
-  console.error(`${choices.output} is ready (${String(Math.round(statSync(choices.output).size / 2 ** 20))} MiB)`);
+  console.error(
+    `${choices.output} is ready (${String(Math.round(statSync(choices.output).size / 2 ** 20))} MiB)`,
+  );
   return 0;
 }
 

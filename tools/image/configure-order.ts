@@ -14,7 +14,9 @@ export function configureOrder(packages: readonly Package[]): Package[] {
   const visited = new Set<Package>();
   const needs = (one: Package): Package[] =>
     [...parseDependencies(one.control.get("Pre-Depends")), ...parseDependencies(one.control.get("Depends"))]
-      .flatMap((group) => packages.filter((other) => group.some((dependency) => satisfies(other, dependency))));
+      .flatMap((group) =>
+        packages.filter((other) => group.some((dependency) => satisfies(other, dependency)))
+      );
   const visit = (one: Package): void => {
     if (visited.has(one)) return;
     visited.add(one);

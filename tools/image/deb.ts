@@ -27,7 +27,9 @@ async function readTar(name: string, bytes: Uint8Array, visitor: TarVisitor): Pr
   const compression = compressionOf(name);
   if (compression === undefined) throw new Error(`member ${name} has a compression that is not known`);
   const parser = new TarParser(visitor);
-  await decompress(bytes, compression, (piece) => { parser.push(piece); });
+  await decompress(bytes, compression, (piece) => {
+    parser.push(piece);
+  });
   parser.finish();
 }
 
@@ -40,7 +42,9 @@ export async function openDeb(archive: Uint8Array): Promise<Deb> {
   }
   const controlTar = members.find((member) => member.name.startsWith("control.tar"));
   const dataTar = members.find((member) => member.name.startsWith("data.tar"));
-  if (controlTar === undefined || dataTar === undefined) throw new Error("control.tar or data.tar is missing");
+  if (controlTar === undefined || dataTar === undefined) {
+    throw new Error("control.tar or data.tar is missing");
+  }
   const files = await readControl(controlTar.name, controlTar.bytes);
   const text = files.find((file) => file.name === "control");
   const [control] = text === undefined ? [] : [...paragraphs(Buffer.from(text.bytes).toString("latin1"))];

@@ -32,7 +32,9 @@ function* pieces(bytes: Uint8Array): Generator<Uint8Array, void, void> {
 
 /** Unpacks `bytes`, giving the result piece by piece to `take`. Throws on damaged input. */
 export async function decompress(
-  bytes: Uint8Array, compression: Compression, take: (bytes: Uint8Array) => void,
+  bytes: Uint8Array,
+  compression: Compression,
+  take: (bytes: Uint8Array) => void,
 ): Promise<void> {
   switch (compression) {
     case "none":
@@ -53,9 +55,13 @@ export async function decompress(
       return;
     }
     case "zst": {
-      const stream = new ZstdDecompress((piece) => { take(piece); });
+      const stream = new ZstdDecompress((piece) => {
+        take(piece);
+      });
       const all = [...pieces(bytes)];
-      all.forEach((piece, index) => { stream.push(piece, index === all.length - 1); });
+      all.forEach((piece, index) => {
+        stream.push(piece, index === all.length - 1);
+      });
       return;
     }
   }

@@ -17,7 +17,13 @@ const PATTERN =
   /^([A-Za-z0-9][A-Za-z0-9+.-]*)(?::([a-z0-9-]+))?\s*(?:\(\s*(<<|<=|=|>=|>>|<|>)\s*([^\s)]+)\s*\))?$/;
 /** The old spellings "<" and ">" mean "or equal". */
 const RELATIONS: ReadonlyMap<string, Relation> = new Map([
-  ["<<", "<<"], ["<=", "<="], ["=", "="], [">=", ">="], [">>", ">>"], ["<", "<="], [">", ">="],
+  ["<<", "<<"],
+  ["<=", "<="],
+  ["=", "="],
+  [">=", ">="],
+  [">>", ">>"],
+  ["<", "<="],
+  [">", ">="],
 ]);
 
 function parseDependency(text: string): Dependency {

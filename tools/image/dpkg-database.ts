@@ -21,9 +21,29 @@ export interface UnpackedPackage {
 
 /** The order of fields in which dpkg writes its status file; others follow. */
 const FIELD_ORDER = [
-  "Package", "Essential", "Protected", "Status", "Priority", "Section", "Installed-Size", "Maintainer",
-  "Architecture", "Multi-Arch", "Source", "Version", "Replaces", "Provides", "Depends", "Pre-Depends",
-  "Recommends", "Suggests", "Breaks", "Conflicts", "Enhances", "Conffiles", "Description",
+  "Package",
+  "Essential",
+  "Protected",
+  "Status",
+  "Priority",
+  "Section",
+  "Installed-Size",
+  "Maintainer",
+  "Architecture",
+  "Multi-Arch",
+  "Source",
+  "Version",
+  "Replaces",
+  "Provides",
+  "Depends",
+  "Pre-Depends",
+  "Recommends",
+  "Suggests",
+  "Breaks",
+  "Conflicts",
+  "Enhances",
+  "Conffiles",
+  "Description",
 ];
 
 const ROOT = "var/lib/dpkg";
@@ -59,10 +79,18 @@ export class DpkgDatabase {
       for (const file of unpacked.files) {
         if (file.name === "control") continue;
         const fileTime = Math.min(file.mtime, mtime);
-        tree.put(`${ROOT}/info/${base}.${file.name}`, createFile(file.mode, fileTime, bytesContent(file.bytes)));
+        tree.put(
+          `${ROOT}/info/${base}.${file.name}`,
+          createFile(file.mode, fileTime, bytesContent(file.bytes)),
+        );
       }
     }
-    for (const [name, lines] of triggerFiles(packages)) put(`triggers/${name}`, lines.map((line) => `${line}\n`).join(""));
+    for (const [name, lines] of triggerFiles(packages)) {
+      put(
+        `triggers/${name}`,
+        lines.map((line) => `${line}\n`).join(""),
+      );
+    }
     put("triggers/Unincorp", "");
   }
 }
@@ -78,7 +106,8 @@ function statusOf(unpacked: UnpackedPackage): string {
   const status = new Paragraph();
   const sums = [...conffiles].map(([path, state]) => `\n ${path} ${state}`).join("");
   const values = new Map<string, string | undefined>([
-    ["Status", "install ok unpacked"], ["Conffiles", sums === "" ? undefined : sums],
+    ["Status", "install ok unpacked"],
+    ["Conffiles", sums === "" ? undefined : sums],
     ["Priority", control.get("Priority") ?? unpacked.chosen.priority],
   ]);
   for (const name of FIELD_ORDER) {

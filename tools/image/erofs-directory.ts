@@ -2,9 +2,7 @@
 // The content of an EROFS directory. Source: fs/erofs/format.ts.
 
 import * as erofs from "../../fs/erofs/format.ts";
-import {
-  S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK,
-} from "./tree.ts";
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "./tree.ts";
 
 export interface DirectoryEntry {
   /** A byte string. */
@@ -16,8 +14,12 @@ export interface DirectoryEntry {
 const BLOCK = erofs.EROFS_BLOCK_BYTES;
 
 const FILE_TYPES: ReadonlyMap<number, number> = new Map([
-  [S_IFREG, erofs.EROFS_FT_REG_FILE], [S_IFDIR, erofs.EROFS_FT_DIR], [S_IFCHR, erofs.EROFS_FT_CHRDEV],
-  [S_IFBLK, erofs.EROFS_FT_BLKDEV], [S_IFIFO, erofs.EROFS_FT_FIFO], [S_IFSOCK, erofs.EROFS_FT_SOCK],
+  [S_IFREG, erofs.EROFS_FT_REG_FILE],
+  [S_IFDIR, erofs.EROFS_FT_DIR],
+  [S_IFCHR, erofs.EROFS_FT_CHRDEV],
+  [S_IFBLK, erofs.EROFS_FT_BLKDEV],
+  [S_IFIFO, erofs.EROFS_FT_FIFO],
+  [S_IFSOCK, erofs.EROFS_FT_SOCK],
   [S_IFLNK, erofs.EROFS_FT_SYMLINK],
 ]);
 

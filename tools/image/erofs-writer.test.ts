@@ -5,7 +5,16 @@ import { test } from "node:test";
 
 import { readErofs } from "../testing/image/read-erofs.ts";
 import { writeErofs } from "./erofs-writer.ts";
-import { bytesContent, createDirectory, createFile, createSymlink, S_IFBLK, S_IFCHR, S_IFIFO, Tree } from "./tree.ts";
+import {
+  bytesContent,
+  createDirectory,
+  createFile,
+  createSymlink,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFIFO,
+  Tree,
+} from "./tree.ts";
 import type { Content, DirectoryNode, SpecialNode } from "./tree.ts";
 
 const TIME = 1_700_000_000;
@@ -13,7 +22,9 @@ const TIME = 1_700_000_000;
 function write(root: DirectoryNode): Buffer {
   const parts: Buffer[] = [];
   const size = writeErofs(root, (bytes) => parts.push(Buffer.from(bytes)), {
-    buildTime: TIME, uuid: new Uint8Array(16).fill(7), volumeName: "test",
+    buildTime: TIME,
+    uuid: new Uint8Array(16).fill(7),
+    volumeName: "test",
   });
   const image = Buffer.concat(parts);
   assert.equal(image.length, size);
@@ -71,7 +82,9 @@ test("attributes, links, devices, extended attributes", () => {
     [0o104750, 70_000, 100_000, TIME - 5, 123_456_789, 2],
   );
   assert.deepEqual(Object.fromEntries(ping.xattrs), {
-    "security.capability": "0100000200200080", "user.long": "09".repeat(300), "system.posix_acl_access": "02000000",
+    "security.capability": "0100000200200080",
+    "user.long": "09".repeat(300),
+    "system.posix_acl_access": "02000000",
   });
   assert.equal(paths.get("/a/hard")?.nid, ping.nid);
   assert.equal(paths.get("/a/link")?.data.toString("latin1"), "../usr/bin/p\xc3\xa9");
@@ -83,7 +96,10 @@ test("attributes, links, devices, extended attributes", () => {
 
 test("directories of many blocks are in byte order", () => {
   const tree = new Tree(createDirectory(0o755, TIME));
-  const names = Array.from({ length: 1500 }, (_, index) => `${String.fromCharCode(33 + (index * 37) % 222)}name-${String(index)}`.replace("/", "_"));
+  const names = Array.from(
+    { length: 1500 },
+    (_, index) => `${String.fromCharCode(33 + (index * 37) % 222)}name-${String(index)}`.replace("/", "_"),
+  );
   for (const name of names) tree.put(`d/${name}`, createFile(0o644, TIME, pattern(3, name.length)));
   tree.put("d/sub/deep/file", createFile(0o644, TIME, pattern(5000, 2)));
   const paths = readErofs(write(tree.root));

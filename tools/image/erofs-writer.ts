@@ -94,9 +94,17 @@ function collectInodes(root: DirectoryNode): Placed[] {
       return found;
     }
     const placed: Placed = {
-      node, parent, ino: inodes.length + 1, xattrs: encodeXattrs(node.xattrs), sizeBytes: dataSize(node),
+      node,
+      parent,
+      ino: inodes.length + 1,
+      xattrs: encodeXattrs(node.xattrs),
+      sizeBytes: dataSize(node),
       linkCount: node.kind === "directory" ? 2 : 1,
-      entries: [], blockBytes: 0, tailBytes: 0, offset: 0, firstBlock: 0,
+      entries: [],
+      blockBytes: 0,
+      tailBytes: 0,
+      offset: 0,
+      firstBlock: 0,
     };
     known.set(node, placed);
     inodes.push(placed);
@@ -176,7 +184,10 @@ function encodeSuperBlock(inodes: readonly Placed[], blocks: number, options: Er
 
 /** Writes block 0 up to `blocks`, front to back, one block at a time. */
 function writeMetadata(
-  inodes: readonly Placed[], superBlock: Uint8Array, blocks: number, sink: ImageSink,
+  inodes: readonly Placed[],
+  superBlock: Uint8Array,
+  blocks: number,
+  sink: ImageSink,
 ): void {
   const block = new Uint8Array(BLOCK);
   let blockStart = 0;
@@ -236,7 +247,9 @@ function readData(inode: Placed, offset: number, length: number): Uint8Array {
   switch (node.kind) {
     case "directory": {
       const entries = inode.entries.map((entry) => ({
-        name: entry.name, nid: nidOf(entry.inode), mode: entry.inode.node.mode,
+        name: entry.name,
+        nid: nidOf(entry.inode),
+        mode: entry.inode.node.mode,
       }));
       return encodeDirectory(entries).subarray(offset, offset + length);
     }

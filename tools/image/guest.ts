@@ -14,7 +14,14 @@ const SEED = 1;
 
 /** A console that hands on what the scripts print. */
 function outputTo(onOutput: (bytes: Uint8Array) => void): HostConsole {
-  return { isTerminal: false, columns: 80, rows: 24, write: onOutput, onInput: () => () => {}, onResize: () => () => {} };
+  return {
+    isTerminal: false,
+    columns: 80,
+    rows: 24,
+    write: onOutput,
+    onInput: () => () => {},
+    onResize: () => () => {},
+  };
 }
 
 export async function rookeryRunner(options: GuestOptions): Promise<GuestResult> {
@@ -26,11 +33,13 @@ export async function rookeryRunner(options: GuestOptions): Promise<GuestResult>
   });
   const machine = await Machine.boot({ host, root: disk, memoryBytes: MEMORY_BYTES });
   const output = outputTo(options.onOutput);
-  const script = machine.spawn([options.script], { stdio: { stdin: new BufferConsole(), stdout: output, stderr: output } });
+  const script = machine.spawn([options.script], {
+    stdio: { stdin: new BufferConsole(), stdout: output, stderr: output },
+  });
   const { exitCode } = await Promise.race([script.exited, machine.failed]);
   return {
     exitCode,
-    changes: (async function* () {
+    changes: (async function*() {
       try {
         yield* await machine.changes();
       } finally {

@@ -10,13 +10,17 @@ import type { AptSource } from "./apt-config.ts";
 export async function hostMirror(directory: string = "/etc/apt"): Promise<string> {
   const sources: AptSource[] = parseSourcesList(await readText(join(directory, "sources.list")));
   const parts = join(directory, "sources.list.d");
-  for (const name of (await readdir(parts).catch(() => [])).sort()) {
+  for (const name of (await readdir(parts).catch((): string[] => [])).toSorted(compareNames)) {
     if (name.endsWith(".list")) sources.push(...parseSourcesList(await readText(join(parts, name))));
     if (name.endsWith(".sources")) sources.push(...parseDeb822Sources(await readText(join(parts, name))));
   }
   const mirror = chooseMirror(sources);
   if (mirror !== undefined) return mirror;
   throw new Error(`${directory} names no Debian mirror: name one with --mirror URL`);
+}
+
+function compareNames(left: string, right: string): number {
+  return left < right ? -1 : 1;
 }
 
 function readText(path: string): Promise<string> {

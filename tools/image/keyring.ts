@@ -21,7 +21,9 @@ export async function readKeyring(path: string): Promise<Key[]> {
     if (!isArmored) return await readKeys({ binaryKeys: bytes });
     return [await readKey({ armoredKey: bytes.toString("latin1") })];
   } catch (error) {
-    throw new Error(`${path} is no OpenPGP keyring: ${error instanceof Error ? error.message : String(error)}`);
+    throw new Error(
+      `${path} is no OpenPGP keyring: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 }
 
@@ -38,7 +40,9 @@ export async function verifyClearSigned(bytes: Uint8Array, keys: Key[], name: st
     const message = await readCleartextMessage({ cleartextMessage: text });
     result = await verify({ message, verificationKeys: keys });
   } catch (error) {
-    throw new Error(`${name} carries no readable signature: ${error instanceof Error ? error.message : String(error)}`);
+    throw new Error(
+      `${name} carries no readable signature: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
   const reasons: string[] = [];
   for (const signature of result.signatures) {

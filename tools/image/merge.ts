@@ -12,7 +12,10 @@ const OVERLAY = "trusted.overlay.";
 
 /** Applies all `changes` to `tree`. New contents go to `spool`, times after `mtimeMax` become `mtimeMax`. */
 export async function mergeLayer(
-  tree: Tree, changes: AsyncIterable<Uint8Array>, spool: Spool, mtimeMax: number,
+  tree: Tree,
+  changes: AsyncIterable<Uint8Array>,
+  spool: Spool,
+  mtimeMax: number,
 ): Promise<void> {
   let header: TarHeader | undefined;
   let start = 0;
@@ -46,18 +49,21 @@ function apply(tree: Tree, header: TarHeader, spool: Spool, start: number, mtime
     applyDirectory(tree, path, { ...common, kind: "directory", children: new Map() }, isOpaque);
     return;
   }
-  tree.put(path, ((): TreeNode => {
-    switch (header.type) {
-      case "file":
-        return { ...common, kind: "file", content: spool.content(start, header.sizeBytes) };
-      case "symlink":
-        return { ...common, kind: "symlink", target: header.linkPath };
-      case "link":
-        return linked(tree, header);
-      default:
-        return { ...common, kind: "special", major: header.major, minor: header.minor };
-    }
-  })());
+  tree.put(
+    path,
+    ((): TreeNode => {
+      switch (header.type) {
+        case "file":
+          return { ...common, kind: "file", content: spool.content(start, header.sizeBytes) };
+        case "symlink":
+          return { ...common, kind: "symlink", target: header.linkPath };
+        case "link":
+          return linked(tree, header);
+        default:
+          return { ...common, kind: "special", major: header.major, minor: header.minor };
+      }
+    })(),
+  );
 }
 
 function applyDirectory(tree: Tree, path: string, directory: DirectoryNode, isOpaque: boolean): void {
@@ -66,8 +72,8 @@ function applyDirectory(tree: Tree, path: string, directory: DirectoryNode, isOp
     tree.put(path, directory);
     return;
   }
-  const { children: _, ...rest } = directory;
-  Object.assign(existing, rest);
+  const { mode, uid, gid, mtime, mtimeNs, xattrs } = directory;
+  Object.assign(existing, { mode, uid, gid, mtime, mtimeNs, xattrs });
   if (isOpaque) existing.children.clear();
 }
 

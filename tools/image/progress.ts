@@ -34,7 +34,9 @@ export function createProgress(output: ProgressOutput, now: () => number): Progr
     const filled = Math.round(part * cells);
     const bar = "█".repeat(filled) + "░".repeat(cells - filled);
     const colored = output.hasColor ? `\x1b[36m${bar}\x1b[0m` : bar;
-    const figures = isBytes ? `${megabytes(loaded)} of ${megabytes(total)}` : `${String(loaded)} of ${String(total)}`;
+    const figures = isBytes
+      ? `${megabytes(loaded)} of ${megabytes(total)}`
+      : `${String(loaded)} of ${String(total)}`;
     output.write(total > 0 ? `\r\x1b[K${label} ${colored} ${figures}` : `\r\x1b[K${label} …`);
   };
   const end = (): void => {

@@ -8,11 +8,13 @@ import { parseDependencies } from "./dependency.ts";
 import { PackageIndex, resolve } from "./resolve.ts";
 
 function index(...packages: readonly string[]): PackageIndex {
-  return new PackageIndex([packages.map((fields) => {
-    const [name, version] = fields.split("\n", 1)[0]?.split(" ") ?? [];
-    const rest = fields.split("\n").slice(1).map((line) => `${line}\n`).join("");
-    return `Package: ${name ?? ""}\nVersion: ${version ?? "1"}\nArchitecture: amd64\n${rest}`;
-  }).join("\n")]);
+  return new PackageIndex([
+    packages.map((fields) => {
+      const [name, version] = fields.split("\n", 1)[0]?.split(" ") ?? [];
+      const rest = fields.split("\n").slice(1).map((line) => `${line}\n`).join("");
+      return `Package: ${name ?? ""}\nVersion: ${version ?? "1"}\nArchitecture: amd64\n${rest}`;
+    }).join("\n"),
+  ]);
 }
 
 function names(found: PackageIndex, ...wanted: readonly string[]): string[] {
@@ -51,8 +53,13 @@ test("a version that does not fit is no candidate", () => {
 
 test("virtual packages: priority first, then name; versions only when provided", () => {
   const found = index(
-    "a\nDepends: awk", "gawk\nProvides: awk\nPriority: optional", "mawk\nProvides: awk\nPriority: required",
-    "v\nDepends: api (>= 2)", "one\nProvides: api (= 1)", "two\nProvides: api (= 2)", "none\nProvides: api",
+    "a\nDepends: awk",
+    "gawk\nProvides: awk\nPriority: optional",
+    "mawk\nProvides: awk\nPriority: required",
+    "v\nDepends: api (>= 2)",
+    "one\nProvides: api (= 1)",
+    "two\nProvides: api (= 2)",
+    "none\nProvides: api",
   );
   assert.deepEqual(names(found, "a"), ["a", "mawk"]);
   assert.deepEqual(names(found, "a", "gawk"), ["a", "gawk"]);
@@ -60,7 +67,12 @@ test("virtual packages: priority first, then name; versions only when provided",
 });
 
 test("conflicts steer a choice and end a build", () => {
-  const found = index("a\nDepends: mta", "p\nProvides: mta\nConflicts: a", "q\nProvides: mta", "r\nBreaks: q (<< 2)");
+  const found = index(
+    "a\nDepends: mta",
+    "p\nProvides: mta\nConflicts: a",
+    "q\nProvides: mta",
+    "r\nBreaks: q (<< 2)",
+  );
   assert.deepEqual(names(found, "a"), ["a", "q"]);
   assert.throws(() => names(found, "q", "r"), /r and q cannot be installed together/);
 });
@@ -70,12 +82,21 @@ test("an unknown name is told", () => {
 });
 
 test("packages by priority", () => {
-  assert.deepEqual(index("b\nPriority: required", "a\nPriority: required", "c\nPriority: important").withPriority("required"), ["a", "b"]);
+  assert.deepEqual(
+    index("b\nPriority: required", "a\nPriority: required", "c\nPriority: important").withPriority(
+      "required",
+    ),
+    ["a", "b"],
+  );
 });
 
 test("configuration goes from what is needed to what needs it", () => {
   const found = index(
-    "app\nDepends: lib, base-files", "lib\nDepends: libc", "libc\nDepends: lib", "base-files", "base-passwd\nDepends: libc",
+    "app\nDepends: lib, base-files",
+    "lib\nDepends: libc",
+    "libc\nDepends: lib",
+    "base-files",
+    "base-passwd\nDepends: libc",
   );
   const order = configureOrder(resolve(found, ["app", "base-passwd"])).map((one) => one.name);
   assert.deepEqual(order, ["lib", "libc", "base-passwd", "base-files", "app"]);

@@ -32,7 +32,9 @@ const PRIORITIES = ["required", "important", "standard", "optional", "extra"];
 export function parsePackage(control: Paragraph): Package {
   const need = (field: string): string => {
     const value = control.get(field);
-    if (value === undefined) throw new Error(`package index: ${control.get("Package") ?? "?"} has no ${field}`);
+    if (value === undefined) {
+      throw new Error(`package index: ${control.get("Package") ?? "?"} has no ${field}`);
+    }
     return value;
   };
   return {
@@ -44,7 +46,8 @@ export function parsePackage(control: Paragraph): Package {
     depends: parseDependencies(control.get("Depends")),
     preDepends: parseDependencies(control.get("Pre-Depends")),
     conflicts: [
-      ...parseDependencies(control.get("Conflicts")), ...parseDependencies(control.get("Breaks")),
+      ...parseDependencies(control.get("Conflicts")),
+      ...parseDependencies(control.get("Breaks")),
     ],
     provides: parseDependencies(control.get("Provides")),
     control,
@@ -124,7 +127,8 @@ function byPriority(a: Package, b: Package): number {
 export function satisfies(candidate: Package, dependency: Dependency): boolean {
   const { constraint } = dependency;
   if (candidate.name === dependency.name) {
-    return constraint === undefined || satisfiesRelation(candidate.version, constraint.relation, constraint.version);
+    return constraint === undefined
+      || satisfiesRelation(candidate.version, constraint.relation, constraint.version);
   }
   return candidate.provides.some(([provided]) => {
     if (provided?.name !== dependency.name) return false;
@@ -143,13 +147,16 @@ interface Need {
 export function resolve(index: PackageIndex, wanted: readonly string[]): Package[] {
   const selected = new Map<string, Package>();
   const needs: Need[] = wanted.map((name) => ({
-    group: [{ name, qualifier: undefined, constraint: undefined }], wantedBy: "",
+    group: [{ name, qualifier: undefined, constraint: undefined }],
+    wantedBy: "",
   }));
   let deferred: Need[] = [];
   const select = (chosen: Package): void => {
     if (selected.has(chosen.name)) return;
     selected.set(chosen.name, chosen);
-    for (const group of [...chosen.preDepends, ...chosen.depends]) needs.push({ group, wantedBy: chosen.name });
+    for (const group of [...chosen.preDepends, ...chosen.depends]) {
+      needs.push({ group, wantedBy: chosen.name });
+    }
   };
   while (needs.length > 0 || deferred.length > 0) {
     const need = needs.shift();
@@ -189,17 +196,24 @@ function choose(index: PackageIndex, need: Need, selected: ReadonlyMap<string, P
   const chosen = peaceful ?? candidates[0];
   if (chosen !== undefined) return chosen;
   const text = formatAlternatives(need.group);
-  throw new Error(need.wantedBy === "" ? `no package ${text} in the suite` : `${need.wantedBy} needs ${text}: not in the suite`);
+  throw new Error(
+    need.wantedBy === ""
+      ? `no package ${text} in the suite`
+      : `${need.wantedBy} needs ${text}: not in the suite`,
+  );
 }
 
 function doConflict(one: Package, other: Package): boolean {
-  return one !== other && one.conflicts.some((group) => group.some((dependency) => satisfies(other, dependency)));
+  return one !== other
+    && one.conflicts.some((group) => group.some((dependency) => satisfies(other, dependency)));
 }
 
 function refuseConflicts(packages: readonly Package[]): void {
   for (const one of packages) {
     for (const other of packages) {
-      if (doConflict(one, other)) throw new Error(`${one.name} and ${other.name} cannot be installed together`);
+      if (doConflict(one, other)) {
+        throw new Error(`${one.name} and ${other.name} cannot be installed together`);
+      }
     }
   }
 }

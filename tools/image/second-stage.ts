@@ -25,7 +25,10 @@ export function putSecondStage(tree: Tree, ordered: readonly UnpackedPackage[], 
   for (const { chosen, files } of preinsts) {
     for (const { name, mode, bytes } of files) {
       if (name === "md5sums") continue;
-      tree.put(`${SECOND_STAGE_DIRECTORY}/${chosen.name}/${name}`, createFile(mode, mtime, bytesContent(bytes)));
+      tree.put(
+        `${SECOND_STAGE_DIRECTORY}/${chosen.name}/${name}`,
+        createFile(mode, mtime, bytesContent(bytes)),
+      );
     }
   }
   const script = Buffer.from(secondStageScript(preinsts, ordered), "latin1");
@@ -33,7 +36,8 @@ export function putSecondStage(tree: Tree, ordered: readonly UnpackedPackage[], 
 }
 
 function secondStageScript(
-  preinsts: readonly UnpackedPackage[], ordered: readonly UnpackedPackage[],
+  preinsts: readonly UnpackedPackage[],
+  ordered: readonly UnpackedPackage[],
 ): string {
   const calls = preinsts.map(({ chosen }) => `preinst ${chosen.name} ${chosen.architecture}`);
   return `#!/bin/sh

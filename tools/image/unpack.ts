@@ -21,7 +21,13 @@ import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG } from "./tree.ts"
 import type { Attributes, Tree, TreeNode } from "./tree.ts";
 
 const TYPE_BITS: Readonly<Record<TarHeader["type"], number>> = {
-  file: S_IFREG, link: S_IFREG, symlink: S_IFLNK, char: S_IFCHR, block: S_IFBLK, directory: S_IFDIR, fifo: S_IFIFO,
+  file: S_IFREG,
+  link: S_IFREG,
+  symlink: S_IFLNK,
+  char: S_IFCHR,
+  block: S_IFBLK,
+  directory: S_IFDIR,
+  fifo: S_IFIFO,
 };
 
 /** The attributes of a tar entry; times after `mtimeMax` are set back to it. */
@@ -29,8 +35,10 @@ export function attributesOf(header: TarHeader, mtimeMax: number): Attributes {
   const isLate = header.mtime >= mtimeMax;
   return {
     mode: TYPE_BITS[header.type] | (header.type === "symlink" ? 0o777 : header.mode),
-    uid: header.uid, gid: header.gid,
-    mtime: isLate ? mtimeMax : header.mtime, mtimeNs: isLate ? 0 : header.mtimeNs,
+    uid: header.uid,
+    gid: header.gid,
+    mtime: isLate ? mtimeMax : header.mtime,
+    mtimeNs: isLate ? 0 : header.mtimeNs,
     xattrs: new Map(header.xattrs),
   };
 }
@@ -104,8 +112,11 @@ export class Unpacker {
     const made = { ...attributesOf(header, this.#mtimeMax), kind: "directory" as const, children: new Map() };
     const existing = path === "" ? this.#tree.root : this.#tree.lookup(path);
     if (existing === undefined) this.#tree.put(path, made);
-    else if (existing.kind === "directory" && existing === this.#tree.root) Object.assign(existing, attributesOf(header, this.#mtimeMax));
-    else if (existing.kind === "symlink" && this.#tree.parentOf(`${path}/.`) === undefined) this.#tree.put(path, made);
+    else if (existing.kind === "directory" && existing === this.#tree.root) {
+      Object.assign(existing, attributesOf(header, this.#mtimeMax));
+    } else if (existing.kind === "symlink" && this.#tree.parentOf(`${path}/.`) === undefined) {
+      this.#tree.put(path, made);
+    }
   }
 
   #nodeOf(header: TarHeader): TreeNode {
@@ -178,7 +189,10 @@ ff02::2\t\tip6-allrouters
 /** What a fresh root needs before the first package: the merged /usr, and what debootstrap sets up by hand. */
 export function prepareRoot(tree: Tree, mtime: number, sourcesList: string): void {
   const file = (path: string, permissions: number, text: string): void => {
-    tree.put(path, createFile(permissions, mtime, bytesContent(Buffer.from(utf8ToByteString(text), "latin1"))));
+    tree.put(
+      path,
+      createFile(permissions, mtime, bytesContent(Buffer.from(utf8ToByteString(text), "latin1"))),
+    );
   };
   tree.put("usr", createDirectory(0o755, mtime));
   for (const name of ["bin", "sbin", "lib", "lib64"]) {
@@ -192,19 +206,34 @@ export function prepareRoot(tree: Tree, mtime: number, sourcesList: string): voi
 }
 
 const DEVICES: readonly (readonly [name: string, permissions: number, major: number, minor: number])[] = [
-  ["null", 0o666, 1, 3], ["zero", 0o666, 1, 5], ["full", 0o666, 1, 7], ["random", 0o666, 1, 8],
-  ["urandom", 0o666, 1, 9], ["tty", 0o666, 5, 0], ["console", 0o600, 5, 1], ["ptmx", 0o666, 5, 2],
+  ["null", 0o666, 1, 3],
+  ["zero", 0o666, 1, 5],
+  ["full", 0o666, 1, 7],
+  ["random", 0o666, 1, 8],
+  ["urandom", 0o666, 1, 9],
+  ["tty", 0o666, 5, 0],
+  ["console", 0o600, 5, 1],
+  ["ptmx", 0o666, 5, 2],
 ];
 
 function addDevices(tree: Tree, mtime: number): void {
   tree.put("dev", createDirectory(0o755, mtime));
   for (const [name, permissions, major, minor] of DEVICES) {
     tree.put(`dev/${name}`, {
-      kind: "special", mode: S_IFCHR | permissions, uid: 0, gid: name === "tty" ? 5 : 0,
-      mtime, mtimeNs: 0, xattrs: new Map(), major, minor,
+      kind: "special",
+      mode: S_IFCHR | permissions,
+      uid: 0,
+      gid: name === "tty" ? 5 : 0,
+      mtime,
+      mtimeNs: 0,
+      xattrs: new Map(),
+      major,
+      minor,
     });
   }
-  for (const name of ["pts", "shm"]) tree.put(`dev/${name}`, createDirectory(name === "shm" ? 0o1777 : 0o755, mtime));
+  for (const name of ["pts", "shm"]) {
+    tree.put(`dev/${name}`, createDirectory(name === "shm" ? 0o1777 : 0o755, mtime));
+  }
   tree.put("dev/fd", createSymlink("/proc/self/fd", mtime));
   ["stdin", "stdout", "stderr"].forEach((name, number) => {
     tree.put(`dev/${name}`, createSymlink(`/proc/self/fd/${String(number)}`, mtime));

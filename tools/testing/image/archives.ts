@@ -60,7 +60,9 @@ export function makeTar(entries: readonly TarEntry[]): Buffer {
   const parts: Buffer[] = [];
   for (const entry of entries) {
     if (entry.pax !== undefined) {
-      const records = Buffer.concat(Object.entries(entry.pax).map(([key, value]) => paxRecord(key, toBytes(value))));
+      const records = Buffer.concat(
+        Object.entries(entry.pax).map(([key, value]) => paxRecord(key, toBytes(value))),
+      );
       parts.push(header({ path: "pax", type: "x" }, records.length), padded(records));
     }
     const data = toBytes(entry.data ?? "");

@@ -21,7 +21,9 @@ await buildImage({
   cacheDirectory: cacheDirectory(),
   progress: createProgress(
     {
-      isTTY: false, columns: 80, hasColor: false,
+      isTTY: false,
+      columns: 80,
+      hasColor: false,
       write(text) {
         process.stderr.write(`${((performance.now() - started) / 1000).toFixed(2)} s: ${text}`);
       },

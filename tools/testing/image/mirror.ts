@@ -29,9 +29,14 @@ async function signRelease(text: string, signingKey: PrivateKey): Promise<Buffer
 }
 
 /** Serves packages, made with the archive's key at hand, as suite "trixie", component "main", for amd64. */
-export async function startMirror(makePackages: (publicKey: Uint8Array) => readonly DebRecipe[]): Promise<Mirror> {
+export async function startMirror(
+  makePackages: (publicKey: Uint8Array) => readonly DebRecipe[],
+): Promise<Mirror> {
   const { privateKey, publicKey } = await generateKey({
-    type: "ecc", curve: "ed25519Legacy", userIDs: [{ name: "Archive of a test" }], format: "object",
+    type: "ecc",
+    curve: "ed25519Legacy",
+    userIDs: [{ name: "Archive of a test" }],
+    format: "object",
     date: new Date(Date.now() - 86_400_000),
   });
   const files = new Map<string, Buffer>();
@@ -40,14 +45,22 @@ export async function startMirror(makePackages: (publicKey: Uint8Array) => reado
     const deb = makeDeb(recipe);
     const name = /^Package: (.*)$/m.exec(recipe.control)?.[1] ?? "";
     files.set(`/pool/${name}.deb`, deb);
-    index += `${recipe.control}Filename: pool/${name}.deb\nSize: ${String(deb.length)}\nSHA256: ${sha256(deb)}\n\n`;
+    index += `${recipe.control}Filename: pool/${name}.deb\nSize: ${String(deb.length)}\nSHA256: ${
+      sha256(deb)
+    }\n\n`;
   }
   const indexFile = gzipSync(index);
   const path = "main/binary-amd64/Packages.gz";
   files.set(`/dists/trixie/${path}`, indexFile);
   const release = [
-    "Origin: Test", "Suite: stable", "Codename: trixie", "Version: 13", "Date: Sat, 12 Sep 2026 07:55:41 UTC",
-    "SHA256:", ` ${sha256(indexFile)} ${String(indexFile.length)} ${path}`, "",
+    "Origin: Test",
+    "Suite: stable",
+    "Codename: trixie",
+    "Version: 13",
+    "Date: Sat, 12 Sep 2026 07:55:41 UTC",
+    "SHA256:",
+    ` ${sha256(indexFile)} ${String(indexFile.length)} ${path}`,
+    "",
   ].join("\n");
   files.set("/dists/trixie/InRelease", await signRelease(release, privateKey));
   const server = createServer((request, response) => {
@@ -55,10 +68,15 @@ export async function startMirror(makePackages: (publicKey: Uint8Array) => reado
     if (body === undefined) response.writeHead(404).end();
     else response.end(body);
   });
-  await new Promise<void>((done) => { server.listen(0, "127.0.0.1", done); });
+  await new Promise<void>((done) => {
+    server.listen(0, "127.0.0.1", done);
+  });
   const url = `http://127.0.0.1:${String(portOf(server))}`;
   return {
-    url, files, publicKey: publicKey.armor(), fingerprint: publicKey.getFingerprint(),
+    url,
+    files,
+    publicKey: publicKey.armor(),
+    fingerprint: publicKey.getFingerprint(),
     [Symbol.asyncDispose]: () => stop(server),
   };
 }
@@ -70,5 +88,9 @@ function portOf(server: Server): number {
 
 function stop(server: Server): Promise<void> {
   server.closeAllConnections();
-  return new Promise((done) => { server.close(() => { done(); }); });
+  return new Promise((done) => {
+    server.close(() => {
+      done();
+    });
+  });
 }

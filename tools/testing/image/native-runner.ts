@@ -32,13 +32,21 @@ exit $status
 export async function nativeRunner(options: GuestOptions): Promise<GuestResult> {
   const work = await mkdtemp(join(tmpdir(), "rookery-native-"));
   const layer = join(work, "layer.tar");
-  const child = spawn("unshare", ["-m", "sh", "-c", SETUP, "sh", work, options.image, options.script, layer], {
-    stdio: ["ignore", "ignore", "pipe"],
+  const child = spawn(
+    "unshare",
+    ["-m", "sh", "-c", SETUP, "sh", work, options.image, options.script, layer],
+    {
+      stdio: ["ignore", "ignore", "pipe"],
+    },
+  );
+  child.stderr.on("data", (bytes: Buffer) => {
+    options.onOutput(bytes);
   });
-  child.stderr.on("data", (bytes: Buffer) => { options.onOutput(bytes); });
   const exitCode = await new Promise<number>((done, fail) => {
     child.on("error", fail);
-    child.on("close", (code) => { done(code ?? 128); });
+    child.on("close", (code) => {
+      done(code ?? 128);
+    });
   });
   return { exitCode, changes: readLayer(work, layer) };
 }

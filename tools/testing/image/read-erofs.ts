@@ -19,7 +19,15 @@ export interface ErofsEntry {
 }
 
 const BLOCK = 4096;
-const PREFIXES = ["", "user.", "system.posix_acl_access", "system.posix_acl_default", "trusted.", "", "security."];
+const PREFIXES = [
+  "",
+  "user.",
+  "system.posix_acl_access",
+  "system.posix_acl_default",
+  "trusted.",
+  "",
+  "security.",
+];
 
 function fail(message: string): never {
   throw new Error(`bad image: ${message}`);
@@ -46,7 +54,9 @@ function readInode(image: Buffer, nid: number): ErofsEntry {
   const at = nid * 32;
   const format = image.readUInt16LE(at);
   const layout = format >> 1;
-  if ((format & 1) !== 1 || (layout !== 0 && layout !== 2)) fail(`inode ${String(nid)} has format ${String(format)}`);
+  if ((format & 1) !== 1 || (layout !== 0 && layout !== 2)) {
+    fail(`inode ${String(nid)} has format ${String(format)}`);
+  }
   if (at % BLOCK > BLOCK - 64) fail(`inode ${String(nid)} crosses a block`);
   const mode = image.readUInt16LE(at + 4);
   const sizeBytes = Number(image.readBigUInt64LE(at + 8));
@@ -56,12 +66,18 @@ function readInode(image: Buffer, nid: number): ErofsEntry {
   const tailBytes = layout === 2 ? sizeBytes % BLOCK || (sizeBytes === 0 ? 0 : fail("an empty tail")) : 0;
   const dataOffset = image.readUInt32LE(at + 16) * BLOCK;
   const tailStart = at + 64 + xattrBytes;
-  if (tailBytes > 0 && (tailStart % BLOCK) + tailBytes > BLOCK) fail(`the tail of ${String(nid)} crosses a block`);
+  if (tailBytes > 0 && (tailStart % BLOCK) + tailBytes > BLOCK) {
+    fail(`the tail of ${String(nid)} crosses a block`);
+  }
   const blocks = isDevice ? Buffer.alloc(0) : image.subarray(dataOffset, dataOffset + sizeBytes - tailBytes);
   return {
-    nid, mode, sizeBytes,
-    uid: image.readUInt32LE(at + 24), gid: image.readUInt32LE(at + 28),
-    mtime: Number(image.readBigInt64LE(at + 32)), mtimeNs: image.readUInt32LE(at + 40),
+    nid,
+    mode,
+    sizeBytes,
+    uid: image.readUInt32LE(at + 24),
+    gid: image.readUInt32LE(at + 28),
+    mtime: Number(image.readBigInt64LE(at + 32)),
+    mtimeNs: image.readUInt32LE(at + 40),
     linkCount: image.readUInt32LE(at + 44),
     dataOffset: blocks.length > 0 ? dataOffset : undefined,
     data: Buffer.concat([blocks, image.subarray(tailStart, tailStart + tailBytes)]),
@@ -82,7 +98,10 @@ function readDirectory(data: Buffer): [name: string, nid: number, type: number][
       const to = index + 1 < count ? block.readUInt16LE(index * 12 + 20) : block.length;
       const name = block.toString("latin1", from, to).replace(/\0.*$/s, "");
       const former = entries.at(-1)?.[0];
-      if (former !== undefined && Buffer.compare(Buffer.from(former, "latin1"), Buffer.from(name, "latin1")) >= 0) {
+      if (
+        former !== undefined
+        && Buffer.compare(Buffer.from(former, "latin1"), Buffer.from(name, "latin1")) >= 0
+      ) {
         fail(`${name} comes after ${former}`);
       }
       entries.push([name, Number(block.readBigUInt64LE(index * 12)), block.readUInt8(index * 12 + 10)]);
