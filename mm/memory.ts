@@ -335,16 +335,18 @@ export function copyAddressSpace(parent: MmStruct, child: MmStruct & Mm): void {
     copy.flags &= ~VM_LOCKED; // Locks are not inherited.
     child.areas.insert(copy);
     child.account(copy, 1);
-    if ((area.advice & ADVICE_WIPEONFORK) === 0) copyPages(parent, child, area);
+    if ((area.advice & ADVICE_WIPEONFORK) !== 0) continue;
+    // Area by area, so that the CPU keeps what it knows of pages of code.
+    if (copyPages(parent, child, area)) parent.flush(area.start, area.end);
   }
-  if (parent.isCurrent) parent.kernel.cpu.flushRange(0, TASK_SIZE);
-  else parent.kernel.cpu.flushAll();
 }
 
-function copyPages(parent: MmStruct, child: MmStruct, area: VmaArea): void {
+/** True when pages of the parent were write-protected. */
+function copyPages(parent: MmStruct, child: MmStruct, area: VmaArea): boolean {
   const { frames } = parent.kernel;
   const { zeroFrame } = parent.memory;
   const isPrivate = !area.isShared;
+  let isChanged = false;
   parent.eachTable(area.start, area.end, (table, from, to, address) => {
     let target = 0;
     for (let i = from; i < to; i++) {
@@ -355,6 +357,7 @@ function copyPages(parent: MmStruct, child: MmStruct, area: VmaArea): void {
       if (isPrivate && (entry & PTE_WRITE) !== 0) {
         entry &= ~(PTE_WRITE | PTE_DIRTY);
         parent.ram.u32[table + i] = entry;
+        isChanged = true;
       }
       const frame = frameOf(entry);
       frames.get(frame);
@@ -365,4 +368,5 @@ function copyPages(parent: MmStruct, child: MmStruct, area: VmaArea): void {
     }
   });
   child.peakResidentPages = child.residentPages;
+  return isChanged;
 }

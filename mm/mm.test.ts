@@ -20,7 +20,7 @@ import {
 } from "../include/uapi/mman.ts";
 import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM } from "../lib/errno.ts";
 import { KernelIter } from "../lib/uio.ts";
-import { PAGE_SIZE } from "../virt/layout.ts";
+import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "../virt/layout.ts";
 import { adviseRegion, residency } from "./madvise.ts";
 import { BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR } from "./memory.ts";
 import { createMm, mmStruct, type ProcessMm } from "./mm.ts";
@@ -107,7 +107,10 @@ test("fork shares until one side writes, and frees everything at the end", () =>
   const mm = createMm(t.kernel);
   const at = run(mm.mmap(t.task, 0, 8 * PAGE_SIZE, RW, PRIVATE, undefined, 0));
   run(mm.user.copyOut(at, new Uint8Array([1, 2, 3])));
+  t.kernel.ram.u32[(CPU_BASE + CPU_STATE.pageTableRoot) >>> 2] = mm.root;
+  t.flushed.length = 0;
   const child = mmStruct(mm.clone(t.task));
+  assert.deepEqual(t.flushed, [[at, at + 8 * PAGE_SIZE]], "the machine forgets that the parent may write");
   assert.equal(child.user.translate(at, ACCESS_READ), mm.user.translate(at, ACCESS_READ));
   run(child.user.copyOut(at, new Uint8Array([9])));
   assert.deepEqual([...run(mm.user.copyIn(at, 3))], [1, 2, 3]);
