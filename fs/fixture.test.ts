@@ -9,14 +9,26 @@ import { ERRNO } from "../include/uapi/errno.ts";
 import { Errno } from "../lib/errno.ts";
 import { createMm } from "../mm/mm.ts";
 import { run, testKernel } from "../mm/testing.ts";
+import { eventfdSyscalls } from "./eventfd.ts";
+import { eventpollSyscalls } from "./eventpoll.ts";
 import { pipeSyscalls } from "./pipe.ts";
+import { selectSyscalls } from "./select.ts";
 import { spliceSyscalls } from "./splice.ts";
 import { createVfs, FilesStructImpl, fsSyscalls, type VfsImpl } from "./fs.ts";
 import { createTmpfs, tmpfs } from "./tmpfs/tmpfs.ts";
 
 const MEMORY = 0x10_0000;
 const MEMORY_BYTES = 0x20_0000;
-const byName = new Map([...fsSyscalls, ...pipeSyscalls, ...spliceSyscalls].map((call) => [call.name, call]));
+const byName = new Map(
+  [
+    ...fsSyscalls,
+    ...pipeSyscalls,
+    ...spliceSyscalls,
+    ...selectSyscalls,
+    ...eventpollSyscalls,
+    ...eventfdSyscalls,
+  ].map((call) => [call.name, call]),
+);
 const ROOT_CAPABILITIES = (1n << 41n) - 1n;
 
 export type Argument = number | string | Uint8Array;
@@ -36,7 +48,9 @@ export interface Machine {
   writeFile(path: string, text: string, mode?: number): void;
   readFile(path: string): string;
   names(path: string): string[];
-  stat(path: string): { mode: number; size: number; nlink: number; ino: number; uid: number; gid: number; dev: number };
+  stat(
+    path: string,
+  ): { mode: number; size: number; nlink: number; ino: number; uid: number; gid: number; dev: number };
   become(uid: number, gid?: number, groups?: number[]): void;
 }
 
@@ -48,6 +62,7 @@ export function machine(pages: number = 4096): Machine {
   Object.assign(kernel, {
     vfs,
     arch: {
+      name: "x86_64",
       syscallArgument: (_ram: unknown, index: number) => registers[index] ?? 0,
       syscallArgumentSigned: (_ram: unknown, index: number) => registers[index] ?? 0,
       syscallArgument32: (_ram: unknown, index: number) => (registers[index] ?? 0) | 0,
@@ -70,7 +85,9 @@ export function machine(pages: number = 4096): Machine {
     return address;
   };
   const self: Machine = {
-    kernel, vfs, task,
+    kernel,
+    vfs,
+    task,
     call(name, ...args) {
       const start = next;
       const call: Syscall | undefined = byName.get(name);
@@ -140,7 +157,9 @@ export function machine(pages: number = 4096): Machine {
         const view = new DataView(self.bytes(address, count).slice().buffer);
         for (let at = 0; at < count; at += view.getUint16(at + 16, true)) {
           let name = "";
-          for (let byte = at + 19; view.getUint8(byte) !== 0; byte++) name += String.fromCharCode(view.getUint8(byte));
+          for (let byte = at + 19; view.getUint8(byte) !== 0; byte++) {
+            name += String.fromCharCode(view.getUint8(byte));
+          }
           found.push(name);
         }
       }
@@ -156,17 +175,34 @@ export function machine(pages: number = 4096): Machine {
       const view = new DataView(self.bytes(address, 144).slice().buffer);
       next = start;
       return {
-        dev: Number(view.getBigUint64(0, true)), ino: Number(view.getBigUint64(8, true)),
-        nlink: Number(view.getBigUint64(16, true)), mode: view.getUint32(24, true), uid: view.getUint32(28, true),
-        gid: view.getUint32(32, true), size: Number(view.getBigInt64(48, true)),
+        dev: Number(view.getBigUint64(0, true)),
+        ino: Number(view.getBigUint64(8, true)),
+        nlink: Number(view.getBigUint64(16, true)),
+        mode: view.getUint32(24, true),
+        uid: view.getUint32(28, true),
+        gid: view.getUint32(32, true),
+        size: Number(view.getBigInt64(48, true)),
       };
     },
     become(uid, gid = uid, groups = []) {
       const capabilities = uid === 0 ? ROOT_CAPABILITIES : 0n;
       task.cred = {
-        uid, euid: uid, suid: uid, fsuid: uid, gid, egid: gid, sgid: gid, fsgid: gid, groups,
-        capEffective: capabilities, capPermitted: capabilities, capInheritable: 0n, capBounding: ROOT_CAPABILITIES,
-        capAmbient: 0n, securebits: 0, noNewPrivs: false,
+        uid,
+        euid: uid,
+        suid: uid,
+        fsuid: uid,
+        gid,
+        egid: gid,
+        sgid: gid,
+        fsgid: gid,
+        groups,
+        capEffective: capabilities,
+        capPermitted: capabilities,
+        capInheritable: 0n,
+        capBounding: ROOT_CAPABILITIES,
+        capAmbient: 0n,
+        securebits: 0,
+        noNewPrivs: false,
       };
     },
   };
