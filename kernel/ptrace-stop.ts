@@ -4,17 +4,20 @@
 
 import type { SignalInfo } from "../include/linux/sched.ts";
 import { type Sleeps, WAIT_BLOCKED } from "../include/linux/wait.ts";
-import { SIGCHLD, SIGSTOP, SIGTRAP } from "../include/uapi/signal.ts";
+import { SIGCHLD, SIGKILL, SIGSTOP, SIGTRAP } from "../include/uapi/signal.ts";
 import { sendToGroup, userSignal } from "./signal.ts";
 import { isKilled, recalcSignal } from "./signal-state.ts";
 import type { TaskStruct, TraceState } from "./task.ts";
 
 export const PTRACE_EVENT_STOP = 128;
+const PTRACE_EVENT_EXIT = 6;
 
 /** Stands until the tracer lets go. `status` is what wait(2) reports above the 0x7f byte. */
-export function* ptraceStop(task: TaskStruct, status: number, info: SignalInfo): Sleeps<void> {
+export function* ptraceStop(
+  task: TaskStruct, status: number, info: SignalInfo, mustDie: (task: TaskStruct) => boolean = isKilled,
+): Sleeps<void> {
   const { trace, kernel } = task;
-  if (trace === undefined || isKilled(task)) return;
+  if (trace === undefined || mustDie(task)) return;
   trace.isStopped = true;
   trace.isReported = false;
   trace.stopStatus = (status << 8) | 0x7f;
@@ -22,7 +25,7 @@ export function* ptraceStop(task: TaskStruct, status: number, info: SignalInfo):
   trace.resumeSignal = 0;
   kernel.sched.saveRegisters(task);
   tellTracer(task, trace);
-  while (trace.isStopped && task.trace === trace && !isKilled(task)) {
+  while (trace.isStopped && task.trace === trace && !mustDie(task)) {
     task.state = "traced";
     yield WAIT_BLOCKED;
   }
@@ -77,5 +80,11 @@ export function* ptraceEvent(task: TaskStruct, event: number, message: number): 
   if (trace === undefined || (trace.options & (1 << event)) === 0) return;
   trace.eventMessage = message;
   const status = SIGTRAP | (event << 8);
-  yield* ptraceStop(task, status, { signal: SIGTRAP, code: status, pid: task.pid, uid: task.cred.uid });
+  // A thread that ends is doomed already; only SIGKILL lets it pass this stop.
+  const mustDie = event === PTRACE_EVENT_EXIT ? hasSigkill : isKilled;
+  yield* ptraceStop(task, status, { signal: SIGTRAP, code: status, pid: task.pid, uid: task.cred.uid }, mustDie);
+}
+
+function hasSigkill(task: TaskStruct): boolean {
+  return task.pending.set.has(SIGKILL) || task.group.pending.set.has(SIGKILL);
 }

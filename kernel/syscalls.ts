@@ -8,6 +8,7 @@ import { membarrierSyscalls } from "./membarrier.ts";
 import { prctlSyscalls } from "./prctl.ts";
 import { printkSyscalls } from "./printk.ts";
 import { processSyscalls } from "./process-syscalls.ts";
+import { ptraceSyscalls } from "./ptrace.ts";
 import { schedSyscalls } from "./sched/syscalls.ts";
 import { seccompSyscalls } from "./seccomp.ts";
 import { signalSyscalls } from "./signal-syscalls.ts";
@@ -31,6 +32,7 @@ export const kernelSyscalls: readonly Syscall[] = [
   ...sysSyscalls,
   ...schedSyscalls,
   ...prctlSyscalls,
+  ...ptraceSyscalls,
   ...seccompSyscalls,
   ...membarrierSyscalls,
   ...printkSyscalls,

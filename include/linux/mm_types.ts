@@ -90,6 +90,8 @@ export interface Mm {
   zap(start: number, end: number): void;
   /** Write-protects and cleans the pages of [start, end) of a shared file mapping, after write-back. */
   clean(start: number, end: number): void;
+  /** A debugger's store: also into private pages that the program may not write. Throws EFAULT. */
+  forceCopyOut(address: number, bytes: Uint8Array): Sleeps<void>;
   /** fork(2): a copy with copy-on-write pages. */
   clone(task: Task): Mm;
   /** One user less; frees everything at zero. */
