@@ -27,11 +27,12 @@ import {
 } from "../pseudo.ts";
 import { sysctlDirectory } from "./proc_sysctl.ts";
 import {
-  DEVICES,
   showCpuinfo,
+  showDevices,
   showFilesystems,
   showLoadavg,
   showMeminfo,
+  showPartitions,
   showStatFile,
   showUptime,
   showVersion,
@@ -106,9 +107,10 @@ function systemEntries(superBlock: PseudoSuperBlock): Record<string, NodeMaker> 
     new TextInode(superBlock, show, { mode });
   const link = (target: () => string): NodeMaker => () => new LinkInode(superBlock, target);
   return {
+    cgroups: text(() => "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"),
     cmdline: text(() => "\n"),
     cpuinfo: text(() => showCpuinfo(kernel)),
-    devices: text(() => DEVICES),
+    devices: text(() => showDevices(kernel)),
     diskstats: text(() => ""),
     filesystems: text((reader) => showFilesystems(reader)),
     interrupts: text(() => "           CPU0       \n"),
@@ -117,7 +119,7 @@ function systemEntries(superBlock: PseudoSuperBlock): Record<string, NodeMaker> 
     modules: text(() => ""),
     mounts: link(() => "self/mounts"),
     net: link(() => "self/net"),
-    partitions: text(() => "major minor  #blocks  name\n\n"),
+    partitions: text(() => showPartitions(kernel)),
     self: link(() => String(currentTask(kernel).tgid)),
     stat: text(() => showStatFile(kernel)),
     swaps: text(() => "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
@@ -131,6 +133,17 @@ function systemEntries(superBlock: PseudoSuperBlock): Record<string, NodeMaker> 
 }
 
 const PROC = new StateKey<ProcSuperBlock>("proc");
+
+/** The directory of fixed names at `path` ("sys/kernel", "" for the root), for folders that add entries of their own
+ *  with `set`; undefined when there is none. */
+export function procDirectory(kernel: Kernel, path: string): TableDirectory | undefined {
+  const { root } = kernel.state(PROC, () => new ProcSuperBlock(kernel));
+  let at: unknown = root;
+  for (const name of path.split("/")) {
+    if (name !== "") at = at instanceof TableDirectory ? at.lookup(name) : undefined;
+  }
+  return at instanceof TableDirectory ? at : undefined;
+}
 
 /** Options that change nothing here: every process may see every other's numbers. */
 function checkOptions(data: string): void {

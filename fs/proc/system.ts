@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files of /proc about the whole system. Source: the proc_*(5) page of each.
 
+import { blockDevices } from "../../block/blk.ts";
 import type { Kernel, Task } from "../../include/linux/sched.ts";
 import { PidTable } from "../../kernel/pid.ts";
+import { majorOf, minorOf } from "../../include/uapi/stat.ts";
 import { memoryState } from "../../mm/vmstat.ts";
 import { vfsOf } from "../vfs.ts";
 import { NS_PER_TICK } from "./array.ts";
@@ -152,18 +154,32 @@ export function showFilesystems(reader: Task): string {
 }
 
 /** Drivers of this kernel (drivers/char, drivers/tty) by major number. */
-export const DEVICES = `Character devices:
+const DEVICES = `Character devices:
   1 mem
   4 tty
   5 /dev/tty
   5 /dev/console
   5 /dev/ptmx
- 10 misc
 128 ptm
 136 pts
 
 Block devices:
 `;
+
+/** /proc/devices: the drivers, then the majors of the disks. */
+export function showDevices(kernel: Kernel): string {
+  const majors = new Set([...blockDevices(kernel)].map((device) => majorOf(device.dev)));
+  return DEVICES + [...majors].map((major) => `${String(major).padStart(3)} virtblk\n`).join("");
+}
+
+export function showPartitions(kernel: Kernel): string {
+  let text = "major minor  #blocks  name\n\n";
+  for (const { dev, sizeBytes, name } of blockDevices(kernel)) {
+    const kilobytes = String(Math.floor(sizeBytes / 1024)).padStart(10);
+    text += `${String(majorOf(dev)).padStart(4)}  ${String(minorOf(dev)).padStart(7)} ${kilobytes} ${name}\n`;
+  }
+  return text;
+}
 
 /** Source: proc_tty(5); ps(1) names terminals by it. */
 export const TTY_DRIVERS: string = [

@@ -2,10 +2,19 @@
 // sysfs: what programs look for to learn about processors, memory nodes and kernel features. Source: sysfs(5).
 // One instance serves a kernel; drivers may add to it through `sysfsDirectory`.
 
-import type { FileSystemType } from "../../include/linux/fs.ts";
+import { type BlockDevice, blockDevices } from "../../block/blk.ts";
+import type { FileSystemType, Inode } from "../../include/linux/fs.ts";
 import { type Kernel, StateKey, type Task } from "../../include/linux/sched.ts";
 import type { Sleeps } from "../../include/linux/wait.ts";
-import { type NodeMaker, type PseudoSuperBlock, TableDirectory, TextInode } from "../pseudo.ts";
+import {
+  DynamicDirectory,
+  LinkInode,
+  type NodeMaker,
+  type PseudoSuperBlock,
+  TableDirectory,
+  TextInode,
+} from "../pseudo.ts";
+import { majorOf, minorOf } from "../../include/uapi/stat.ts";
 import { allocateAnonymousDevice, SimpleSuperBlock } from "../super.ts";
 
 const SYSFS_MAGIC = 0x6265_6572;
@@ -19,6 +28,80 @@ class SysfsSuperBlock extends SimpleSuperBlock implements PseudoSuperBlock {
     this.top = new TableDirectory(this, topEntries(this));
     this.root = this.top;
   }
+}
+
+/** One entry for each disk, as they come and go. */
+class DiskDirectory extends DynamicDirectory {
+  readonly #nameOf: (disk: BlockDevice) => string;
+  readonly #make: (disk: BlockDevice) => Inode;
+  readonly #made = new Map<BlockDevice, Inode>();
+
+  constructor(
+    superBlock: PseudoSuperBlock,
+    nameOf: (disk: BlockDevice) => string,
+    make: (disk: BlockDevice) => Inode,
+  ) {
+    super(superBlock);
+    this.#nameOf = nameOf;
+    this.#make = make;
+  }
+  override lookup(name: string): Inode | undefined {
+    for (const disk of blockDevices(this.kernel)) {
+      if (this.#nameOf(disk) !== name) continue;
+      const known = this.#made.get(disk);
+      if (known !== undefined) return known;
+      const made = this.#make(disk);
+      this.#made.set(disk, made);
+      return made;
+    }
+    return undefined;
+  }
+  protected override *entries(position: number): Iterable<{ name: string; at: number }> {
+    let at = 0;
+    for (const disk of blockDevices(this.kernel)) {
+      if (at >= position) yield { name: this.#nameOf(disk), at };
+      at++;
+    }
+  }
+}
+
+const SECTOR_BYTES = 512;
+
+/** /sys/block and its kin: links to the directories in /sys/devices/virtual/block. */
+function diskEntries(
+  superBlock: PseudoSuperBlock,
+): { directories: NodeMaker; links(up: string, byNumber?: true): NodeMaker } {
+  const numberOf = (disk: BlockDevice): string => `${majorOf(disk.dev)}:${minorOf(disk.dev)}`;
+  const directory = (disk: BlockDevice): Inode => {
+    const text = (show: () => string): NodeMaker => () => new TextInode(superBlock, () => `${show()}\n`);
+    return new TableDirectory(superBlock, {
+      dev: text(() => numberOf(disk)),
+      hidden: text(() => "0"),
+      queue: () =>
+        new TableDirectory(superBlock, {
+          hw_sector_size: text(() => String(SECTOR_BYTES)),
+          logical_block_size: text(() => String(SECTOR_BYTES)),
+          physical_block_size: text(() => String(SECTOR_BYTES)),
+          rotational: text(() => "0"),
+        }),
+      range: text(() => "1"),
+      removable: text(() => "0"),
+      ro: text(() => (disk.isReadOnly ? "1" : "0")),
+      size: text(() => String(Math.floor(disk.sizeBytes / SECTOR_BYTES))),
+      uevent: text(() =>
+        `MAJOR=${majorOf(disk.dev)}\nMINOR=${minorOf(disk.dev)}\nDEVNAME=${disk.name}\nDEVTYPE=disk`
+      ),
+    });
+  };
+  return {
+    directories: () => new DiskDirectory(superBlock, (disk) => disk.name, directory),
+    links: (up, byNumber) => () =>
+      new DiskDirectory(
+        superBlock,
+        byNumber === true ? numberOf : (disk) => disk.name,
+        (disk) => new LinkInode(superBlock, () => `${up}devices/virtual/block/${disk.name}`),
+      ),
+  };
 }
 
 type Entries = Readonly<Record<string, NodeMaker>>;
@@ -47,11 +130,12 @@ function topEntries(superBlock: PseudoSuperBlock): Entries {
     return [row("MemTotal", totalPages), row("MemFree", freePages), row("MemUsed", totalPages - freePages)]
       .join("\n");
   };
+  const disks = diskEntries(superBlock);
   return {
-    block: dir(),
+    block: disks.links("../"),
     bus: dir(),
-    class: dir({ block: dir(), mem: dir(), net: dir(), tty: dir() }),
-    dev: dir({ block: dir(), char: dir() }),
+    class: dir({ block: disks.links("../../"), mem: dir(), net: dir(), tty: dir() }),
+    dev: dir({ block: disks.links("../../", true), char: dir() }),
     devices: dir({
       system: dir({
         cpu: dir({
@@ -77,7 +161,7 @@ function topEntries(superBlock: PseudoSuperBlock): Entries {
           }),
         }),
       }),
-      virtual: dir(),
+      virtual: dir({ block: disks.directories }),
     }),
     firmware: dir(),
     fs: dir({ cgroup: dir() }),
