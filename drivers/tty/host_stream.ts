@@ -22,7 +22,7 @@ import { S_IFIFO } from "../../include/uapi/stat.ts";
 import { ENOTTY } from "../../lib/errno.ts";
 import { ByteQueue } from "../../lib/byte-queue.ts";
 import { AnonymousInode } from "../../fs/anon_inodes.ts";
-import { REOPEN_KEY, writeInt } from "../../fs/pipe.ts";
+import { brokenPipe, REOPEN_KEY, writeInt } from "../../fs/pipe.ts";
 
 const INPUT_MAX_BYTES = 0x4000_0000;
 /** One write(2) goes to the host in pieces of this size at most. */
@@ -46,7 +46,10 @@ export class HostInput {
 export class HostStreamFile extends File {
   readonly #inode: Inode;
   readonly #input: HostInput | undefined;
+  /** Of an output stream, which is always ready: epoll wants a queue all the same. */
+  readonly #always: WaitQueue = new WaitQueue();
   readonly #host: HostConsole;
+  readonly #kernel: Kernel;
 
   /** `input` for a readable stream; a writable one writes to `host`. */
   constructor(kernel: Kernel, host: HostConsole, flags: number, input?: HostInput) {
@@ -57,6 +60,7 @@ export class HostStreamFile extends File {
       (again: number) => new HostStreamFile(kernel, host, again, input),
     ]]);
     this.#host = host;
+    this.#kernel = kernel;
     this.#input = input;
   }
 
@@ -66,8 +70,8 @@ export class HostStreamFile extends File {
   override get anonymousName(): string {
     return `pipe:[${this.#inode.ino}]`;
   }
-  override get waitQueue(): WaitQueue | undefined {
-    return this.#input?.queue;
+  override get waitQueue(): WaitQueue {
+    return this.#input?.queue ?? this.#always;
   }
 
   override read(iter: IovIter): Try<number> {
@@ -87,6 +91,7 @@ export class HostStreamFile extends File {
       const chunk = new Uint8Array(Math.min(iter.remaining, OUTPUT_CHUNK_BYTES));
       iter.copyIn(chunk, 0, chunk.length);
       this.#host.write(chunk);
+      if (this.#host.isOutputClosed === true) throw brokenPipe(this.#kernel);
     }
     return count;
   }

@@ -31,6 +31,8 @@ export interface HostConsole {
   readonly columns: number;
   readonly rows: number;
   write(bytes: Uint8Array): void;
+  /** Nobody reads the output any more: writers of a pipe get EPIPE. */
+  readonly isOutputClosed?: boolean;
   /** `listener(bytes)` on input, `listener(undefined)` at its end. Returns the unsubscribe function. */
   onInput(listener: (bytes: Uint8Array | undefined) => void): () => void;
   onResize(listener: (columns: number, rows: number) => void): () => void;

@@ -11,18 +11,19 @@ import type { HostEvents } from "../events.ts";
 const DEFAULT_COLUMNS = 80;
 const DEFAULT_ROWS = 24;
 
-/** Writes everything to a descriptor, waiting for a slow reader; a closed one ends output silently as EPIPE does. */
-export function writeAll(descriptor: number, bytes: Uint8Array): void {
+/** Writes everything to a descriptor, waiting for a slow reader; false when it is closed (EPIPE). */
+export function writeAll(descriptor: number, bytes: Uint8Array): boolean {
   let at = 0;
   while (at < bytes.length) {
     try {
       at += writeSync(descriptor, bytes, at);
     } catch (error) {
       if (error instanceof Error && "code" in error && error.code === "EAGAIN") continue;
-      if (error instanceof Error && "code" in error && error.code === "EPIPE") return;
+      if (error instanceof Error && "code" in error && error.code === "EPIPE") return false;
       throw error;
     }
   }
+  return true;
 }
 
 export interface NodeConsoleOptions {
@@ -40,6 +41,7 @@ export class NodeConsole implements HostConsole {
   readonly #stdin: ReadStream;
   readonly #stdout: WriteStream;
   readonly #noInput: boolean;
+  isOutputClosed = false;
   #isRaw = false;
 
   constructor(events: HostEvents, options: NodeConsoleOptions) {
@@ -64,7 +66,7 @@ export class NodeConsole implements HostConsole {
   }
 
   write(bytes: Uint8Array): void {
-    writeAll(this.#descriptor, bytes);
+    if (!writeAll(this.#descriptor, bytes)) this.isOutputClosed = true;
   }
 
   onInput(listener: (bytes: Uint8Array | undefined) => void): () => void {
