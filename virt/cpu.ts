@@ -35,6 +35,8 @@ export interface CpuOptions {
   readonly blockInstructionsMax?: number;
   /** Entries of a block before it is translated (3000 unless told); 0: never. */
   readonly hotEntries?: number;
+  /** Hot blocks wait for translateHot(): for tests that translate many small pieces. */
+  readonly translateOnDemand?: boolean;
   /** By generation; blocks at most 200. */
   readonly regionLimits?: readonly RegionLimits[];
   /** Makes a module; a host may steer its compiler around this. */
@@ -81,6 +83,9 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
   readonly #translator: Translator;
   readonly #blockInstructionsMax: number;
   readonly #hotEntries: number;
+  readonly #onDemand: boolean;
+  /** Where hot blocks are that translateHot() is to take. */
+  readonly #waitingPcs = new Set<number>();
   readonly #spaces = new Map<number, SpaceTags>();
   #space: SpaceTags = { root: 0, tags: [0, 0, 0], codePages: new Set() };
   #mmId = -1;
@@ -103,6 +108,7 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     this.#fetch = new CodeFetch(ram);
     this.#blockInstructionsMax = options.blockInstructionsMax ?? 64;
     this.#hotEntries = options.hotEntries ?? HOT_ENTRIES;
+    this.#onDemand = options.translateOnDemand ?? false;
     const compile = options.compile ?? ((bytes): WebAssembly.Module => new WebAssembly.Module(bytes));
     const table = new WebAssembly.Table({ element: "anyfunc", initial: 1024 });
     const ext = (id: number): number => this.#ext(id);
@@ -487,8 +493,23 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     if (typeof block === "number") return;
     this.ram.i32[(block.record - 8) >>> 2] = NEVER_HOT;
     if (block.tableIndex !== 0) return;
+    if (this.#onDemand) {
+      this.#waitingPcs.add(pc);
+      return;
+    }
     const region = this.#translator.translate(this, pc);
     if (region !== undefined) this.#entriesChanged(region);
+  }
+
+  /**
+   * With CpuOptions.translateOnDemand: translates what has become hot since, as one module. Blocks that only the
+   * current floating point mode has are taken.
+   */
+  translateHot(): void {
+    this.#refreshMode();
+    const pcs = [...this.#waitingPcs];
+    this.#waitingPcs.clear();
+    for (const region of this.#translator.translateTogether(this, pcs)) this.#entriesChanged(region);
   }
 
   /** A region is often left for code that could be part of it. */

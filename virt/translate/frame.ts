@@ -29,6 +29,9 @@ export class RegionFrame {
   // Scratch of memory accesses.
   readonly va: number;
   readonly tlbEntry: number;
+  /** Guest address of a writable page of the stack, and what turns addresses in it into host addresses. */
+  readonly stackPage: number;
+  readonly stackAddend: number;
   readonly #freeByType = new Map<number, number[]>();
 
   constructor(use: RegisterUse) {
@@ -39,6 +42,7 @@ export class RegionFrame {
     this.va = f.local(I64);
     this.ccA = f.local(I64);
     this.ccB = f.local(I64);
+    this.stackPage = f.local(I64);
     const touched = use.used | use.set;
     for (let n = 0; n < 16; n++) if ((touched & (1 << n)) !== 0) this.registers[n] = f.local(I64);
     this.budget = f.local(I32);
@@ -46,6 +50,7 @@ export class RegionFrame {
     this.site = f.local(I32);
     this.ccOp = f.local(I32);
     this.tlbEntry = f.local(I32);
+    this.stackAddend = f.local(I32);
     for (let n = 16; n < 32; n++) if ((touched & (1 << n)) !== 0) this.registers[n] = f.local(V128);
     this.hasCc = use.setsCc || use.usesCc;
   }
@@ -84,6 +89,8 @@ export class RegionFrame {
     f.i32(stateAddress("budget"));
     f.memory(W.i32_load, 0);
     f.set(this.budget);
+    f.i64Halves(0x1235_6000, 0x8765_4321 | 0); // not canonical: no page
+    f.set(this.stackPage);
   }
 
   /** Modified registers and flags to memory. */

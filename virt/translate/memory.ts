@@ -27,12 +27,14 @@ export interface Group {
   min: number;
   end: number;
   isWrite: boolean;
+  /** Off the stack pointer: its page is kept in locals. */
+  readonly isStack: boolean;
   members: number;
   /** Local with the host address of base + min; -1 before the check. */
   host: number;
 }
 
-/** By record: its group, when that has more than one member. */
+/** By record: its group, when that has more than one member or is on the stack. */
 export function findGroups(ir: IrBlock): (Group | undefined)[] {
   const byRecord: (Group | undefined)[] = [];
   let open = new Map<number, Group[]>();
@@ -47,7 +49,7 @@ export function findGroups(ir: IrBlock): (Group | undefined)[] {
     const limit = isFrame(ir, ir.a[i]!) ? FRAME_BYTES_MAX : OBJECT_BYTES_MAX;
     let group = groups.find((g) => Math.max(g.end, disp + bytes) - Math.min(g.min, disp) <= limit);
     if (group === undefined) {
-      group = { base: ir.a[i]!, min: disp, end: disp + bytes, isWrite, members: 0, host: -1 };
+      group = { base: ir.a[i]!, min: disp, end: disp + bytes, isWrite, isStack: isStack(ir, ir.a[i]!), members: 0, host: -1 };
       groups.push(group);
       open.set(ir.a[i]!, groups);
     }
@@ -57,11 +59,15 @@ export function findGroups(ir: IrBlock): (Group | undefined)[] {
     group.members++;
     byRecord[i] = group;
   }
-  return byRecord.map((group) => (group !== undefined && group.members > 1 ? group : undefined));
+  return byRecord.map((group) => (group !== undefined && (group.members > 1 || group.isStack) ? group : undefined));
 }
 
 function isFrame(ir: IrBlock, base: number): boolean {
   return ir.op[base] === Op.get_gpr && (ir.imm[base] === STACK_POINTER || ir.imm[base] === FRAME_POINTER);
+}
+
+function isStack(ir: IrBlock, base: number): boolean {
+  return ir.op[base] === Op.get_gpr && ir.imm[base] === STACK_POINTER;
 }
 
 function widthOf(ir: IrBlock, i: number): number {
@@ -130,14 +136,67 @@ export class MemoryEmitter {
     block.ensureLocal(block.ir.a[i]!);
     block.setSite();
     if (group === undefined || group.host >= 0 || block.isDirty) return;
-    const tlb = group.isWrite ? TLB_WRITE : TLB_READ;
     this.#setAddress(group.base, group.min);
+    group.host = frame.take(I32);
+    if (group.isStack) {
+      this.#checkStack(group);
+      return;
+    }
+    this.#checkRange(group, group.isWrite ? TLB_WRITE : TLB_READ);
+    frame.f.set(group.host);
+  }
+
+  /** Leaves the host address of frame.va, or the region. */
+  #checkRange(group: Group, tlb: number): void {
+    const { frame, labels } = this.#block;
     pushTlbHit(frame.f, tlb, group.end - group.min, frame.va, frame.tlbEntry);
     frame.f.op(W.i32_eqz);
-    frame.f.brIf(block.labels.side);
-    group.host = frame.take(I32);
+    frame.f.brIf(labels.side);
     this.#pushHost(tlb);
-    frame.f.set(group.host);
+  }
+
+  /** The stack's page of the last write is in locals; a range in another page goes through the TLB. */
+  #checkStack(group: Group): void {
+    const { frame } = this.#block;
+    const f = frame.f;
+    const bytes = group.end - group.min;
+    f.get(frame.va);
+    f.get(frame.stackPage);
+    f.op(W.i64_sub);
+    f.i64(4096 - bytes);
+    f.op(W.i64_le_u);
+    f.if_(I32);
+    f.get(frame.va);
+    f.op(W.i32_wrap_i64);
+    f.get(frame.stackAddend);
+    f.op(W.i32_add);
+    f.else_();
+    if (!group.isWrite) {
+      // A stack that is only read (after a fork, say) may have no write translation.
+      pushTlbHit(f, TLB_WRITE, bytes, frame.va, frame.tlbEntry);
+      f.if_();
+      this.#noteStackPage();
+      f.end();
+      this.#checkRange(group, TLB_READ);
+    } else {
+      this.#checkRange(group, TLB_WRITE);
+      this.#noteStackPage();
+    }
+    f.end();
+    f.set(group.host);
+  }
+
+  /** frame.tlbEntry is the write entry of frame.va. */
+  #noteStackPage(): void {
+    const { frame } = this.#block;
+    const f = frame.f;
+    f.get(frame.va);
+    f.i64(-4096);
+    f.op(W.i64_and);
+    f.set(frame.stackPage);
+    f.get(frame.tlbEntry);
+    f.memory(W.i32_load, TLB_WRITE + 8);
+    f.set(frame.stackAddend);
   }
 
   #setAddress(base: number, disp: number): void {

@@ -57,6 +57,8 @@ export class Translator {
   readonly #regions: (Region | undefined)[] = [];
   readonly #deaths = new Map<Region, () => void>();
   #nextIndex = 1;
+  /** Takes the regions while several are made together. */
+  #shared: SharedModule | undefined;
   readonly counters = { regions: 0, regionBlocks: 0, regionInstructions: 0, regionBytes: 0, liveRegions: 0, refused: 0 };
 
   constructor(host: TranslatorHost, cache: CodeCache, limits: readonly RegionLimits[]) {
@@ -105,8 +107,6 @@ export class Translator {
     }
     const tableIndex = this.#takeIndex();
     if (tableIndex < 0) return undefined;
-    const module = new WasmModule();
-    module.importMemory("memory", 1, MEMORY_PAGES_MAX);
     const { graph, irs, anchorPc, nodeByPc } = plan;
     const map = this.#makeMap(plan);
     if (map === undefined) {
@@ -114,26 +114,50 @@ export class Translator {
       return undefined;
     }
     const counters = generation < COUNTED_GENERATIONS ? plan.blocks.map((block) => block.record - 8) : undefined;
-    const body = emitRegion({ graph, blocks: irs, anchorPc, nodeByPc, tableIndex, map, hasGroups, counters }, importOnUse(module));
-    module.exportFunction("region", module.add(body));
-    const bytes = module.finish();
-    const code = this.#compile(bytes);
-    if (code === undefined) {
-      this.#freeIndexes.push(tableIndex);
-      return undefined;
-    }
-    this.#host.table.set(tableIndex, code);
-    this.#count(plan, bytes.length);
-    return this.#install(plan, { tableIndex, extras, generation, hasGroups, offsets });
+    const shared = this.#shared ?? new SharedModule();
+    const body = emitRegion({ graph, blocks: irs, anchorPc, nodeByPc, tableIndex, map, hasGroups, counters }, shared.runtime);
+    shared.waiting.push({ plan, body, details: { tableIndex, extras, generation, hasGroups, offsets } });
+    return this.#shared === undefined ? this.#finish(shared)[0] : undefined;
   }
 
-  /** The region's function; undefined when the host has no room for it: the interpreter goes on then. */
-  #compile(bytes: Uint8Array<ArrayBuffer>): unknown {
+  /** Compiles the regions that wait in a module and installs them. */
+  #finish(shared: SharedModule): Region[] {
+    const { module, waiting } = shared;
+    waiting.forEach(({ body }, n) => module.exportFunction(`region${n}`, module.add(body)));
+    const bytes = module.finish();
+    const code = this.#compile(bytes);
+    const regions: Region[] = [];
+    waiting.forEach(({ plan, details }, n) => {
+      if (code === undefined) {
+        this.#freeIndexes.push(details.tableIndex);
+        return;
+      }
+      this.#host.table.set(details.tableIndex, code[`region${n}`]);
+      this.#count(plan, n === 0 ? bytes.length : 0);
+      regions.push(this.#install(plan, details));
+    });
+    return regions;
+  }
+
+  /** Regions that begin at these addresses, compiled as one module: for tests, which translate much and run it little. */
+  translateTogether(source: BlockSource, pcs: readonly number[]): Region[] {
+    const shared = new SharedModule();
+    this.#shared = shared;
+    try {
+      for (const pc of pcs) this.translate(source, pc);
+    } finally {
+      this.#shared = undefined;
+    }
+    return shared.waiting.length === 0 ? [] : this.#finish(shared);
+  }
+
+  /** The regions' functions; undefined when the host has no room for them: the interpreter goes on then. */
+  #compile(bytes: Uint8Array<ArrayBuffer>): Record<string, unknown> | undefined {
     try {
       const instance = new WebAssembly.Instance(this.#host.compile(bytes), {
         m: { memory: this.#host.memory, ...this.#host.imports },
       });
-      return instance.exports["region"];
+      return instance.exports;
     } catch (error) {
       if (error instanceof WebAssembly.CompileError) throw error; // what we emitted is wrong
       this.counters.refused++;
@@ -166,7 +190,7 @@ export class Translator {
     counters.regionBytes += bytes;
   }
 
-  #install(plan: RegionPlan, made: Pick<Region, "tableIndex" | "extras" | "generation" | "hasGroups" | "offsets">): Region {
+  #install(plan: RegionPlan, made: RegionDetails): Region {
     const entries = plan.graph.entries.map((node) => plan.blocks[node - 1]!);
     const region: Region = { ...made, pages: pagesOf(plan), entries, isDead: false, watchedSince: 0 };
     this.#regions[made.tableIndex] = region;
@@ -227,6 +251,20 @@ export class Translator {
     if (this.#nextIndex >= REGIONS_MAX) return -1;
     if (this.#nextIndex >= table.length) table.grow(table.length);
     return this.#nextIndex++;
+  }
+}
+
+type RegionDetails = Pick<Region, "tableIndex" | "extras" | "generation" | "hasGroups" | "offsets">;
+
+/** A module that regions are put into. Functions are added when all are emitted, since imports come before them. */
+class SharedModule {
+  readonly module = new WasmModule();
+  readonly runtime: RuntimeFunctions;
+  readonly waiting: { plan: RegionPlan; body: ReturnType<typeof emitRegion>; details: RegionDetails }[] = [];
+
+  constructor() {
+    this.module.importMemory("memory", 1, MEMORY_PAGES_MAX);
+    this.runtime = importOnUse(this.module);
   }
 }
 
