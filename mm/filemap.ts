@@ -31,6 +31,8 @@ export interface PageBacking {
 
 /** Pages read ahead of a miss, at most. */
 export const READAHEAD_PAGES = 32;
+/** A miss out of sequence (a page fault, mostly) brings in the aligned run of this size that it lies in. */
+const READ_AROUND_PAGES = 16;
 
 export class PageCache implements AddressSpace, Shrinkable {
   readonly inode: Inode;
@@ -44,7 +46,7 @@ export class PageCache implements AddressSpace, Shrinkable {
   /** Pages used since the clock hand passed them last. */
   readonly #referenced = new Set<number>();
   #nextSequential = 0;
-  #readahead = 4;
+  #readahead = READ_AROUND_PAGES;
 
   constructor(kernel: Kernel, inode: Inode, backing: PageBacking | undefined) {
     this.kernel = kernel;
@@ -246,8 +248,12 @@ export class PageCache implements AddressSpace, Shrinkable {
     const pagesInFile = Math.ceil(this.inode.size / PAGE_SIZE);
     let start = index;
     let end = index + 1;
-    this.#readahead = index === this.#nextSequential ? Math.min(this.#readahead * 2, READAHEAD_PAGES) : 4;
-    if (this.#backing?.readPages !== undefined) end = index + this.#readahead;
+    const isSequential = index === this.#nextSequential && index !== 0;
+    this.#readahead = isSequential ? Math.min(this.#readahead * 2, READAHEAD_PAGES) : READ_AROUND_PAGES;
+    if (this.#backing?.readPages !== undefined) {
+      if (!isSequential) start = index - index % READ_AROUND_PAGES;
+      end = start + this.#readahead;
+    }
     const extent = this.#backing?.extent?.(index);
     if (extent !== undefined) {
       start = Math.min(index, extent.start);
