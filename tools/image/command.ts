@@ -147,10 +147,11 @@ function removeTemporaries(output: string): void {
   }
 }
 
-/** The directory of the default image is made; one that was named must be there and writable. */
+/** A directory of ours (the default, the cache) is made; another must be there and writable. */
 async function prepareDirectory(output: string): Promise<void> {
   const directory = dirname(output);
-  if (output === defaultImagePath()) await mkdir(directory, { recursive: true });
+  const isOurs = output === defaultImagePath() || output.startsWith(join(cacheDirectory(), "/"));
+  if (isOurs) await mkdir(directory, { recursive: true });
   try {
     accessSync(directory, access.W_OK);
   } catch {
