@@ -2,6 +2,7 @@
 // Standard input and output of the Node process as a HostConsole. In raw mode every key goes to the guest's own
 // line discipline, Ctrl-C included.
 
+import { spawnSync } from "node:child_process";
 import { fstatSync, writeSync } from "node:fs";
 import type { ReadStream, WriteStream } from "node:tty";
 
@@ -54,6 +55,7 @@ export class NodeConsole implements HostConsole {
     if (this.isTerminal) {
       this.#stdin.setRawMode(true);
       this.#isRaw = true;
+      stopOutputProcessing();
     }
   }
 
@@ -110,6 +112,12 @@ export class NodeConsole implements HostConsole {
     this.#stdin.pause();
     this.#stdin.unref?.();
   }
+}
+
+/** Node's raw mode still turns each LF into CR LF, which the guest's own line discipline has done where it is wanted.
+ *  setRawMode(false) gives all settings back. Without stty(1) a program that moves by bare LF draws askew. */
+function stopOutputProcessing(): void {
+  spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
 }
 
 function isClosed(descriptor: number): boolean {
