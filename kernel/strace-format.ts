@@ -103,10 +103,10 @@ function formatBuffer(task: TaskStruct, address: number, length: number): string
 export function formatFlags(value: number, names: Readonly<Record<string, number>>): string {
   const entries = Object.entries(names);
   const exact = entries.find(([, bits]) => bits === value);
-  if (exact !== undefined) return exact[0];
+  if (exact !== undefined && !("O_WRONLY" in names && (value & 3) === 0)) return exact[0];
   const parts: string[] = [];
   // The access modes of open(2) are a number, not bits: the one that is 0 is said, too.
-  if ("O_RDONLY" in names && (value & 3) === 0) parts.push("O_RDONLY");
+  if ("O_WRONLY" in names && (value & 3) === 0) parts.push("O_RDONLY");
   let rest = value >>> 0;
   for (const [name, bits] of [...entries].sort((a, b) => bitCount(b[1]) - bitCount(a[1]))) {
     const mask = bits >>> 0;
@@ -116,7 +116,13 @@ export function formatFlags(value: number, names: Readonly<Record<string, number
   }
   if (parts.length === 0) return value < 0 && value > -4096 ? String(value) : value === 0 ? "0" : `0x${(value >>> 0).toString(16)}`;
   if (rest !== 0) parts.push(`0x${rest.toString(16)}`);
-  return parts.sort((a, b) => (names[a] ?? 2 ** 33) - (names[b] ?? 2 ** 33)).join("|");
+  return parts.sort((a, b) => order(a, names) - order(b, names)).join("|");
+}
+
+function order(part: string, names: Readonly<Record<string, number>>): number {
+  if (part === "O_RDONLY") return -1;
+  const bits = names[part];
+  return bits === undefined ? 2 ** 33 : bits >>> 0;
 }
 
 function bitCount(value: number): number {

@@ -3,7 +3,7 @@
 
 import { viewOf } from "../lib/little-view.ts";
 import {
-  type CallArguments, countStrings, formatSigset, formatStrings, formatTimespec, hexText, readBytes, signalName,
+  type CallArguments, countStrings, formatFlags, formatSigset, formatStrings, formatTimespec, hexText, readBytes, signalName,
 } from "./strace-format.ts";
 import type { TaskStruct } from "./task.ts";
 
@@ -61,7 +61,27 @@ const environment: SpecialArgument = (task, args, index) => {
   return `${hexText(address)} /* ${String(count)} var${count === 1 ? "" : "s"} */`;
 };
 
-/** By name, then by argument. */
+const ACCESS_NAMES = { R_OK: 4, W_OK: 2, X_OK: 1 } as const;
+const access: SpecialArgument = (_task, args, index) => {
+  const mode = args.ints[index] ?? 0;
+  return mode === 0 ? "F_OK" : formatFlags(mode, ACCESS_NAMES);
+};
+
+const O_CREAT = 0o100;
+const O_TMPFILE = 0o20000000;
+/** A mode is looked at only when a file may be made. */
+const modeOf = (flagsIndex: number): SpecialArgument => (_task, args, index) =>
+  ((args.ints[flagsIndex] ?? 0) & (O_CREAT | O_TMPFILE)) === 0 ? "" : `0${((args.ints[index] ?? 0) & 0o7777).toString(8)}`;
+
+const FCNTL_WITHOUT_ARGUMENT: ReadonlySet<number> = new Set([1, 3, 9, 11, 1025, 1032, 1034]);
+const fcntlArgument: SpecialArgument = (_task, args, index) => {
+  const command = args.ints[1] ?? 0;
+  if (FCNTL_WITHOUT_ARGUMENT.has(command)) return "";
+  if (command === 2) return formatFlags(args.ints[index] ?? 0, { FD_CLOEXEC: 1 });
+  return command === 0 || command === 1030 ? String(args.ints[index] ?? 0) : `0x${(args.words[index] ?? 0).toString(16)}`;
+};
+
+/** By name, then by argument. An empty text leaves the argument out. */
 export const SPECIAL: Readonly<Record<string, Readonly<Record<number, SpecialArgument>>>> = {
   execve: { 1: before(formatStrings), 2: environment },
   execveat: { 2: before(formatStrings), 3: environment },
@@ -77,6 +97,12 @@ export const SPECIAL: Readonly<Record<string, Readonly<Record<number, SpecialArg
   clock_nanosleep: { 2: before(formatTimespec), 3: before((_task, address) => hexText(address)) },
   clock_gettime: { 1: after(formatTimespec) },
   clock_getres: { 1: after(formatTimespec) },
+  access: { 1: access },
+  faccessat: { 2: access },
+  faccessat2: { 2: access },
+  open: { 2: modeOf(1) },
+  openat: { 3: modeOf(2) },
+  fcntl: { 2: fcntlArgument },
 };
 
 /** These answer an address. */

@@ -107,7 +107,7 @@ class Strace {
     this.#pending.delete(task);
     if (this.#open === task) this.#open = undefined;
     const { name, shown } = pending;
-    const head = shown === undefined ? `${name}(${texts.join(", ")}` : `<... ${name} resumed>${rest(texts, shown)}`;
+    const head = shown === undefined ? `${name}(${said(texts)}` : `<... ${name} resumed>${rest(texts, shown)}`;
     // strace pads the result to column 40, counted without the prefix.
     this.#line(task, `${`${head})`.padEnd(39)} = ${result}`);
   }
@@ -127,7 +127,7 @@ class Strace {
   }
 
   #line(task: TaskStruct, text: string): void {
-    const prefix = this.#seen.size > 1 ? `[pid ${String(task.pid)}] ` : "";
+    const prefix = this.#seen.size > 1 ? `[pid ${String(task.pid).padStart(5)}] ` : "";
     this.#options.write(`${prefix}${text}\n`);
   }
 
@@ -161,7 +161,12 @@ function argumentText(
 }
 
 function rest(texts: readonly string[], shown: number): string {
-  return shown === 0 ? texts.join(", ") : shown < texts.length ? `${texts.slice(shown).join(", ")}` : "";
+  return said(texts.slice(shown));
+}
+
+/** Arguments in a row; those that do not count are left out. */
+function said(texts: readonly string[]): string {
+  return texts.filter((text) => text !== "").join(", ");
 }
 
 const CLD_NAMES = ["", "CLD_EXITED", "CLD_KILLED", "CLD_DUMPED", "CLD_TRAPPED", "CLD_STOPPED", "CLD_CONTINUED"];
