@@ -5,7 +5,7 @@
 // Sources: stat(2), statx(2), statfs(2), access(2), readlink(2).
 
 import { MAY_EXEC, MAY_READ, MAY_WRITE, type File, type Inode, type Mount, type Path } from "../include/linux/fs.ts";
-import { StateKey, type Cred, type Task } from "../include/linux/sched.ts";
+import type { Cred, Task } from "../include/linux/sched.ts";
 import { bufferOut, fd, flagsOf, hex, int, path, syscall, type Syscall, type SyscallAnswer }
   from "../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
@@ -15,7 +15,7 @@ import {
 import { MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_RELATIME, ST_NOATIME, ST_NODEV,
   ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_RDONLY, ST_RELATIME, ST_VALID } from "../include/uapi/mount.ts";
 import {
-  isSymlink, majorOf, minorOf, STAT_BYTES, STATFS_BYTES, STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS,
+  isSymlink, majorOf, minorOf, STATFS_BYTES, STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS,
   STATX_BTIME, STATX_BYTES, STATX_MNT_ID, STATX__RESERVED,
 } from "../include/uapi/stat.ts";
 import { EBADF, EFAULT, EINVAL, ENOENT } from "../lib/errno.ts";
@@ -31,42 +31,37 @@ interface Found {
   readonly path: Path | undefined;
 }
 
-const SCRATCH: StateKey<DataView> = new StateKey("fs.stat-scratch");
-
-function scratchOf(task: Task): DataView {
-  return task.kernel.state(SCRATCH, () => new DataView(new ArrayBuffer(STATX_BYTES)));
+/** struct stat of x86-64, written into the words of vfs.statScratch. */
+function encodeStat(words: Uint32Array, inode: Inode): void {
+  put64(words, 0, inode.superBlock.dev);
+  put64(words, 2, inode.ino);
+  put64(words, 4, inode.nlink);
+  words[6] = inode.mode;
+  words[7] = inode.uid;
+  words[8] = inode.gid;
+  words[9] = 0;
+  put64(words, 10, inode.rdev);
+  put64(words, 12, inode.size);
+  put64(words, 14, inode.superBlock.blockSize);
+  put64(words, 16, inode.blocks);
+  put64(words, 18, inode.atime.sec);
+  put64(words, 20, inode.atime.nsec);
+  put64(words, 22, inode.mtime.sec);
+  put64(words, 24, inode.mtime.nsec);
+  put64(words, 26, inode.ctime.sec);
+  put64(words, 28, inode.ctime.nsec);
 }
 
-/** struct stat of x86-64. */
-function encodeStat(view: DataView, inode: Inode): Uint8Array {
-  writeU64(view, 0, inode.superBlock.dev);
-  writeU64(view, 8, inode.ino);
-  writeU64(view, 16, inode.nlink);
-  view.setUint32(24, inode.mode, true);
-  view.setUint32(28, inode.uid, true);
-  view.setUint32(32, inode.gid, true);
-  view.setUint32(36, 0, true);
-  writeU64(view, 40, inode.rdev);
-  writeU64(view, 48, inode.size);
-  writeU64(view, 56, inode.superBlock.blockSize);
-  writeU64(view, 64, inode.blocks);
-  writeU64(view, 72, inode.atime.sec);
-  writeU64(view, 80, inode.atime.nsec);
-  writeU64(view, 88, inode.mtime.sec);
-  writeU64(view, 96, inode.mtime.nsec);
-  writeU64(view, 104, inode.ctime.sec);
-  writeU64(view, 112, inode.ctime.nsec);
-  writeU64(view, 120, 0);
-  writeU64(view, 128, 0);
-  writeU64(view, 136, 0);
-  return new Uint8Array(view.buffer, 0, STAT_BYTES);
+function put64(words: Uint32Array, index: number, value: number): void {
+  words[index] = value;
+  words[index + 1] = value >= 0 && value < 0x1_0000_0000 ? 0 : Math.floor(value / 0x1_0000_0000);
 }
 
 function answerStat(task: Task, inode: Inode, buffer: number): SyscallAnswer {
-  const bytes = encodeStat(scratchOf(task), inode);
-  const user = userOf(task);
-  if (user.tryCopyOut(buffer, bytes)) return 0;
-  return copyOutAndReturn(task, buffer, bytes.slice());
+  const { statWords, statBytes } = vfsOf(task);
+  encodeStat(statWords, inode);
+  if (userOf(task).tryCopyOut(buffer, statBytes)) return 0;
+  return copyOutAndReturn(task, buffer, statBytes.slice());
 }
 
 function* copyOutAndReturn(task: Task, buffer: number, bytes: Uint8Array): Sleeps<number> {
@@ -143,8 +138,8 @@ export const fstat: Syscall = syscall("fstat", [fd, bufferOut], (task, descripto
 
 function* fstatSlowly(task: Task, inode: Inode, refreshed: Sleeps<void>, buffer: number): Sleeps<number> {
   yield* refreshed;
-  yield* userOf(task).copyOut(buffer, encodeStat(scratchOf(task), inode).slice());
-  return 0;
+  const answer = answerStat(task, inode, buffer);
+  return Number(isSleeping<number | bigint>(answer) ? yield* answer : answer);
 }
 
 function writeTime(view: DataView, offset: number, time: { sec: number; nsec: number } | undefined): void {

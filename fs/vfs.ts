@@ -11,7 +11,7 @@ import type { Kernel, Task } from "../include/linux/sched.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { AT_FDCWD } from "../include/uapi/fcntl.ts";
 import { PATH_MAX } from "../include/uapi/fs.ts";
-import { majorOf, minorOf } from "../include/uapi/stat.ts";
+import { majorOf, minorOf, STAT_BYTES } from "../include/uapi/stat.ts";
 import { EBADF, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO } from "../lib/errno.ts";
 import type { MountNode } from "./dcache.ts";
 import { asDentry, asNode, MountTree } from "./namespace.ts";
@@ -32,6 +32,9 @@ export abstract class VfsImpl implements Vfs {
   /** FIFOs by name: set by whoever has pipes. */
   openFifo: DeviceOpener | undefined = undefined;
   #cookie = 0;
+  /** A struct stat in the making: filled and copied out at once. */
+  readonly statWords: Uint32Array = new Uint32Array(STAT_BYTES / 4);
+  readonly statBytes: Uint8Array = new Uint8Array(this.statWords.buffer);
   /** inotify watches in this kernel: nothing is announced while there is none. */
   watchCount = 0;
 
