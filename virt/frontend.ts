@@ -10,7 +10,7 @@ export const MODE_EXACT = 1;
 /** Exact results where only plain values occur; whatever else leaves by trapIf(STATUS_EXACT). */
 export const MODE_TRACKED = 2;
 /** The kind of a trapIf after which the machine does the instruction once more, lifted in MODE_EXACT. */
-export const STATUS_EXACT = 38;
+export const STATUS_EXACT = 64;
 
 /** Reads code bytes of the current address space. */
 export interface Fetch {
