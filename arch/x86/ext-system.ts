@@ -6,7 +6,7 @@ import { ACCESS_WRITE, TRAP_FAULT, TRAP_PROTECTION } from "../../include/linux/c
 import { EXT_LEAVE, type GuestAccess } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 import { cpuid } from "./cpuid.ts";
-import { enterExactMode, isDefaultMxcsr, isExact, MXCSR_MASK } from "./mxcsr.ts";
+import { enterExactMode, floatingPointMode, isDefaultMxcsr, isExact, MXCSR_MASK } from "./mxcsr.ts";
 
 const SCRATCH = CPU_BASE + CPU_STATE.scratch;
 const TWO_32 = 0x1_0000_0000;
@@ -103,10 +103,10 @@ export function ldmxcsrExt(memory: GuestAccess): number {
   const { ram } = memory;
   const value = slot(memory, 0);
   if ((value & ~MXCSR_MASK) !== 0) return TRAP_PROTECTION;
+  const before = floatingPointMode(ram);
   ram.u32[(CPU_BASE + CPU_STATE.mxcsr) >>> 2] = value;
-  if (isExact(ram) || isDefaultMxcsr(value)) return 0;
-  enterExactMode(ram);
-  return EXT_LEAVE;
+  if (!isDefaultMxcsr(value)) enterExactMode(ram);
+  return floatingPointMode(ram) === before ? 0 : EXT_LEAVE;
 }
 
 /** MASKMOVDQU and MASKMOVQ: slot 0 address, 1 bytes, 2 mask, 3 how many. */

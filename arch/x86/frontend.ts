@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The x86-64 front end of the machine: lifter, floating point mode, and the table of ext functions.
 
-import type { Ram } from "../../lib/ram.ts";
-import { EXT_LEAVE, type ExtFunction, type FrontEnd, MODE_EXACT, MODE_RELAXED } from "../../virt/frontend.ts";
+import { EXT_LEAVE, type ExtFunction, type FrontEnd } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 import { EXT, EXT_X87_BASE } from "./ext.ts";
 import { repString } from "./ext-string.ts";
@@ -16,7 +15,7 @@ import {
   stmxcsrExt,
 } from "./ext-system.ts";
 import { X86Lifter } from "./lift.ts";
-import { enterExactMode, hasOtherControl, isExact } from "./mxcsr.ts";
+import { enterExactMode, floatingPointMode, hasOtherControl, isExact } from "./mxcsr.ts";
 import { sseExact } from "./sse-exact.ts";
 import { approximateExt, crc32Ext, packedCompareStringExt, packedRareExt } from "./sse4.ts";
 import { fxrstor, fxsave } from "./x87-fxsave.ts";
@@ -59,7 +58,7 @@ function createFrontEnd(): FrontEnd {
   const lifter = new X86Lifter();
   return {
     lift: (builder, fetch, pc, limits, mode, out) => lifter.lift(builder, fetch, pc, limits, mode, out),
-    mode: (ram: Ram) => (isExact(ram) ? MODE_EXACT : MODE_RELAXED),
+    mode: floatingPointMode,
     exts: extTable(),
   };
 }

@@ -6,6 +6,7 @@
 // CPU_STATE.mxcsr, so that a context switch carries it along.
 
 import type { Ram } from "../../lib/ram.ts";
+import { MODE_EXACT, MODE_RELAXED, MODE_TRACKED } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 
 /** All exceptions masked, round to nearest, no flags. */
@@ -13,11 +14,22 @@ export const MXCSR_DEFAULT = 0x1f80;
 /** Bits that may be set. */
 export const MXCSR_MASK = 0xffff;
 
-const MODE = CPU_BASE + CPU_STATE.mxcsr + 4;
+const MXCSR = CPU_BASE + CPU_STATE.mxcsr;
+const MODE = MXCSR + 4;
 const CONTROL = 0xffc0;
 
 export function isExact(ram: Ram): boolean {
   return ram.u32[MODE >>> 2] !== 0;
+}
+
+/** Default control word and the precision flag set: only values that are not plain can change MXCSR. */
+const TRACKED = MXCSR_DEFAULT | 0x20;
+const TRACKED_MASK = CONTROL | 0x20;
+
+/** The MODE_* for the current register file. */
+export function floatingPointMode(ram: Ram): number {
+  if (ram.u32[MODE >>> 2] === 0) return MODE_RELAXED;
+  return (ram.u32[MXCSR >>> 2]! & TRACKED_MASK) === TRACKED ? MODE_TRACKED : MODE_EXACT;
 }
 
 export function enterExactMode(ram: Ram): void {

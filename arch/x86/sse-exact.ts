@@ -7,7 +7,7 @@
 // Source: AMD64 Architecture Programmer's Manual, volume 1, section 4.9 (SIMD floating-point exceptions).
 
 import { TRAP_FPU } from "../../include/linux/cpu.ts";
-import type { GuestAccess } from "../../virt/frontend.ts";
+import { EXT_LEAVE, type GuestAccess } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 import {
   add,
@@ -37,6 +37,7 @@ import {
   UNORDERED,
   ZERO,
 } from "./softfloat.ts";
+import { floatingPointMode } from "./mxcsr.ts";
 import { sseExactFast } from "./sse-exact-fast.ts";
 import { EXACT } from "./sse-exact-operations.ts";
 import { pack32, pack64, unpack32, unpack64 } from "./softfloat-pack.ts";
@@ -295,6 +296,7 @@ function perform(e: Exact, operation: number): void {
 export function sseExact(memory: GuestAccess): number {
   const word = memory.ram.u32[SCRATCH >>> 2]!;
   if (sseExactFast(memory, word)) return 0;
+  const before = floatingPointMode(memory.ram);
   const e = new Exact(memory, word);
   perform(e, word & 0xff);
   let { flags } = e.context;
@@ -304,5 +306,6 @@ export function sseExact(memory: GuestAccess): number {
   memory.ram.u32[MXCSR >>> 2] = memory.ram.u32[MXCSR >>> 2]! | flags;
   if (unmasked !== 0) return TRAP_FPU;
   memory.ram.u8.set(new Uint8Array(e.result.buffer), RESULT);
-  return 0;
+  // The precision flag may have been the last thing that tracked mode waited for.
+  return floatingPointMode(memory.ram) === before ? 0 : EXT_LEAVE;
 }

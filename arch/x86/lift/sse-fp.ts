@@ -3,15 +3,23 @@
 //
 // Relaxed mode maps to WebAssembly's operations (round to nearest, exceptions masked, flags not tracked);
 // NaN results go through the *_nan helpers. In exact mode (machine.md) every operation is a call to
-// sse-exact.ts, which computes with integers and keeps MXCSR.
+// sse-exact.ts, which computes with integers and keeps MXCSR; in tracked mode the frequent ones are WebAssembly's
+// with a check (sse-tracked.ts), and the others are calls.
 // Source: AMD64 Architecture Programmer's Manual, volume 4; Intel SDM volume 1, section 4.8.3.5 (NaNs).
 
-import { MODE_EXACT } from "../../../virt/frontend.ts";
+import { MODE_EXACT, MODE_RELAXED, MODE_TRACKED, STATUS_EXACT } from "../../../virt/frontend.ts";
 import type { Temp } from "../../../virt/ir/builder.ts";
 import { CC_EXPLICIT, ccOp } from "../../../virt/ir/cc.ts";
 import { Op } from "../../../virt/ir/ops.ts";
 import { EXACT, exactFlags, exactInteger, exactVector } from "./sse-exact-call.ts";
 import type { Lift, Lifter, LifterTable } from "./context.ts";
+import {
+  checkCompared,
+  checkComparedPacked,
+  checkNarrowed,
+  checkPacked,
+  checkScalar,
+} from "./sse-tracked.ts";
 import { lanesOf, readBoth, readVector, writeVector } from "./vector.ts";
 
 /** What differs between the four widths. */
@@ -50,17 +58,24 @@ function writeScalar(l: Lift, format: Format, value: Temp): void {
   writeVector(l, 0, l.b.replaceLane(format.replace, readVector(l, 0), 0, value));
 }
 
+/** Both operands of a scalar instruction: [target, source]. */
+function readScalars(l: Lift, format: Format): [Temp, Temp] {
+  const source = readScalar(l, format);
+  return [l.b.extractLane(format.extract, readVector(l, 0), 0), source];
+}
+
 /** ADD SUB MUL DIV. */
 function arithmetic(format: Format, op: number, nan: number, exact: number): Lifter {
+  const zeroRule = exact === EXACT.mul ? "product" : exact === EXACT.div ? "quotient" : "exact";
   return (l) => {
     if (l.mode === MODE_EXACT) return exactVector(l, format, exact);
-    if (!format.scalar) {
-      const [a, b] = readBoth(l);
-      return writeVector(l, 0, l.b.emit(nan, l.b.emit(op, a, b), a, b));
-    }
-    const b = readScalar(l, format);
-    const a = l.b.extractLane(format.extract, readVector(l, 0), 0);
-    writeScalar(l, format, l.b.emit(nan, l.b.emit(op, a, b), a, b));
+    const [a, b] = format.scalar ? readScalars(l, format) : readBoth(l);
+    let result = l.b.emit(op, a, b);
+    if (l.mode === MODE_RELAXED) result = l.b.emit(nan, result, a, b);
+    else if (format.scalar) checkScalar(l, format, result, [a, b], zeroRule);
+    else checkPacked(l, format, result, [a, b], zeroRule);
+    if (format.scalar) writeScalar(l, format, result);
+    else writeVector(l, 0, result);
   };
 }
 
@@ -68,12 +83,14 @@ function arithmetic(format: Format, op: number, nan: number, exact: number): Lif
 function minMax(format: Format, compare: number, packed: number, select: number, exact: number): Lifter {
   return (l) => {
     if (l.mode === MODE_EXACT) return exactVector(l, format, exact);
+    const tracked = l.mode === MODE_TRACKED;
     if (!format.scalar) {
       const [a, b] = readBoth(l);
+      if (tracked) checkComparedPacked(l, format, [a, b]);
       return writeVector(l, 0, l.b.emit(packed, b, a));
     }
-    const b = readScalar(l, format);
-    const a = l.b.extractLane(format.extract, readVector(l, 0), 0);
+    const [a, b] = readScalars(l, format);
+    if (tracked) checkCompared(l, format, [a, b]);
     writeScalar(l, format, l.b.emit(select, a, b, l.b.emit(compare, a, b)));
   };
 }
@@ -82,7 +99,10 @@ function squareRoot(format: Format, op: number, nan: number): Lifter {
   return (l) => {
     if (l.mode === MODE_EXACT) return exactVector(l, format, EXACT.sqrt);
     const source = format.scalar ? readScalar(l, format) : readVector(l, 1);
-    const result = l.b.emit(nan, l.b.emit(op, source), source);
+    let result = l.b.emit(op, source);
+    if (l.mode === MODE_RELAXED) result = l.b.emit(nan, result, source);
+    else if (format.scalar) checkScalar(l, format, result, [source], "exact");
+    else checkPacked(l, format, result, [source], "exact");
     if (format.scalar) writeScalar(l, format, result);
     else writeVector(l, 0, result);
   };
@@ -105,6 +125,10 @@ function compareMask(format: Format): Lifter {
     if (l.mode === MODE_EXACT) return exactVector(l, format, EXACT.compare);
     const { b } = l;
     const [x, y] = readBoth(l);
+    if (l.mode === MODE_TRACKED) {
+      if (format.scalar) checkCompared(l, format, [x, y].map((v) => b.extractLane(format.extract, v, 0)));
+      else checkComparedPacked(l, format, [x, y]);
+    }
     const mask = predicate(l, format.bytes === 4 ? COMPARES_32 : COMPARES_64, l.insn.imm & 7, x, y);
     if (!format.scalar) return writeVector(l, 0, mask);
     const lanes = format.bytes === 4 ? lanesOf(4, [4, 1, 2, 3]) : lanesOf(8, [2, 1]);
@@ -137,8 +161,8 @@ function compareFlags(format: Format, kind: "ordered" | "unordered"): Lifter {
   return (l) => {
     if (l.mode === MODE_EXACT) return exactFlags(l, format, kind);
     const { b } = l;
-    const y = readScalar(l, format);
-    const x = b.extractLane(format.extract, readVector(l, 0), 0);
+    const [x, y] = readScalars(l, format);
+    if (l.mode === MODE_TRACKED) checkCompared(l, format, [x, y]);
     const unordered = b.emit(Op.i32_or, b.emit(ne, x, x), b.emit(ne, y, y));
     const carry = b.emit(Op.i32_or, b.emit(lt, x, y), unordered);
     const zero = b.emit(Op.i32_or, b.emit(eq, x, y), unordered);
@@ -177,6 +201,14 @@ function toInteger(format: Format, rounding: "nearest" | "truncate"): Lifter {
     const size = l.size(0);
     let x = readScalar(l, format);
     const [nearest, lt] = format.bytes === 4 ? [Op.f32_nearest, Op.f32_lt] : [Op.f64_nearest, Op.f64_lt];
+    if (l.mode === MODE_TRACKED) {
+      const inside = b.emit(
+        lt,
+        b.emit(format.bytes === 4 ? Op.f32_abs : Op.f64_abs, x),
+        limit(l, format, size),
+      );
+      b.trapIf(STATUS_EXACT, b.emit(Op.i32_eqz, inside));
+    }
     if (rounding === "nearest") x = b.emit(nearest, x);
     const fits = b.emit(lt, x, limit(l, format, size));
     const result = b.emit(TRUNCATE[`${format.bytes}-${size}`]!, x);
@@ -201,14 +233,20 @@ function fromInteger(format: Format): Lifter {
 function scalarToScalar(from: Format, to: Format, op: number): Lifter {
   return (l) => {
     if (l.mode === MODE_EXACT) return exactVector(l, to, EXACT.convert);
-    writeScalar(l, to, l.b.emit(op, readScalar(l, from)));
+    const source = readScalar(l, from);
+    const result = l.b.emit(op, source);
+    if (l.mode === MODE_TRACKED) {
+      checkCompared(l, from, [source]);
+      if (to.bytes === 4) checkNarrowed(l, result, source);
+    }
+    writeScalar(l, to, result);
   };
 }
 
 /** CVTPS2PD, CVTPD2PS, CVTDQ2PS, CVTDQ2PD. */
 function packedConvert(to: Format, op: number, exact: number): Lifter {
   return (l) => {
-    if (l.mode === MODE_EXACT) return exactVector(l, to, exact);
+    if (l.mode !== MODE_RELAXED) return exactVector(l, to, exact);
     writeVector(l, 0, l.b.emit(op, readVector(l, 1)));
   };
 }
@@ -240,7 +278,7 @@ function doublesToIntegers(l: Lift, source: Temp, rounding: "nearest" | "truncat
 function packedToIntegers(from: Format, rounding: "nearest" | "truncate"): Lifter {
   const convert = from.bytes === 4 ? floatsToIntegers : doublesToIntegers;
   return (l) => {
-    if (l.mode === MODE_EXACT) {
+    if (l.mode !== MODE_RELAXED) {
       return exactVector(l, from, rounding === "nearest" ? EXACT.toIntegers : EXACT.toIntegersTruncate);
     }
     writeVector(l, 0, convert(l, readVector(l, 1), rounding));
@@ -249,7 +287,7 @@ function packedToIntegers(from: Format, rounding: "nearest" | "truncate"): Lifte
 
 /** CVTPI2PS: the low two floats from an mmx register. */
 function pairToFloats(l: Lift): void {
-  if (l.mode === MODE_EXACT) return exactVector(l, PS, EXACT.pairFromIntegers);
+  if (l.mode !== MODE_RELAXED) return exactVector(l, PS, EXACT.pairFromIntegers);
   const source = readVector(l, 1);
   const converted = l.b.emit(Op.f32x4_convert_i32x4_s, source);
   writeVector(l, 0, l.b.shuffle(converted, readVector(l, 0), lanesOf(8, [0, 3])));
@@ -262,7 +300,7 @@ function horizontal(format: Format, op: number, nan: number, exact: number): Lif
   const even = format.bytes === 4 ? lanesOf(4, [0, 2, 4, 6]) : lanesOf(8, [0, 2]);
   const odd = format.bytes === 4 ? lanesOf(4, [1, 3, 5, 7]) : lanesOf(8, [1, 3]);
   return (l) => {
-    if (l.mode === MODE_EXACT) return exactVector(l, format, exact);
+    if (l.mode !== MODE_RELAXED) return exactVector(l, format, exact);
     const { b } = l;
     const [x, y] = readBoth(l);
     const first = b.shuffle(x, y, even);
@@ -275,7 +313,7 @@ function horizontal(format: Format, op: number, nan: number, exact: number): Lif
 function addSubtract(format: Format, add: number, sub: number, nan: number): Lifter {
   const lanes = format.bytes === 4 ? lanesOf(4, [0, 5, 2, 7]) : lanesOf(8, [0, 3]);
   return (l) => {
-    if (l.mode === MODE_EXACT) return exactVector(l, format, EXACT.addSubtract);
+    if (l.mode !== MODE_RELAXED) return exactVector(l, format, EXACT.addSubtract);
     const { b } = l;
     const [x, y] = readBoth(l);
     const difference = b.emit(nan, b.emit(sub, x, y), x, y);

@@ -2,7 +2,7 @@
 // SSE4.1 blends, inserts, extracts and rounding; SSE4.2 string compares and CRC32; the SSE approximations.
 // Source: AMD64 Architecture Programmer's Manual, volume 4.
 
-import { MODE_EXACT } from "../../../virt/frontend.ts";
+import { MODE_RELAXED } from "../../../virt/frontend.ts";
 import { CC_EXPLICIT, ccOp } from "../../../virt/ir/cc.ts";
 import { Op } from "../../../virt/ir/ops.ts";
 import { EXT } from "../ext.ts";
@@ -70,7 +70,7 @@ const ROUND_F64: readonly number[] = [Op.f64x2_nearest, Op.f64x2_floor, Op.f64x2
 
 function round(format: Format): Lifter {
   return (l) => {
-    if (l.mode === MODE_EXACT) return exactVector(l, format, EXACT.round);
+    if (l.mode !== MODE_RELAXED) return exactVector(l, format, EXACT.round);
     const { b } = l;
     const { imm } = l.insn;
     const source = readVector(l, 1);
