@@ -3,15 +3,37 @@
 //
 // Names are a list of the kernel's own; the mqueue file system that shows them as files is not there.
 
-import { bufferIn, bufferOut, fd, flagsOf, hex, path, pointer, size, type Syscall, syscall, uint } from
-  "../include/linux/syscalls.ts";
+import {
+  bufferIn,
+  bufferOut,
+  fd,
+  flagsOf,
+  hex,
+  path,
+  pointer,
+  size,
+  type Syscall,
+  syscall,
+  uint,
+} from "../include/linux/syscalls.ts";
 import { File, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from "../include/linux/fs.ts";
 import { type Kernel, StateKey, type Task } from "../include/linux/sched.ts";
 import { type Sleeps, type Try, WaitQueue, WOULD_BLOCK } from "../include/linux/wait.ts";
 import { CAP_DAC_OVERRIDE, CAP_SYS_RESOURCE } from "../include/uapi/capability.ts";
 import { NSIG, SI_MESGQ, SIGEV_NONE, SIGEV_SIGNAL } from "../include/uapi/signal.ts";
 import {
-  EACCES, EAGAIN, EBADF, EBUSY, EEXIST, EINVAL, EMSGSIZE, ENAMETOOLONG, ENOENT, ENOSPC, ENOSYS, ETIMEDOUT,
+  EACCES,
+  EAGAIN,
+  EBADF,
+  EBUSY,
+  EEXIST,
+  EINVAL,
+  EMSGSIZE,
+  ENAMETOOLONG,
+  ENOENT,
+  ENOSPC,
+  ENOSYS,
+  ETIMEDOUT,
 } from "../lib/errno.ts";
 import { readS64, viewOf, writeS64 } from "../lib/little-view.ts";
 import { sendToGroup } from "../kernel/signal.ts";
@@ -135,7 +157,11 @@ function checkOpen(task: Task, queue: PosixQueue, flags: number): void {
   const access = flags & 3;
   const wanted = access === O_RDWR ? 6 : access === O_WRONLY ? 2 : 4;
   const { cred } = task;
-  const granted = cred.fsuid === queue.uid ? queue.mode >> 6 : inGroup(cred, queue.gid) ? queue.mode >> 3 : queue.mode;
+  const granted = cred.fsuid === queue.uid
+    ? queue.mode >> 6
+    : inGroup(cred, queue.gid)
+    ? queue.mode >> 3
+    : queue.mode;
   if ((wanted & ~granted) !== 0 && !capable(task, CAP_DAC_OVERRIDE)) throw EACCES;
 }
 
@@ -151,7 +177,13 @@ function decodeAttributes(task: Task, bytes: Uint8Array): Attributes {
   return { maxMessages, maxBytes };
 }
 
-function* open(task: Task, nameAt: number, flags: number, mode: number, attributesAt: number): Sleeps<number> {
+function* open(
+  task: Task,
+  nameAt: number,
+  flags: number,
+  mode: number,
+  attributesAt: number,
+): Sleeps<number> {
   const name = yield* readName(task, nameAt);
   const queues = queuesOf(task.kernel);
   let queue = queues.get(name);
@@ -184,7 +216,12 @@ function* readDeadline(task: Task, address: number): Sleeps<number | undefined> 
 }
 
 function* send(
-  task: Task, descriptor: number, address: number, length: number, priority: number, timeoutAt: number,
+  task: Task,
+  descriptor: number,
+  address: number,
+  length: number,
+  priority: number,
+  timeoutAt: number,
 ): Sleeps<number> {
   if (priority >= PRIORITY_MAX) throw EINVAL;
   const deadlineNs = yield* readDeadline(task, timeoutAt);
@@ -205,7 +242,12 @@ function* send(
 }
 
 function* receive(
-  task: Task, descriptor: number, address: number, length: number, priorityAt: number, timeoutAt: number,
+  task: Task,
+  descriptor: number,
+  address: number,
+  length: number,
+  priorityAt: number,
+  timeoutAt: number,
 ): Sleeps<number> {
   const deadlineNs = yield* readDeadline(task, timeoutAt);
   const file = fileOf(task, descriptor);
@@ -221,8 +263,13 @@ function* receive(
   target.receivers++;
   let message: Message;
   try {
-    message = yield* waitUntil(task, target.queue, POLLIN, take,
-      deadlineNs === undefined ? {} : { deadlineNs, timeout: ETIMEDOUT });
+    message = yield* waitUntil(
+      task,
+      target.queue,
+      POLLIN,
+      take,
+      deadlineNs === undefined ? {} : { deadlineNs, timeout: ETIMEDOUT },
+    );
   } finally {
     target.receivers--;
   }
@@ -253,18 +300,25 @@ function attributeBytes(file: QueueFile): Uint8Array {
   const bytes = new Uint8Array(64);
   const view = viewOf(bytes);
   const { attributes, messages } = file.target;
-  [file.flags & O_NONBLOCK, attributes.maxMessages, attributes.maxBytes, messages.length].forEach((value, index) => {
-    writeS64(view, index * 8, value);
-  });
+  [file.flags & O_NONBLOCK, attributes.maxMessages, attributes.maxBytes, messages.length].forEach(
+    (value, index) => {
+      writeS64(view, index * 8, value);
+    },
+  );
   return bytes;
 }
 
 export const mqueueSyscalls: readonly Syscall[] = [
-  syscall("mq_open", [path, flagsOf({ O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_NONBLOCK, O_CLOEXEC }), hex, pointer], open, {
-    level: "partial",
-    missing: "the mqueue file system; RLIMIT_MSGQUEUE is not counted",
-  }),
-  syscall("mq_unlink", [path], function* (task, nameAt) {
+  syscall(
+    "mq_open",
+    [path, flagsOf({ O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_NONBLOCK, O_CLOEXEC }), hex, pointer],
+    open,
+    {
+      level: "partial",
+      missing: "the mqueue file system; RLIMIT_MSGQUEUE is not counted",
+    },
+  ),
+  syscall("mq_unlink", [path], function*(task, nameAt) {
     const name = yield* readName(task, nameAt);
     const queues = queuesOf(task.kernel);
     const queue = queues.get(name);

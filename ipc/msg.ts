@@ -1,8 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // System V message queues. Source: msgget(2), msgop(2), msgctl(2).
 
-import { bufferIn, bufferOut, flagsOf, int, long, size, type Syscall, syscall, type SyscallAnswer } from
-  "../include/linux/syscalls.ts";
+import {
+  bufferIn,
+  bufferOut,
+  flagsOf,
+  int,
+  long,
+  size,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
+} from "../include/linux/syscalls.ts";
 import { type Kernel, StateKey, type Task } from "../include/linux/sched.ts";
 import { type Sleeps, type Try, WaitQueue, WOULD_BLOCK } from "../include/linux/wait.ts";
 import { CAP_SYS_RESOURCE } from "../include/uapi/capability.ts";
@@ -13,8 +22,22 @@ import { copyOutResult, withBytes } from "../kernel/uaccess.ts";
 import { waitUntil } from "../kernel/wait.ts";
 import { capable } from "../security/commoncap.ts";
 import {
-  applyPermissions, checkAccess, checkOwner, encodePermissions, IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_NOWAIT, IPC_READ,
-  IPC_RMID, IPC_SET, IPC_STAT, IPC_WRITE, IpcObject, IpcTable, secondsNow,
+  applyPermissions,
+  checkAccess,
+  checkOwner,
+  encodePermissions,
+  IPC_CREAT,
+  IPC_EXCL,
+  IPC_INFO,
+  IPC_NOWAIT,
+  IPC_READ,
+  IPC_RMID,
+  IPC_SET,
+  IPC_STAT,
+  IPC_WRITE,
+  IpcObject,
+  IpcTable,
+  secondsNow,
 } from "./util.ts";
 
 const MSGMNI = 32000;
@@ -53,7 +76,8 @@ function* send(task: Task, queue: MessageQueue, message: Message, flags: number)
   yield* waitUntil(task, queue.queue, 0, (): Try<void> => {
     if (queue.isRemoved) throw EIDRM;
     checkAccess(task, queue, IPC_WRITE);
-    const fits = queue.bytes + message.bytes.length <= queue.bytesMax && queue.messages.length < queue.bytesMax;
+    const fits = queue.bytes + message.bytes.length <= queue.bytesMax
+      && queue.messages.length < queue.bytesMax;
     if (!fits) {
       if ((flags & IPC_NOWAIT) !== 0) throw EAGAIN;
       return WOULD_BLOCK;
@@ -102,7 +126,14 @@ function take(task: Task, queue: MessageQueue, length: number, type: number, fla
   return message;
 }
 
-function* receive(task: Task, id: number, address: number, length: number, type: number, flags: number): Sleeps<number> {
+function* receive(
+  task: Task,
+  id: number,
+  address: number,
+  length: number,
+  type: number,
+  flags: number,
+): Sleeps<number> {
   if (length > Number.MAX_SAFE_INTEGER || id < 0) throw EINVAL;
   if ((flags & MSG_COPY) !== 0 && ((flags & MSG_EXCEPT) !== 0 || (flags & IPC_NOWAIT) === 0)) throw EINVAL;
   const queue = tableOf(task.kernel).get(id);
@@ -180,8 +211,12 @@ function msgctl(task: Task, id: number, rawCommand: number, address: number): Sy
 }
 
 export const msgSyscalls: readonly Syscall[] = [
-  syscall("msgget", [int, flagsOf({ IPC_CREAT, IPC_EXCL })], (task, key, flags) =>
-    tableOf(task.kernel).open(task, key, flags, () => {}, (id) => new MessageQueue(task, id, key, flags))),
+  syscall(
+    "msgget",
+    [int, flagsOf({ IPC_CREAT, IPC_EXCL })],
+    (task, key, flags) =>
+      tableOf(task.kernel).open(task, key, flags, () => {}, (id) => new MessageQueue(task, id, key, flags)),
+  ),
   syscall("msgsnd", [int, bufferIn, size, int], (task, id, address, length, flags) => {
     if (length > MSGMAX || id < 0) throw EINVAL;
     return withBytes(task, address, 8 + length, (bytes) => {

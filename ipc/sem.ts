@@ -2,20 +2,41 @@
 // System V semaphores. An operation on several semaphores of a set happens all at once or not at all; sleepers are
 // tried again in the order of their arrival whenever a value changes. Source: semget(2), semop(2), semctl(2).
 
-import { bufferIn, flagsOf, int, long, pointer, type Syscall, syscall, type SyscallAnswer, uint } from
-  "../include/linux/syscalls.ts";
+import {
+  bufferIn,
+  flagsOf,
+  int,
+  long,
+  pointer,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
+  uint,
+} from "../include/linux/syscalls.ts";
 import { type Kernel, StateKey, type Task } from "../include/linux/sched.ts";
 import { type Sleeps, WAIT_BLOCKED } from "../include/linux/wait.ts";
-import {
-  E2BIG, EAGAIN, EFBIG, EIDRM, EINTR, EINVAL, ENOSPC, ERANGE, Errno,
-} from "../lib/errno.ts";
+import { E2BIG, EAGAIN, EFBIG, EIDRM, EINTR, EINVAL, ENOSPC, ERANGE, Errno } from "../lib/errno.ts";
 import { viewOf, writeS64 } from "../lib/little-view.ts";
 import { self, type TaskStruct, type ThreadGroupStruct } from "../kernel/task.ts";
 import { readTimespecNs } from "../kernel/time/timespec.ts";
 import { copyOutResult, withBytes } from "../kernel/uaccess.ts";
 import {
-  applyPermissions, checkAccess, checkOwner, encodePermissions, IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_NOWAIT, IPC_READ,
-  IPC_RMID, IPC_SET, IPC_STAT, IPC_WRITE, IpcObject, IpcTable, secondsNow,
+  applyPermissions,
+  checkAccess,
+  checkOwner,
+  encodePermissions,
+  IPC_CREAT,
+  IPC_EXCL,
+  IPC_INFO,
+  IPC_NOWAIT,
+  IPC_READ,
+  IPC_RMID,
+  IPC_SET,
+  IPC_STAT,
+  IPC_WRITE,
+  IpcObject,
+  IpcTable,
+  secondsNow,
 } from "./util.ts";
 
 const SEMMNI = 32000;
@@ -176,7 +197,13 @@ function decodeOperations(bytes: Uint8Array): Operation[] {
   }));
 }
 
-function semop(task: Task, id: number, address: number, count: number, timeoutNs: number | undefined): SyscallAnswer {
+function semop(
+  task: Task,
+  id: number,
+  address: number,
+  count: number,
+  timeoutNs: number | undefined,
+): SyscallAnswer {
   if (count < 1 || id < 0) throw EINVAL;
   if (count > SEMOPM) throw E2BIG;
   return withBytes(task, address, count * 6, (bytes) => {
@@ -352,10 +379,19 @@ export const semSyscalls: readonly Syscall[] = [
       return new SemaphoreSet(task, id, key, flags, count);
     });
   }),
-  syscall("semop", [int, bufferIn, uint], (task, id, address, count) => semop(task, id, address, count, undefined)),
+  syscall(
+    "semop",
+    [int, bufferIn, uint],
+    (task, id, address, count) => semop(task, id, address, count, undefined),
+  ),
   syscall("semtimedop", [int, bufferIn, uint, pointer], (task, id, address, count, timeoutAt) => {
     if (timeoutAt === 0) return semop(task, id, address, count, undefined);
-    return withBytes(task, timeoutAt, 16, (bytes) => semop(task, id, address, count, readTimespecNs(viewOf(bytes), 0)));
+    return withBytes(
+      task,
+      timeoutAt,
+      16,
+      (bytes) => semop(task, id, address, count, readTimespecNs(viewOf(bytes), 0)),
+    );
   }),
   syscall("semctl", [int, int, int, long], semctl),
 ];

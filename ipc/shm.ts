@@ -5,20 +5,49 @@
 // A segment holds one reference to its file, each mapping another. A removed segment (SHM_DEST) keeps its id while
 // someone has it attached.
 
-import { bufferOut, flagsOf, hex, int, pointer, size, type Syscall, syscall, type SyscallAnswer } from
-  "../include/linux/syscalls.ts";
+import {
+  bufferOut,
+  flagsOf,
+  hex,
+  int,
+  pointer,
+  size,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
+} from "../include/linux/syscalls.ts";
 import type { File } from "../include/linux/fs.ts";
 import { type Kernel, StateKey, type Task } from "../include/linux/sched.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
-import { MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE } from "../include/uapi/mman.ts";
+import {
+  MAP_FIXED,
+  MAP_FIXED_NOREPLACE,
+  MAP_SHARED,
+  PROT_EXEC,
+  PROT_READ,
+  PROT_WRITE,
+} from "../include/uapi/mman.ts";
 import { EEXIST, EINVAL } from "../lib/errno.ts";
 import { viewOf, writeS64 } from "../lib/little-view.ts";
 import { mmOf } from "../kernel/task.ts";
 import { copyOutResult, withBytes } from "../kernel/uaccess.ts";
 import { createShmemFile, type ShmemFile } from "../mm/shmem_file.ts";
 import {
-  applyPermissions, checkAccess, checkOwner, encodePermissions, IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_READ, IPC_RMID,
-  IPC_SET, IPC_STAT, IPC_WRITE, IpcObject, IpcTable, secondsNow,
+  applyPermissions,
+  checkAccess,
+  checkOwner,
+  encodePermissions,
+  IPC_CREAT,
+  IPC_EXCL,
+  IPC_INFO,
+  IPC_READ,
+  IPC_RMID,
+  IPC_SET,
+  IPC_STAT,
+  IPC_WRITE,
+  IpcObject,
+  IpcTable,
+  secondsNow,
 } from "./util.ts";
 
 const SHMMNI = 4096;
@@ -126,7 +155,15 @@ function* shmat(task: Task, id: number, address: number, flags: number): Sleeps<
   if ((flags & SHM_EXEC) !== 0) prot |= PROT_EXEC;
   const place = at === 0 ? 0 : (flags & SHM_REMAP) !== 0 ? MAP_FIXED : MAP_FIXED | MAP_FIXED_NOREPLACE;
   try {
-    const mapped = yield* mmOf(task).mmap(task, at, segment.sizeBytes, prot, MAP_SHARED | place, segment.file, 0);
+    const mapped = yield* mmOf(task).mmap(
+      task,
+      at,
+      segment.sizeBytes,
+      prot,
+      MAP_SHARED | place,
+      segment.file,
+      0,
+    );
     segment.attachTime = secondsNow(task);
     segment.lastPid = task.tgid;
     return mapped;
@@ -144,7 +181,8 @@ function shmdt(task: Task, address: number): number {
   if (segment === undefined) throw EINVAL;
   // All areas that this attachment has become (mprotect may have cut it).
   const areas = [...mm.vmas()].filter((vma) =>
-    vma.file === segment.file && vma.start - vma.offset === address - first.offset);
+    vma.file === segment.file && vma.start - vma.offset === address - first.offset
+  );
   for (const vma of areas) mm.munmap(vma.start, vma.end - vma.start);
   segment.detachTime = secondsNow(task);
   segment.lastPid = task.tgid;
@@ -227,5 +265,8 @@ export const shmSyscalls: readonly Syscall[] = [
   }, { level: "partial", missing: "SHM_HUGETLB" }),
   syscall("shmat", [int, pointer, hex], shmat),
   syscall("shmdt", [pointer], shmdt),
-  syscall("shmctl", [int, int, bufferOut], shmctl, { level: "partial", missing: "SHM_LOCK has no effect: there is no swap" }),
+  syscall("shmctl", [int, int, bufferOut], shmctl, {
+    level: "partial",
+    missing: "SHM_LOCK has no effect: there is no swap",
+  }),
 ];

@@ -7,4 +7,9 @@ import { msgSyscalls } from "./msg.ts";
 import { semSyscalls } from "./sem.ts";
 import { shmSyscalls } from "./shm.ts";
 
-export const ipcSyscalls: readonly Syscall[] = [...semSyscalls, ...shmSyscalls, ...msgSyscalls, ...mqueueSyscalls];
+export const ipcSyscalls: readonly Syscall[] = [
+  ...semSyscalls,
+  ...shmSyscalls,
+  ...msgSyscalls,
+  ...mqueueSyscalls,
+];

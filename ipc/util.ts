@@ -76,7 +76,9 @@ export class IpcTable<T extends IpcObject> {
 
   /** The *get call: finds or makes the object of `key`. Returns its id. */
   open(task: Task, key: number, flags: number, check: (found: T) => void, make: (id: number) => T): number {
-    const known = key === IPC_PRIVATE ? undefined : this.#slots.find((slot) => slot?.key === key && !slot.isRemoved);
+    const known = key === IPC_PRIVATE
+      ? undefined
+      : this.#slots.find((slot) => slot?.key === key && !slot.isRemoved);
     if (known === undefined) {
       if (key !== IPC_PRIVATE && (flags & IPC_CREAT) === 0) throw ENOENT;
       return this.#add(make);
@@ -149,4 +151,3 @@ export function applyPermissions(task: Task, object: IpcObject, bytes: Uint8Arra
   object.mode = view.getUint32(20) & 0o777;
   object.changeTime = secondsNow(task);
 }
-

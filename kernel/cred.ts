@@ -3,11 +3,21 @@
 // Source: credentials(7), capabilities(7), setresuid(2), setgroups(2), capget(2).
 
 import {
-  bufferIn, bufferOut, int, pointer, type Syscall, syscall, type SyscallAnswer,
+  bufferIn,
+  bufferOut,
+  int,
+  pointer,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
 } from "../include/linux/syscalls.ts";
 import type { Cred, Task } from "../include/linux/sched.ts";
 import {
-  CAP_SETGID, CAP_SETPCAP, CAP_SETUID, LINUX_CAPABILITY_VERSION_1, LINUX_CAPABILITY_VERSION_2,
+  CAP_SETGID,
+  CAP_SETPCAP,
+  CAP_SETUID,
+  LINUX_CAPABILITY_VERSION_1,
+  LINUX_CAPABILITY_VERSION_2,
   LINUX_CAPABILITY_VERSION_3,
 } from "../include/uapi/capability.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
@@ -152,13 +162,19 @@ function* threeIds(task: Task, addresses: readonly number[], ids: readonly numbe
 }
 
 /** Reads the header of capget and capset: the number of 32-bit halves, and the pid. A version unknown is written over. */
-function* capHeader(task: Task, headerAt: number, isQuery: boolean): Sleeps<{ halves: number; id: number } | undefined> {
+function* capHeader(
+  task: Task,
+  headerAt: number,
+  isQuery: boolean,
+): Sleeps<{ halves: number; id: number } | undefined> {
   const { user } = mmOf(task);
   const view = viewOf(yield* user.copyIn(headerAt, 8));
   const version = view.getUint32(0);
   const id = view.getInt32(4);
   if (version === LINUX_CAPABILITY_VERSION_1) return { halves: 1, id };
-  if (version === LINUX_CAPABILITY_VERSION_2 || version === LINUX_CAPABILITY_VERSION_3) return { halves: 2, id };
+  if (version === LINUX_CAPABILITY_VERSION_2 || version === LINUX_CAPABILITY_VERSION_3) {
+    return { halves: 2, id };
+  }
   yield* user.writeU32(headerAt, LINUX_CAPABILITY_VERSION_3);
   if (isQuery) return undefined;
   throw EINVAL;
@@ -175,7 +191,9 @@ function* capget(task: TaskStruct, headerAt: number, dataAt: number): Sleeps<num
   const words: number[] = [];
   for (let half = 0; half < header.halves; half++) {
     const shift = BigInt(32 * half);
-    for (const set of [capEffective, capPermitted, capInheritable]) words.push(Number((set >> shift) & 0xffff_ffffn));
+    for (const set of [capEffective, capPermitted, capInheritable]) {
+      words.push(Number((set >> shift) & 0xffff_ffffn));
+    }
   }
   yield* mmOf(task).user.copyOut(dataAt, words32(...words));
   return 0;
@@ -199,12 +217,17 @@ function* capset(task: TaskStruct, headerAt: number, dataAt: number): Sleeps<num
   const inheritable = set(8);
   const { cred } = task;
   const mayRaise = cred.capInheritable | (capable(task, CAP_SETPCAP) ? cred.capBounding : cred.capPermitted);
-  if ((inheritable & ~(cred.capInheritable | cred.capPermitted)) !== 0n && !capable(task, CAP_SETPCAP)) throw EPERM;
+  if ((inheritable & ~(cred.capInheritable | cred.capPermitted)) !== 0n && !capable(task, CAP_SETPCAP)) {
+    throw EPERM;
+  }
   if ((inheritable & ~mayRaise & ~cred.capPermitted) !== 0n) throw EPERM;
   if ((permitted & ~cred.capPermitted) !== 0n) throw EPERM;
   if ((effective & ~permitted) !== 0n) throw EPERM;
   task.cred = {
-    ...cred, capEffective: effective, capPermitted: permitted, capInheritable: inheritable,
+    ...cred,
+    capEffective: effective,
+    capPermitted: permitted,
+    capInheritable: inheritable,
     capAmbient: cred.capAmbient & permitted & inheritable,
   };
   return 0;
@@ -215,10 +238,18 @@ export const credSyscalls: readonly Syscall[] = [
   syscall("geteuid", [], (task) => task.cred.euid),
   syscall("getgid", [], (task) => task.cred.gid),
   syscall("getegid", [], (task) => task.cred.egid),
-  syscall("getresuid", [bufferOut, bufferOut, bufferOut], (task, ruid, euid, suid) =>
-    threeIds(task, [ruid, euid, suid], [task.cred.uid, task.cred.euid, task.cred.suid])),
-  syscall("getresgid", [bufferOut, bufferOut, bufferOut], (task, rgid, egid, sgid) =>
-    threeIds(task, [rgid, egid, sgid], [task.cred.gid, task.cred.egid, task.cred.sgid])),
+  syscall(
+    "getresuid",
+    [bufferOut, bufferOut, bufferOut],
+    (task, ruid, euid, suid) =>
+      threeIds(task, [ruid, euid, suid], [task.cred.uid, task.cred.euid, task.cred.suid]),
+  ),
+  syscall(
+    "getresgid",
+    [bufferOut, bufferOut, bufferOut],
+    (task, rgid, egid, sgid) =>
+      threeIds(task, [rgid, egid, sgid], [task.cred.gid, task.cred.egid, task.cred.sgid]),
+  ),
   syscall("setuid", [int], (task, uid) => setuid(self(task), uid)),
   syscall("setgid", [int], (task, gid) => setgid(self(task), gid)),
   syscall("setreuid", [int, int], (task, ruid, euid) => setreuid(self(task), ruid, euid)),

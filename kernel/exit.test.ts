@@ -11,7 +11,7 @@ const STATUS = 0x1800;
 const ECHILD = -10;
 
 function exits(code: number): Program {
-  return function* (task) {
+  return function*(task) {
     yield* task.call("exit_group", code);
   };
 }
@@ -19,7 +19,7 @@ function exits(code: number): Program {
 test("the parent learns the exit status, once", () => {
   exploreSchedules(20, (kernel) => {
     const seen: number[] = [];
-    kernel.spawn(function* (task) {
+    kernel.spawn(function*(task) {
       const pid = yield* task.clone(SIGCHLD, exits(42));
       seen.push((yield* task.call("wait4", -1, STATUS, 0, 0)) - pid, task.memory.getUint32(STATUS, true));
       seen.push(yield* task.call("wait4", -1, STATUS, 0, 0));
@@ -32,8 +32,8 @@ test("the parent learns the exit status, once", () => {
 test("vfork holds the parent until the child has exited", () => {
   exploreSchedules(20, (kernel) => {
     const order: string[] = [];
-    kernel.spawn(function* (task) {
-      yield* task.clone(CLONE_VFORK | CLONE_VM | SIGCHLD, function* (child) {
+    kernel.spawn(function*(task) {
+      yield* task.clone(CLONE_VFORK | CLONE_VM | SIGCHLD, function*(child) {
         yield* child.call("sched_yield");
         order.push("child");
         yield* child.call("exit_group", 0);
@@ -49,10 +49,10 @@ test("vfork holds the parent until the child has exited", () => {
 test("orphans go to a subreaper", () => {
   exploreSchedules(20, (kernel) => {
     const reaped: number[] = [];
-    kernel.spawn(function* (task) {
+    kernel.spawn(function*(task) {
       yield* task.call("prctl", 36, 1); // PR_SET_CHILD_SUBREAPER
-      yield* task.clone(SIGCHLD, function* (child) {
-        yield* child.clone(SIGCHLD, function* (grandchild) {
+      yield* task.clone(SIGCHLD, function*(child) {
+        yield* child.clone(SIGCHLD, function*(grandchild) {
           yield* grandchild.call("sched_yield");
           yield* grandchild.call("exit_group", 7);
         });
@@ -64,14 +64,14 @@ test("orphans go to a subreaper", () => {
       }
     });
     kernel.run();
-    assert.deepEqual(reaped.sort(), [3, 7]);
+    assert.deepEqual(reaped.sort((a, b) => a - b), [3, 7]);
   });
 });
 
 test("without a subreaper init takes orphans and nothing is left", () => {
   const kernel = new ScriptedKernel();
-  kernel.spawn(function* (task) {
-    yield* task.clone(SIGCHLD, function* (child) {
+  kernel.spawn(function*(task) {
+    yield* task.clone(SIGCHLD, function*(child) {
       yield* child.call("nanosleep", 0x1900, 0);
       yield* child.call("exit_group", 0);
     });
@@ -84,8 +84,8 @@ test("without a subreaper init takes orphans and nothing is left", () => {
 test("a stopped child is reported, continues, is reported, dies", () => {
   exploreSchedules(10, (kernel) => {
     const seen: number[] = [];
-    kernel.spawn(function* (task) {
-      const pid = yield* task.clone(SIGCHLD, function* (child) {
+    kernel.spawn(function*(task) {
+      const pid = yield* task.clone(SIGCHLD, function*(child) {
         for (;;) yield* child.call("pause");
       });
       yield* task.call("kill", pid, SIGSTOP);
@@ -107,13 +107,13 @@ test("a stopped child is reported, continues, is reported, dies", () => {
 test("RLIMIT_NPROC stops a fork bomb of a common user with EAGAIN", () => {
   const kernel = new ScriptedKernel();
   let refused = 0;
-  kernel.spawn(function* (task) {
+  kernel.spawn(function*(task) {
     task.memory.setUint32(STATUS, 5, true);
     task.memory.setUint32(STATUS + 8, 5, true);
     yield* task.call("setrlimit", 6, STATUS);
     yield* task.call("setuid", 1000);
     for (let count = 0; count < 10; count++) {
-      const pid = yield* task.clone(SIGCHLD, function* (child) {
+      const pid = yield* task.clone(SIGCHLD, function*(child) {
         for (;;) yield* child.call("pause");
       });
       if (pid === -11) refused++;

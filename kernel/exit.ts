@@ -9,12 +9,26 @@
 import type { Sleeps } from "../include/linux/wait.ts";
 import { POLLIN } from "../include/linux/fs.ts";
 import {
-  CLD_DUMPED, CLD_EXITED, CLD_KILLED, SA_NOCLDWAIT, SIG_IGN, SIGCHLD, SIGCONT, SIGHUP,
+  CLD_DUMPED,
+  CLD_EXITED,
+  CLD_KILLED,
+  SA_NOCLDWAIT,
+  SIG_IGN,
+  SIGCHLD,
+  SIGCONT,
+  SIGHUP,
 } from "../include/uapi/signal.ts";
 import { wakeFutex } from "./futex/waitwake.ts";
 import { exitRobustList } from "./futex/robust.ts";
 import { ptraceEvent } from "./ptrace-stop.ts";
-import { isOrphaned, kernelSignal, killGroup, sendToGroup, sendToProcessGroup, userSignal } from "./signal.ts";
+import {
+  isOrphaned,
+  kernelSignal,
+  killGroup,
+  sendToGroup,
+  sendToProcessGroup,
+  userSignal,
+} from "./signal.ts";
 import { type TaskStruct, type ThreadGroupStruct } from "./task.ts";
 
 const PTRACE_EVENT_EXIT = 6;
@@ -96,7 +110,9 @@ function detachTracing(task: TaskStruct): void {
     tracee.syscallWork &= ~1;
     task.tracees.delete(tracee);
     const PTRACE_O_EXITKILL = 0x10_0000;
-    if (trace !== undefined && (trace.options & PTRACE_O_EXITKILL) !== 0) sendToGroup(tracee.group, kernelSignal(9));
+    if (trace !== undefined && (trace.options & PTRACE_O_EXITKILL) !== 0) {
+      sendToGroup(tracee.group, kernelSignal(9));
+    }
     tracee.kernel.sched.wakeStopped(tracee);
   }
 }
@@ -146,7 +162,9 @@ function hangUpIfOrphaned(leaving: ThreadGroupStruct, pgid: number): void {
   if (!isOrphaned(kernel, pgid, leaving)) return;
   let hasStopped = false;
   for (const member of kernel.tasks.groupsOf(pgid)) {
-    if (member !== leaving && !member.isDead && member.stopCode !== 0 && member.stopSignal !== 0) hasStopped = true;
+    if (member !== leaving && !member.isDead && member.stopCode !== 0 && member.stopSignal !== 0) {
+      hasStopped = true;
+    }
   }
   if (!hasStopped) return;
   sendToProcessGroup(kernel, pgid, kernelSignal(SIGHUP));
@@ -217,7 +235,9 @@ export function reap(group: ThreadGroupStruct): void {
     to.childUserNs += cpuTime.userNs + cpuTime.childUserNs;
     to.childSystemNs += cpuTime.systemNs + cpuTime.childSystemNs;
     parentGroup.childMaxResidentKb = Math.max(
-      parentGroup.childMaxResidentKb, group.maxResidentKb, group.childMaxResidentKb,
+      parentGroup.childMaxResidentKb,
+      group.maxResidentKb,
+      group.childMaxResidentKb,
     );
     parentGroup.children.delete(group);
   }

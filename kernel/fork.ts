@@ -10,10 +10,30 @@ import { type Sleeps, WAIT_BLOCKED } from "../include/linux/wait.ts";
 import { CAP_SYS_ADMIN, CAP_SYS_RESOURCE } from "../include/uapi/capability.ts";
 import { RLIMIT_NPROC } from "../include/uapi/resource.ts";
 import {
-  CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_CLEAR_SIGHAND, CLONE_FILES, CLONE_FS, CLONE_INTO_CGROUP,
-  CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS,
-  CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_SETTLS, CLONE_SIGHAND, CLONE_THREAD, CLONE_UNTRACED,
-  CLONE_VFORK, CLONE_VM, SCHED_OTHER,
+  CLONE_CHILD_CLEARTID,
+  CLONE_CHILD_SETTID,
+  CLONE_CLEAR_SIGHAND,
+  CLONE_FILES,
+  CLONE_FS,
+  CLONE_INTO_CGROUP,
+  CLONE_NEWCGROUP,
+  CLONE_NEWIPC,
+  CLONE_NEWNET,
+  CLONE_NEWNS,
+  CLONE_NEWPID,
+  CLONE_NEWTIME,
+  CLONE_NEWUSER,
+  CLONE_NEWUTS,
+  CLONE_PARENT,
+  CLONE_PARENT_SETTID,
+  CLONE_PIDFD,
+  CLONE_SETTLS,
+  CLONE_SIGHAND,
+  CLONE_THREAD,
+  CLONE_UNTRACED,
+  CLONE_VFORK,
+  CLONE_VM,
+  SCHED_OTHER,
 } from "../include/uapi/sched.ts";
 import { NSIG, SIGCHLD, SS_DISABLE } from "../include/uapi/signal.ts";
 import { EAGAIN, EINVAL, EPERM } from "../lib/errno.ts";
@@ -31,8 +51,8 @@ const PTRACE_EVENT_VFORK = 2;
 const PTRACE_EVENT_CLONE = 3;
 const PTRACE_EVENT_VFORK_DONE = 5;
 
-const NAMESPACES = CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWTIME |
-  CLONE_NEWUSER | CLONE_NEWUTS;
+const NAMESPACES = CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWTIME
+  | CLONE_NEWUSER | CLONE_NEWUTS;
 
 export interface CloneArgs {
   /** CLONE_* without the signal. May exceed 32 bits. */
@@ -86,8 +106,8 @@ export function doFork(task: TaskStruct, args: CloneArgs): number | Sleeps<numbe
   checkProcessLimit(task);
   if (isKilled(task)) throw EAGAIN;
   const child = copyProcess(task, args);
-  const needsMore = has(args, CLONE_VFORK) || has(args, CLONE_PARENT_SETTID) || has(args, CLONE_PIDFD) ||
-    task.trace !== undefined;
+  const needsMore = has(args, CLONE_VFORK) || has(args, CLONE_PARENT_SETTID) || has(args, CLONE_PIDFD)
+    || task.trace !== undefined;
   if (needsMore) return finishFork(task, child, args);
   task.kernel.sched.start(child);
   return child.pid;

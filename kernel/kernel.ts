@@ -12,8 +12,16 @@ import type { Cred, FilesStruct, FsStruct, StateKey } from "../include/linux/sch
 import type { Syscall } from "../include/linux/syscalls.ts";
 import { type Sleeps, WAIT_BLOCKED } from "../include/linux/wait.ts";
 import {
-  RLIM_NLIMITS, RLIMIT_CORE, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE, RLIMIT_NICE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_RTPRIO,
-  RLIMIT_SIGPENDING, RLIMIT_STACK,
+  RLIM_NLIMITS,
+  RLIMIT_CORE,
+  RLIMIT_MEMLOCK,
+  RLIMIT_MSGQUEUE,
+  RLIMIT_NICE,
+  RLIMIT_NOFILE,
+  RLIMIT_NPROC,
+  RLIMIT_RTPRIO,
+  RLIMIT_SIGPENDING,
+  RLIMIT_STACK,
 } from "../include/uapi/resource.ts";
 import { SIGKILL } from "../include/uapi/signal.ts";
 import { Errno } from "../lib/errno.ts";
@@ -26,7 +34,13 @@ import { PidTable } from "./pid.ts";
 import { kernelLog } from "./printk.ts";
 import { Scheduler } from "./sched/core.ts";
 import { sendToGroup } from "./signal.ts";
-import { type KernelCore, SigHand, type SyscallHooks, type TaskStruct, type ThreadGroupStruct } from "./task.ts";
+import {
+  type KernelCore,
+  SigHand,
+  type SyscallHooks,
+  type TaskStruct,
+  type ThreadGroupStruct,
+} from "./task.ts";
 import { TimeKeeping } from "./time/timekeeping.ts";
 import { HookList } from "./hooks.ts";
 
@@ -130,10 +144,17 @@ export class LinuxKernel implements KernelCore {
       domainname: "(none)",
     };
     this.syscallTable = tableOf(parts);
-    this.sched.setRunner(new UserLoop({
-      cpu: parts.cpu, arch: parts.arch, ram: parts.ram, sched: this.sched, table: this.syscallTable,
-      hooks: this.hooks, oops: (task, error) => this.#oops(task, error),
-    }));
+    this.sched.setRunner(
+      new UserLoop({
+        cpu: parts.cpu,
+        arch: parts.arch,
+        ram: parts.ram,
+        sched: this.sched,
+        table: this.syscallTable,
+        hooks: this.hooks,
+        oops: (task, error) => this.#oops(task, error),
+      }),
+    );
   }
 
   /** A fresh view of the root for a process that the host starts. */
@@ -166,7 +187,11 @@ export class LinuxKernel implements KernelCore {
   spawn(options: SpawnOptions): TaskStruct {
     if (options.isInit !== true) this.#ensureInit();
     const task = createProcess(this, this.init, {
-      comm: options.comm, fs: options.fs, files: options.files, cred: options.cred, sighand: new SigHand(),
+      comm: options.comm,
+      fs: options.fs,
+      files: options.files,
+      cred: options.cred,
+      sighand: new SigHand(),
       rlimits: defaultLimits(this.frames.totalPages),
     });
     const { group } = task;
@@ -224,8 +249,12 @@ export class LinuxKernel implements KernelCore {
 
   #createKernelTask(comm: string, parent: ThreadGroupStruct | undefined): TaskStruct {
     return createProcess(this, parent, {
-      comm, fs: this.#parts.rootFs(), files: this.#parts.createFiles(), cred: this.#parts.rootCred,
-      sighand: new SigHand(), rlimits: defaultLimits(this.frames.totalPages),
+      comm,
+      fs: this.#parts.rootFs(),
+      files: this.#parts.createFiles(),
+      cred: this.#parts.rootCred,
+      sighand: new SigHand(),
+      rlimits: defaultLimits(this.frames.totalPages),
     });
   }
 

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // prctl(2) and personality(2).
 
-import { flagsOf, hex, long, type Syscall, syscall, type SyscallAnswer, uint } from "../include/linux/syscalls.ts";
+import {
+  flagsOf,
+  hex,
+  long,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
+  uint,
+} from "../include/linux/syscalls.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { CAP_LAST_CAP, CAP_SETPCAP } from "../include/uapi/capability.ts";
 import * as prctl from "../include/uapi/prctl.ts";
@@ -80,7 +88,14 @@ function setSecurebits(task: TaskStruct, bits: number): number {
   return 0;
 }
 
-function doPrctl(task: TaskStruct, option: number, a: number, b: number, c: number, d: number): SyscallAnswer {
+function doPrctl(
+  task: TaskStruct,
+  option: number,
+  a: number,
+  b: number,
+  c: number,
+  d: number,
+): SyscallAnswer {
   const { group, cred } = task;
   switch (option) {
     case prctl.PR_SET_PDEATHSIG:
@@ -170,18 +185,44 @@ function doPrctl(task: TaskStruct, option: number, a: number, b: number, c: numb
   }
 }
 
-const { PR_SET_NAME, PR_GET_NAME, PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER,
-  PR_CAPBSET_READ, PR_SET_SECCOMP, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_SET_VMA } = prctl;
+const {
+  PR_SET_NAME,
+  PR_GET_NAME,
+  PR_SET_PDEATHSIG,
+  PR_SET_DUMPABLE,
+  PR_SET_NO_NEW_PRIVS,
+  PR_SET_CHILD_SUBREAPER,
+  PR_CAPBSET_READ,
+  PR_SET_SECCOMP,
+  PR_SET_KEEPCAPS,
+  PR_CAP_AMBIENT,
+  PR_SET_VMA,
+} = prctl;
 const option = flagsOf({
-  PR_SET_NAME, PR_GET_NAME, PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER,
-  PR_CAPBSET_READ, PR_SET_SECCOMP, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_SET_VMA,
+  PR_SET_NAME,
+  PR_GET_NAME,
+  PR_SET_PDEATHSIG,
+  PR_SET_DUMPABLE,
+  PR_SET_NO_NEW_PRIVS,
+  PR_SET_CHILD_SUBREAPER,
+  PR_CAPBSET_READ,
+  PR_SET_SECCOMP,
+  PR_SET_KEEPCAPS,
+  PR_CAP_AMBIENT,
+  PR_SET_VMA,
 });
 
 export const prctlSyscalls: readonly Syscall[] = [
-  syscall("prctl", [option, long, long, long, long], (task, what, a, b, c, d) => doPrctl(self(task), what, a, b, c, d), {
-    level: "partial",
-    missing: "PR_SET_MM, PR_SET_VMA, speculation and scheduling-core options: EINVAL as when not configured",
-  }),
+  syscall(
+    "prctl",
+    [option, long, long, long, long],
+    (task, what, a, b, c, d) => doPrctl(self(task), what, a, b, c, d),
+    {
+      level: "partial",
+      missing:
+        "PR_SET_MM, PR_SET_VMA, speculation and scheduling-core options: EINVAL as when not configured",
+    },
+  ),
   syscall("personality", [uint], (task, persona) => {
     const target = self(task);
     const old = target.personality;
@@ -210,7 +251,11 @@ function archPrctl(task: TaskStruct, code: number, address: number): SyscallAnsw
     case prctl.ARCH_GET_FS:
     case prctl.ARCH_GET_GS:
       if (address === 0) throw EFAULT;
-      return copyOutResult(task, address, words64(segmentBases.get(ram, code === prctl.ARCH_GET_FS ? "fs" : "gs")));
+      return copyOutResult(
+        task,
+        address,
+        words64(segmentBases.get(ram, code === prctl.ARCH_GET_FS ? "fs" : "gs")),
+      );
     case prctl.ARCH_GET_CPUID:
       return 1;
     default:

@@ -86,7 +86,7 @@ function* readNew(task: Parameters<typeof mmOf>[0], address: number, length: num
 }
 
 export const printkSyscalls: readonly Syscall[] = [
-  syscall("syslog", [int, bufferOut, int], function* (task, action, address, length) {
+  syscall("syslog", [int, bufferOut, int], function*(task, action, address, length) {
     const log = kernelLog(task.kernel);
     if (action !== 3 && action !== 10 && !capable(task, CAP_SYSLOG)) throw EPERM;
     switch (action) {

@@ -1,10 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 // System calls that make and end tasks, and that arrange processes in groups and sessions.
 
-import { bufferIn, flagsOf, int, pid, pointer, size, type Syscall, syscall } from "../include/linux/syscalls.ts";
 import {
-  CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_FILES, CLONE_FS, CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PIDFD,
-  CLONE_SETTLS, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD, CLONE_VFORK, CLONE_VM, CSIGNAL,
+  bufferIn,
+  flagsOf,
+  int,
+  pid,
+  pointer,
+  size,
+  type Syscall,
+  syscall,
+} from "../include/linux/syscalls.ts";
+import {
+  CLONE_CHILD_CLEARTID,
+  CLONE_CHILD_SETTID,
+  CLONE_FILES,
+  CLONE_FS,
+  CLONE_PARENT,
+  CLONE_PARENT_SETTID,
+  CLONE_PIDFD,
+  CLONE_SETTLS,
+  CLONE_SIGHAND,
+  CLONE_SYSVSEM,
+  CLONE_THREAD,
+  CLONE_VFORK,
+  CLONE_VM,
+  CSIGNAL,
 } from "../include/uapi/sched.ts";
 import { NSIG, SIGCHLD } from "../include/uapi/signal.ts";
 import { E2BIG, EACCES, EINVAL, EPERM, ESRCH } from "../lib/errno.ts";
@@ -14,12 +35,31 @@ import { self, type TaskStruct, type ThreadGroupStruct } from "./task.ts";
 import { readU64, viewOf, withBytes } from "./uaccess.ts";
 
 const cloneFlags = flagsOf({
-  CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND, CLONE_PIDFD, CLONE_VFORK, CLONE_PARENT, CLONE_THREAD, CLONE_SYSVSEM,
-  CLONE_SETTLS, CLONE_PARENT_SETTID, CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, SIGCHLD,
+  CLONE_VM,
+  CLONE_FS,
+  CLONE_FILES,
+  CLONE_SIGHAND,
+  CLONE_PIDFD,
+  CLONE_VFORK,
+  CLONE_PARENT,
+  CLONE_THREAD,
+  CLONE_SYSVSEM,
+  CLONE_SETTLS,
+  CLONE_PARENT_SETTID,
+  CLONE_CHILD_CLEARTID,
+  CLONE_CHILD_SETTID,
+  SIGCHLD,
 });
 
 const FORK: CloneArgs = {
-  flags: 0, exitSignal: SIGCHLD, stack: 0, tls: 0, parentTid: 0, childTid: 0, pidfd: 0, pid: 0,
+  flags: 0,
+  exitSignal: SIGCHLD,
+  stack: 0,
+  tls: 0,
+  parentTid: 0,
+  childTid: 0,
+  pidfd: 0,
+  pid: 0,
 };
 
 const CLONE_ARGS_BYTES_MIN = 64;
@@ -40,7 +80,14 @@ function decodeCloneArgs(bytes: Uint8Array): CloneArgs {
   if (at(72) !== 0) throw EINVAL; // set_tid: no
   if (((flags >>> 0) & CLONE_THREAD) !== 0 && exitSignal !== 0) throw EINVAL;
   return {
-    flags, exitSignal, stack: stack + stackSize, tls: at(56), parentTid: at(24), childTid: at(16), pidfd: at(8), pid: 0,
+    flags,
+    exitSignal,
+    stack: stack + stackSize,
+    tls: at(56),
+    parentTid: at(24),
+    childTid: at(16),
+    pidfd: at(8),
+    pid: 0,
   };
 }
 
@@ -83,15 +130,30 @@ function groupOfPid(task: TaskStruct, id: number): ThreadGroupStruct {
   return group;
 }
 
-const namespaces = { level: "partial", missing: "namespaces (CLONE_NEW*: EPERM or EINVAL), CLONE_INTO_CGROUP" } as const;
+const namespaces = {
+  level: "partial",
+  missing: "namespaces (CLONE_NEW*: EPERM or EINVAL), CLONE_INTO_CGROUP",
+} as const;
 
 export const processSyscalls: readonly Syscall[] = [
   syscall("fork", [], (task) => doFork(self(task), FORK)),
   syscall("vfork", [], (task) => doFork(self(task), { ...FORK, flags: CLONE_VFORK | CLONE_VM })),
-  syscall("clone", [cloneFlags, pointer, pointer, pointer, size], (task, flags, stack, parentTid, childTid, tls) =>
-    doFork(self(task), {
-      flags: (flags & ~CSIGNAL) >>> 0, exitSignal: flags & CSIGNAL, stack, tls, parentTid, childTid, pidfd: 0, pid: 0,
-    }), namespaces),
+  syscall(
+    "clone",
+    [cloneFlags, pointer, pointer, pointer, size],
+    (task, flags, stack, parentTid, childTid, tls) =>
+      doFork(self(task), {
+        flags: (flags & ~CSIGNAL) >>> 0,
+        exitSignal: flags & CSIGNAL,
+        stack,
+        tls,
+        parentTid,
+        childTid,
+        pidfd: 0,
+        pid: 0,
+      }),
+    namespaces,
+  ),
   syscall("clone3", [bufferIn, size], (task, address, bytes) => {
     if (bytes < CLONE_ARGS_BYTES_MIN) throw EINVAL;
     if (bytes > PAGE) throw E2BIG;

@@ -14,7 +14,10 @@ const PTRACE_EVENT_EXIT = 6;
 
 /** Stands until the tracer lets go. `status` is what wait(2) reports above the 0x7f byte. */
 export function* ptraceStop(
-  task: TaskStruct, status: number, info: SignalInfo, mustDie: (task: TaskStruct) => boolean = isKilled,
+  task: TaskStruct,
+  status: number,
+  info: SignalInfo,
+  mustDie: (task: TaskStruct) => boolean = isKilled,
 ): Sleeps<void> {
   const { trace, kernel } = task;
   if (trace === undefined || mustDie(task)) return;
@@ -38,7 +41,11 @@ export function* ptraceStop(
 function tellTracer(task: TaskStruct, trace: TraceState): void {
   const { group } = trace.tracer;
   sendToGroup(group, {
-    signal: SIGCHLD, code: 4, pid: task.pid, uid: task.cred.uid, status: (trace.stopStatus >> 8) & 0xff,
+    signal: SIGCHLD,
+    code: 4,
+    pid: task.pid,
+    uid: task.cred.uid,
+    status: (trace.stopStatus >> 8) & 0xff,
   });
   group.waitQueue.wakeAll(0);
 }
@@ -67,8 +74,17 @@ export function* ptraceGroupStop(task: TaskStruct): Sleeps<void> {
     return;
   }
   const signal = group.stopSignal === 0 ? SIGTRAP : group.stopSignal;
-  const status = trace.isSeized ? signal | (PTRACE_EVENT_STOP << 8) : group.stopSignal === 0 ? SIGSTOP : signal;
-  yield* ptraceStop(task, status, { signal, code: signal | (PTRACE_EVENT_STOP << 8), pid: task.pid, uid: task.cred.uid });
+  const status = trace.isSeized
+    ? signal | (PTRACE_EVENT_STOP << 8)
+    : group.stopSignal === 0
+    ? SIGSTOP
+    : signal;
+  yield* ptraceStop(task, status, {
+    signal,
+    code: signal | (PTRACE_EVENT_STOP << 8),
+    pid: task.pid,
+    uid: task.cred.uid,
+  });
   // The tracer decided; a stop that it did not ask to keep is over for this thread.
   if (trace.mode !== "listen") group.stopSignal = 0;
   recalcSignal(task);
@@ -82,7 +98,12 @@ export function* ptraceEvent(task: TaskStruct, event: number, message: number): 
   const status = SIGTRAP | (event << 8);
   // A thread that ends is doomed already; only SIGKILL lets it pass this stop.
   const mustDie = event === PTRACE_EVENT_EXIT ? hasSigkill : isKilled;
-  yield* ptraceStop(task, status, { signal: SIGTRAP, code: status, pid: task.pid, uid: task.cred.uid }, mustDie);
+  yield* ptraceStop(
+    task,
+    status,
+    { signal: SIGTRAP, code: status, pid: task.pid, uid: task.cred.uid },
+    mustDie,
+  );
 }
 
 function hasSigkill(task: TaskStruct): boolean {

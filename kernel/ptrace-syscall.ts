@@ -48,7 +48,9 @@ export function* ptraceSyscallExit(task: TaskStruct, result: number | bigint | E
     task.restart = restartOf(result);
     task.pendingWork |= WORK_RESTART;
   }
-  const shown = typeof result === "object" ? -(result instanceof Errno ? result.errno : EINTR.errno) : Number(result);
+  const shown = typeof result === "object"
+    ? -(result instanceof Errno ? result.errno : EINTR.errno)
+    : Number(result);
   yield* stopAt(task, EXIT, shown);
   return undefined;
 }

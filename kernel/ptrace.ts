@@ -187,7 +187,13 @@ function pokeUser(target: TaskStruct, offset: number, word: bigint): number {
 }
 
 /** PTRACE_GETREGSET and SETREGSET: `data` is a struct iovec that is shortened to what there is. */
-function* regset(task: TaskStruct, target: TaskStruct, type: number, iovAt: number, isSet: boolean): Sleeps<number> {
+function* regset(
+  task: TaskStruct,
+  target: TaskStruct,
+  type: number,
+  iovAt: number,
+  isSet: boolean,
+): Sleeps<number> {
   if (type !== NT_PRSTATUS && type !== NT_PRFPREG) throw EINVAL;
   const { user } = mmOf(task);
   const iov = viewOf(yield* user.copyIn(iovAt, 16));
@@ -211,7 +217,9 @@ function* syscallInfo(task: TaskStruct, target: TaskStruct, room: number, addres
   const { arch } = target.kernel;
   const info = target.trace?.syscallInfo;
   const registers = viewOf(getRegisters(target));
-  const bytes = new Uint8Array(info?.op === SYSCALL_INFO_ENTRY ? 80 : info?.op === SYSCALL_INFO_EXIT ? 33 : 24);
+  const bytes = new Uint8Array(
+    info?.op === SYSCALL_INFO_ENTRY ? 80 : info?.op === SYSCALL_INFO_EXIT ? 33 : 24,
+  );
   const view = viewOf(bytes);
   view.setUint8(0, info?.op ?? 0);
   view.setInt32(4, 0xc000_0000 + arch.elfMachine);
@@ -262,12 +270,24 @@ function setOptions(trace: TraceState, options: number): number {
   return 0;
 }
 
-function getRegset(task: TaskStruct, target: TaskStruct, type: "prstatus" | "fpregset", to: number): SyscallAnswer {
-  const bytes = type === "prstatus" ? getRegisters(target) : target.kernel.arch.getRegset(target.registers, type);
+function getRegset(
+  task: TaskStruct,
+  target: TaskStruct,
+  type: "prstatus" | "fpregset",
+  to: number,
+): SyscallAnswer {
+  const bytes = type === "prstatus"
+    ? getRegisters(target)
+    : target.kernel.arch.getRegset(target.registers, type);
   return copyOutResult(task, to, bytes);
 }
 
-function* setRegset(task: TaskStruct, target: TaskStruct, type: "prstatus" | "fpregset", from: number): Sleeps<number> {
+function* setRegset(
+  task: TaskStruct,
+  target: TaskStruct,
+  type: "prstatus" | "fpregset",
+  from: number,
+): Sleeps<number> {
   const { arch } = target.kernel;
   const { length } = arch.getRegset(target.registers, type);
   const bytes = yield* mmOf(task).user.copyIn(from, length);
@@ -276,8 +296,14 @@ function* setRegset(task: TaskStruct, target: TaskStruct, type: "prstatus" | "fp
   return 0;
 }
 
-function ptrace(task: TaskStruct, request: number, id: number, address: number, data: number, word: bigint):
-  SyscallAnswer {
+function ptrace(
+  task: TaskStruct,
+  request: number,
+  id: number,
+  address: number,
+  data: number,
+  word: bigint,
+): SyscallAnswer {
   if (request === PTRACE_TRACEME) return traceMe(task);
   if (request === PTRACE_ATTACH || request === PTRACE_SEIZE) {
     const target = task.kernel.tasks.find(id);
@@ -349,10 +375,28 @@ function ptrace(task: TaskStruct, request: number, id: number, address: number, 
 }
 
 const request = flagsOf({
-  PTRACE_TRACEME, PTRACE_PEEKTEXT, PTRACE_PEEKDATA, PTRACE_PEEKUSER, PTRACE_POKETEXT, PTRACE_POKEDATA,
-  PTRACE_POKEUSER, PTRACE_CONT, PTRACE_KILL, PTRACE_SINGLESTEP, PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_ATTACH,
-  PTRACE_DETACH, PTRACE_SYSCALL, PTRACE_SETOPTIONS, PTRACE_GETEVENTMSG, PTRACE_GETSIGINFO, PTRACE_GETREGSET,
-  PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_GET_SYSCALL_INFO,
+  PTRACE_TRACEME,
+  PTRACE_PEEKTEXT,
+  PTRACE_PEEKDATA,
+  PTRACE_PEEKUSER,
+  PTRACE_POKETEXT,
+  PTRACE_POKEDATA,
+  PTRACE_POKEUSER,
+  PTRACE_CONT,
+  PTRACE_KILL,
+  PTRACE_SINGLESTEP,
+  PTRACE_GETREGS,
+  PTRACE_SETREGS,
+  PTRACE_ATTACH,
+  PTRACE_DETACH,
+  PTRACE_SYSCALL,
+  PTRACE_SETOPTIONS,
+  PTRACE_GETEVENTMSG,
+  PTRACE_GETSIGINFO,
+  PTRACE_GETREGSET,
+  PTRACE_SEIZE,
+  PTRACE_INTERRUPT,
+  PTRACE_GET_SYSCALL_INFO,
 });
 
 export const ptraceSyscalls: readonly Syscall[] = [
@@ -361,5 +405,8 @@ export const ptraceSyscalls: readonly Syscall[] = [
     const isPoke = what === PTRACE_POKETEXT || what === PTRACE_POKEDATA || what === PTRACE_POKEUSER;
     const word = isPoke ? arch.syscallArgument64(ram, 3) : 0n;
     return ptrace(self(task), what, id, address, data, word);
-  }, { level: "partial", missing: "PTRACE_PEEKSIGINFO, debug registers, PTRACE_SECCOMP_GET_FILTER, PTRACE_SYSEMU" }),
+  }, {
+    level: "partial",
+    missing: "PTRACE_PEEKSIGINFO, debug registers, PTRACE_SECCOMP_GET_FILTER, PTRACE_SYSEMU",
+  }),
 ];

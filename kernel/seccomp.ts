@@ -4,7 +4,14 @@
 // All filters of a thread run; the verdict that is worst for the program holds. Filters are inherited by fork and
 // survive execve; they can only be added to.
 
-import { bufferIn, flagsOf, type Syscall, syscall, type SyscallAnswer, uint } from "../include/linux/syscalls.ts";
+import {
+  bufferIn,
+  flagsOf,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
+  uint,
+} from "../include/linux/syscalls.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { CAP_SYS_ADMIN } from "../include/uapi/capability.ts";
 import { SIGKILL, SIGSYS, SYS_SECCOMP } from "../include/uapi/signal.ts";
@@ -33,7 +40,15 @@ const RET_ERRNO = 0x5_0000;
 const RET_TRACE = 0x7ff0_0000;
 const RET_LOG = 0x7ffc_0000;
 const RET_ALLOW = 0x7fff_0000;
-const AVAILABLE: readonly number[] = [RET_KILL_PROCESS, RET_KILL_THREAD, RET_TRAP, RET_ERRNO, RET_TRACE, RET_LOG, RET_ALLOW];
+const AVAILABLE: readonly number[] = [
+  RET_KILL_PROCESS,
+  RET_KILL_THREAD,
+  RET_TRAP,
+  RET_ERRNO,
+  RET_TRACE,
+  RET_LOG,
+  RET_ALLOW,
+];
 const PTRACE_EVENT_SECCOMP = 7;
 const ERRNO_MAX = 4095;
 
@@ -65,7 +80,11 @@ export function* checkSeccomp(task: TaskStruct, number: number): Sleeps<Verdict>
       return { isAllowed: false, answer: -Math.min(data, ERRNO_MAX) };
     case RET_TRAP:
       forceSignal(task, {
-        signal: SIGSYS, code: SYS_SECCOMP, errno: data, address: kernel.arch.getPc(kernel.ram), status: number,
+        signal: SIGSYS,
+        code: SYS_SECCOMP,
+        errno: data,
+        address: kernel.arch.getPc(kernel.ram),
+        status: number,
         value: BigInt(auditArch(task)),
       });
       return DENIED;
@@ -103,7 +122,9 @@ function seccompData(task: TaskStruct, number: number): Uint8Array {
   view.setInt32(0, number);
   view.setInt32(4, auditArch(task));
   writeS64(view, 8, arch.getPc(ram));
-  for (let index = 0; index < 6; index++) view.setBigInt64(16 + index * 8, arch.syscallArgument64(ram, index));
+  for (let index = 0; index < 6; index++) {
+    view.setBigInt64(16 + index * 8, arch.syscallArgument64(ram, index));
+  }
   return bytes;
 }
 
@@ -156,7 +177,9 @@ function synchronize(task: TaskStruct): void {
 
 export const seccompSyscalls: readonly Syscall[] = [
   syscall("seccomp", [
-    flagsOf({ SECCOMP_SET_MODE_STRICT, SECCOMP_SET_MODE_FILTER, SECCOMP_GET_ACTION_AVAIL }), uint, bufferIn,
+    flagsOf({ SECCOMP_SET_MODE_STRICT, SECCOMP_SET_MODE_FILTER, SECCOMP_GET_ACTION_AVAIL }),
+    uint,
+    bufferIn,
   ], (task, operation, flags, address) => {
     switch (operation) {
       case SECCOMP_SET_MODE_STRICT:
@@ -173,5 +196,8 @@ export const seccompSyscalls: readonly Syscall[] = [
       default:
         throw EINVAL;
     }
-  }, { level: "partial", missing: "user notification (SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_GET_NOTIF_SIZES)" }),
+  }, {
+    level: "partial",
+    missing: "user notification (SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_GET_NOTIF_SIZES)",
+  }),
 ];

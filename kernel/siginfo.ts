@@ -4,7 +4,16 @@
 
 import type { SignalInfo } from "../include/linux/sched.ts";
 import {
-  SI_KERNEL, SI_TIMER, SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGIO, SIGSEGV, SIGSYS, SIGTRAP,
+  SI_KERNEL,
+  SI_TIMER,
+  SIGBUS,
+  SIGCHLD,
+  SIGFPE,
+  SIGILL,
+  SIGIO,
+  SIGSEGV,
+  SIGSYS,
+  SIGTRAP,
 } from "../include/uapi/signal.ts";
 import { type LittleView, viewOf, writeS64 } from "./uaccess.ts";
 
@@ -56,7 +65,8 @@ function encodeSender(view: LittleView, info: SignalInfo): void {
 }
 
 function isFault(signal: number): boolean {
-  return signal === SIGSEGV || signal === SIGBUS || signal === SIGILL || signal === SIGFPE || signal === SIGTRAP;
+  return signal === SIGSEGV || signal === SIGBUS || signal === SIGILL || signal === SIGFPE
+    || signal === SIGTRAP;
 }
 
 /** siginfo_t from a program (rt_sigqueueinfo(2), PTRACE_SETSIGINFO): kept as it is. */

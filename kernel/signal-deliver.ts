@@ -9,15 +9,30 @@ import type { SignalFrame } from "../include/linux/cpu.ts";
 import type { SignalInfo } from "../include/linux/sched.ts";
 import { type Sleeps, WAIT_BLOCKED } from "../include/linux/wait.ts";
 import {
-  SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IGN, SIGKILL, SIGSEGV, SIGSTOP, SI_KERNEL,
-  SS_AUTODISARM, SS_DISABLE,
+  SA_NODEFER,
+  SA_ONSTACK,
+  SA_RESETHAND,
+  SA_RESTART,
+  SI_KERNEL,
+  SIG_DFL,
+  SIG_IGN,
+  SIGKILL,
+  SIGSEGV,
+  SIGSTOP,
+  SS_AUTODISARM,
+  SS_DISABLE,
 } from "../include/uapi/signal.ts";
 import { RLIMIT_CORE } from "../include/uapi/resource.ts";
 import { exitTask } from "./exit.ts";
 import { ptraceGroupStop, ptraceSignalStop } from "./ptrace-stop.ts";
-import { SigSet } from "./signal-set.ts";
+import type { SigSet } from "./signal-set.ts";
 import {
-  defaultAction, forceSignal, isOrphaned, kernelSignal, killGroup, notifyParentOfStop,
+  defaultAction,
+  forceSignal,
+  isOrphaned,
+  kernelSignal,
+  killGroup,
+  notifyParentOfStop,
 } from "./signal.ts";
 import { isDoomed, recalcGroup, recalcSignal } from "./signal-state.ts";
 import { encodeSignalInfo } from "./siginfo.ts";

@@ -7,7 +7,16 @@
 
 import type { SignalInfo } from "../include/linux/sched.ts";
 import {
-  NSIG, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGRTMIN, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP,
+  NSIG,
+  SIGBUS,
+  SIGFPE,
+  SIGILL,
+  SIGKILL,
+  SIGRTMIN,
+  SIGSEGV,
+  SIGSTOP,
+  SIGSYS,
+  SIGTRAP,
 } from "../include/uapi/signal.ts";
 import { viewOf } from "../lib/little-view.ts";
 

@@ -17,8 +17,8 @@ export function isDoomed(task: TaskStruct): boolean {
 
 function hasWork(task: TaskStruct): boolean {
   const { group, blocked, pending } = task;
-  return pending.set.hasOutside(blocked) || group.pending.set.hasOutside(blocked) || isDoomed(task) ||
-    group.stopSignal !== 0 || task.trace?.interrupt === true;
+  return pending.set.hasOutside(blocked) || group.pending.set.hasOutside(blocked) || isDoomed(task)
+    || group.stopSignal !== 0 || task.trace?.interrupt === true;
 }
 
 export function recalcSignal(task: TaskStruct): void {

@@ -3,24 +3,52 @@
 // struct kernel_sigaction is { handler, flags, restorer, mask }, 8 bytes each.
 
 import {
-  bufferIn, bufferOut, fd, flagsOf, pid, pointer, signalNumber, size, type Syscall, syscall, type SyscallAnswer,
+  bufferIn,
+  bufferOut,
+  fd,
+  flagsOf,
+  pid,
+  pointer,
+  signalNumber,
+  size,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
   uint,
 } from "../include/linux/syscalls.ts";
 import type { Cred, SignalInfo, Task } from "../include/linux/sched.ts";
 import { type Sleeps, WAIT_BLOCKED } from "../include/linux/wait.ts";
 import {
-  MINSIGSTKSZ, NSIG, SA_EXPOSE_TAGBITS, SA_UNSUPPORTED, SI_TKILL, SIG_BLOCK, SIG_DFL, SIG_IGN, SIG_SETMASK,
-  SIG_UNBLOCK, SIGKILL, SIGSEGV, SIGSTOP, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK,
+  MINSIGSTKSZ,
+  NSIG,
+  SA_EXPOSE_TAGBITS,
+  SA_UNSUPPORTED,
+  SI_TKILL,
+  SIG_BLOCK,
+  SIG_DFL,
+  SIG_IGN,
+  SIG_SETMASK,
+  SIG_UNBLOCK,
+  SIGKILL,
+  SIGSEGV,
+  SIGSTOP,
+  SS_AUTODISARM,
+  SS_DISABLE,
+  SS_ONSTACK,
 } from "../include/uapi/signal.ts";
 import { RLIMIT_SIGPENDING } from "../include/uapi/resource.ts";
-import {
-  EAGAIN, EBADF, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTNOHAND, ESRCH,
-} from "../lib/errno.ts";
+import { EAGAIN, EBADF, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTNOHAND, ESRCH } from "../lib/errno.ts";
 import { installPidfd, pidfdGroup, PidFile } from "./pidfd.ts";
 import { SigSet, sigSetFromBytes, sigSetToBytes } from "./signal-set.ts";
 import { isOnAltStack, setBlocked } from "./signal-deliver.ts";
 import {
-  checkSignalPermission, defaultAction, forceSignal, kernelSignal, sendToGroup, sendToTask, userSignal,
+  checkSignalPermission,
+  defaultAction,
+  forceSignal,
+  kernelSignal,
+  sendToGroup,
+  sendToTask,
+  userSignal,
 } from "./signal.ts";
 import { recalcSignal } from "./signal-state.ts";
 import { decodeSignalInfo, encodeSignalInfo } from "./siginfo.ts";
@@ -118,11 +146,17 @@ function* pause(task: TaskStruct): Sleeps<number> {
 }
 
 /** Takes a signal of `set`, waiting for one until the deadline. */
-function* sigtimedwait(task: TaskStruct, set: SigSet, infoAt: number, timeoutNs: number | undefined): Sleeps<number> {
+function* sigtimedwait(
+  task: TaskStruct,
+  set: SigSet,
+  infoAt: number,
+  timeoutNs: number | undefined,
+): Sleeps<number> {
   set.delete(SIGKILL);
   set.delete(SIGSTOP);
   const unwanted = SigSet.fromBigint(~set.toBigint());
-  const take = (): SignalInfo | undefined => task.pending.dequeue(unwanted) ?? task.group.pending.dequeue(unwanted);
+  const take = (): SignalInfo | undefined =>
+    task.pending.dequeue(unwanted) ?? task.group.pending.dequeue(unwanted);
   let info = take();
   if (info === undefined && timeoutNs !== 0) {
     const { time } = task.kernel;
@@ -218,7 +252,11 @@ function checkForgery(task: TaskStruct, target: TaskStruct, info: SignalInfo): v
 }
 
 function queueInfo(
-  task: TaskStruct, target: TaskStruct, signal: number, infoAt: number, send: (info: SignalInfo) => void,
+  task: TaskStruct,
+  target: TaskStruct,
+  signal: number,
+  infoAt: number,
+  send: (info: SignalInfo) => void,
 ): SyscallAnswer {
   checkSignal(signal);
   return withBytes(task, infoAt, 128, (bytes) => {
@@ -295,14 +333,21 @@ function restoreFrame(task: TaskStruct, bytes: Uint8Array): bigint {
     const flags = altStack.flags & ~SS_ONSTACK;
     const isOff = (flags & SS_DISABLE) !== 0;
     if (isOff || altStack.size >= MINSIGSTKSZ) {
-      task.altStack = isOff ? { sp: 0, size: 0, flags: SS_DISABLE } : { sp: altStack.sp, size: altStack.size, flags };
+      task.altStack = isOff
+        ? { sp: 0, size: 0, flags: SS_DISABLE }
+        : { sp: altStack.sp, size: altStack.size, flags };
     }
   }
   return result;
 }
 
-function pidfdSendSignal(task: TaskStruct, number: number, signal: number, infoAt: number, flags: number):
-  SyscallAnswer {
+function pidfdSendSignal(
+  task: TaskStruct,
+  number: number,
+  signal: number,
+  infoAt: number,
+  flags: number,
+): SyscallAnswer {
   if (flags !== 0) throw EINVAL;
   checkSignal(signal);
   const group = pidfdGroup(task, number);
@@ -333,15 +378,23 @@ export const signalSyscalls: readonly Syscall[] = [
     return withBytes(task, address, bytes, (raw) => sigsuspend(self(task), sigSetFromBytes(raw)));
   }),
   syscall("pause", [], (task) => pause(self(task))),
-  syscall("rt_sigtimedwait", [bufferIn, bufferOut, bufferIn, size], (task, setAt, infoAt, timeoutAt, bytes) => {
-    if (bytes !== SIGSET_BYTES) throw EINVAL;
-    return withBytes(task, setAt, bytes, (raw) => {
-      const set = sigSetFromBytes(raw);
-      if (timeoutAt === 0) return sigtimedwait(self(task), set, infoAt, undefined);
-      return withBytes(task, timeoutAt, 16, (time) =>
-        sigtimedwait(self(task), set, infoAt, readTimespecNs(viewOf(time), 0)));
-    });
-  }),
+  syscall(
+    "rt_sigtimedwait",
+    [bufferIn, bufferOut, bufferIn, size],
+    (task, setAt, infoAt, timeoutAt, bytes) => {
+      if (bytes !== SIGSET_BYTES) throw EINVAL;
+      return withBytes(task, setAt, bytes, (raw) => {
+        const set = sigSetFromBytes(raw);
+        if (timeoutAt === 0) return sigtimedwait(self(task), set, infoAt, undefined);
+        return withBytes(
+          task,
+          timeoutAt,
+          16,
+          (time) => sigtimedwait(self(task), set, infoAt, readTimespecNs(viewOf(time), 0)),
+        );
+      });
+    },
+  ),
   syscall("rt_sigreturn", [], (task) => sigreturn(self(task))),
   syscall("sigaltstack", [pointer, pointer], sigaltstack),
   syscall("kill", [pid, signalNumber], (task, id, signal) => kill(self(task), id, signal)),
@@ -367,8 +420,11 @@ export const signalSyscalls: readonly Syscall[] = [
     if (target.group.leader !== target) throw EINVAL;
     return installPidfd(task, target.group, (flags & PIDFD_NONBLOCK) !== 0);
   }, { level: "partial", missing: "PIDFD_THREAD" }),
-  syscall("pidfd_send_signal", [fd, signalNumber, pointer, uint], (task, number, signal, infoAt, flags) =>
-    pidfdSendSignal(self(task), number, signal, infoAt, flags)),
+  syscall(
+    "pidfd_send_signal",
+    [fd, signalNumber, pointer, uint],
+    (task, number, signal, infoAt, flags) => pidfdSendSignal(self(task), number, signal, infoAt, flags),
+  ),
   syscall("pidfd_getfd", [fd, fd, uint], (task, number, targetFd, flags) => {
     if (flags !== 0) throw EINVAL;
     const file = task.files.find(number);

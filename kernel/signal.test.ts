@@ -24,10 +24,10 @@ test("a handler interrupts a sleep: EINTR without SA_RESTART, the call again wit
   exploreSchedules(20, (kernel) => {
     const results: number[] = [];
     function* handler(): Script {}
-    kernel.spawn(function* (task) {
+    kernel.spawn(function*(task) {
       const pid = yield* task.call("getpid");
       yield* task.handle(SIGUSR1, handler);
-      yield* task.clone(17, function* (child) {
+      yield* task.clone(17, function*(child) {
         yield* child.call("kill", pid, SIGUSR1);
         yield* child.call("exit_group", 0);
       });
@@ -38,12 +38,12 @@ test("a handler interrupts a sleep: EINTR without SA_RESTART, the call again wit
     assert.ok(results.length === 0 || results[0] === EINTR);
     const again = new ScriptedKernel();
     const order: string[] = [];
-    again.spawn(function* (task) {
+    again.spawn(function*(task) {
       const pid = yield* task.call("getpid");
-      yield* task.handle(SIGUSR1, function* () {
+      yield* task.handle(SIGUSR1, function*() {
         order.push("handler");
       }, SA_RESTART);
-      yield* task.clone(17, function* (child) {
+      yield* task.clone(17, function*(child) {
         yield* child.call("sched_yield");
         yield* child.call("kill", pid, SIGUSR1);
         yield* child.call("sched_yield");
@@ -60,13 +60,13 @@ test("a handler interrupts a sleep: EINTR without SA_RESTART, the call again wit
 test("a signal to the process goes to a thread that does not block it", () => {
   exploreSchedules(30, (kernel) => {
     const handled: number[] = [];
-    kernel.spawn(function* (task) {
+    kernel.spawn(function*(task) {
       const pid = yield* task.call("getpid");
-      yield* task.handle(SIGUSR1, function* () {
+      yield* task.handle(SIGUSR1, function*() {
         handled.push((yield* task.call("gettid")) - pid);
       });
       task.memory.setUint32(0x1000, 1 << (SIGUSR1 - 1), true);
-      yield* task.clone(THREAD, function* (thread) {
+      yield* task.clone(THREAD, function*(thread) {
         yield* thread.call("gate_wait", 1);
         yield* thread.call("exit", 0);
       });
@@ -83,9 +83,9 @@ test("a signal to the process goes to a thread that does not block it", () => {
 test("SIGTERM ends every thread, wherever it sleeps", () => {
   exploreSchedules(20, (kernel) => {
     let status: number | undefined;
-    kernel.spawn(function* (task) {
+    kernel.spawn(function*(task) {
       for (let count = 0; count < 4; count++) {
-        yield* task.clone(THREAD, function* (thread) {
+        yield* task.clone(THREAD, function*(thread) {
           yield* thread.call("gate_wait", 0);
         });
       }
@@ -103,15 +103,17 @@ test("SIGTERM ends every thread, wherever it sleeps", () => {
 test("an exclusive wake-up is not lost when its receiver leaves for a signal", () => {
   exploreSchedules(60, (kernel) => {
     let passed = 0;
-    kernel.spawn(function* (task) {
+    kernel.spawn(function*(task) {
       const pid = yield* task.call("getpid");
-      yield* task.handle(SIGUSR1, function* () {});
+      yield* task.handle(SIGUSR1, function*() {});
       const tids: number[] = [];
       for (let count = 0; count < 2; count++) {
-        tids.push(yield* task.clone(THREAD, function* (thread) {
-          if ((yield* thread.call("gate_wait", 0)) === 0) passed++;
-          yield* thread.call("exit", 0);
-        }));
+        tids.push(
+          yield* task.clone(THREAD, function*(thread) {
+            if ((yield* thread.call("gate_wait", 0)) === 0) passed++;
+            yield* thread.call("exit", 0);
+          }),
+        );
       }
       yield* task.call("sched_yield");
       yield* task.call("sched_yield");

@@ -7,8 +7,29 @@
 
 import type { Kernel, SignalInfo, Task, ThreadGroup } from "../include/linux/sched.ts";
 import {
-  SIG_DFL, SIG_IGN, SIGABRT, SIGBUS, SIGCHLD, SIGCONT, SIGFPE, SIGILL, SIGKILL, SIGQUIT, SIGSEGV, SIGSTOP, SIGSYS,
-  SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH, SIGXCPU, SIGXFSZ, SI_KERNEL, SI_USER,
+  SI_KERNEL,
+  SI_USER,
+  SIG_DFL,
+  SIG_IGN,
+  SIGABRT,
+  SIGBUS,
+  SIGCHLD,
+  SIGCONT,
+  SIGFPE,
+  SIGILL,
+  SIGKILL,
+  SIGQUIT,
+  SIGSEGV,
+  SIGSTOP,
+  SIGSYS,
+  SIGTRAP,
+  SIGTSTP,
+  SIGTTIN,
+  SIGTTOU,
+  SIGURG,
+  SIGWINCH,
+  SIGXCPU,
+  SIGXFSZ,
 } from "../include/uapi/signal.ts";
 import { CAP_KILL } from "../include/uapi/capability.ts";
 import { EPERM } from "../lib/errno.ts";
@@ -20,7 +41,16 @@ import { type KernelCore, self, type TaskStruct, ThreadGroupStruct } from "./tas
 const DEFAULT_IGNORED: SigSet = SigSet.of(SIGCHLD, SIGCONT, SIGURG, SIGWINCH);
 const DEFAULT_STOP: SigSet = SigSet.of(SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU);
 const DEFAULT_CORE: SigSet = SigSet.of(
-  SIGQUIT, SIGILL, SIGABRT, SIGFPE, SIGSEGV, SIGBUS, SIGSYS, SIGTRAP, SIGXCPU, SIGXFSZ,
+  SIGQUIT,
+  SIGILL,
+  SIGABRT,
+  SIGFPE,
+  SIGSEGV,
+  SIGBUS,
+  SIGSYS,
+  SIGTRAP,
+  SIGXCPU,
+  SIGXFSZ,
 );
 
 export type DefaultAction = "ignore" | "stop" | "core" | "terminate";
@@ -45,7 +75,9 @@ function isIgnored(task: TaskStruct, info: SignalInfo): boolean {
 /** What a stop or continue signal does the moment it is sent, delivered or not. */
 function prepare(group: ThreadGroupStruct, signal: number): void {
   if (signal === SIGCONT || signal === SIGKILL) {
-    if (signal === SIGCONT) for (const stop of [SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU]) discardIn(group, stop);
+    if (signal === SIGCONT) {
+      for (const stop of [SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU]) discardIn(group, stop);
+    }
     continueGroup(group, signal === SIGCONT);
   } else if (DEFAULT_STOP.has(signal)) {
     discardIn(group, SIGCONT);
@@ -139,7 +171,9 @@ function chooseThread(group: ThreadGroupStruct, signal: number): TaskStruct | un
 /** To one thread. False when nothing was queued (ignored, or pending already). */
 export function sendToTask(task: Task, info: SignalInfo): boolean {
   const target = self(task);
-  if (info.signal === 0 || target.group.isDead || target.state === "zombie" || target.state === "dead") return false;
+  if (info.signal === 0 || target.group.isDead || target.state === "zombie" || target.state === "dead") {
+    return false;
+  }
   prepare(target.group, info.signal);
   if (isIgnored(target, info) || !target.pending.add(info)) return false;
   notifySignalfd(target.group);
@@ -204,7 +238,9 @@ export function forceSignal(task: TaskStruct, info: SignalInfo): void {
     task.sighand.set(info.signal, { ...action, handler: SIG_DFL });
     task.blocked.delete(info.signal);
   }
-  if (task.sighand.get(info.signal).handler === SIG_DFL && task.trace === undefined) task.group.isUnkillable = false;
+  if (task.sighand.get(info.signal).handler === SIG_DFL && task.trace === undefined) {
+    task.group.isUnkillable = false;
+  }
   task.pending.add(info);
   notifySignalfd(task.group);
   recalcSignal(task);
@@ -256,7 +292,9 @@ export function isOrphaned(kernel: KernelCore, pgid: number, ignored?: ThreadGro
   for (const group of kernel.tasks.groupsOf(pgid)) {
     if (group === ignored || group.isDead) continue;
     const parent = group.parentGroup;
-    if (parent !== undefined && parent !== kernel.init && parent.pgid !== pgid && parent.sid === group.sid) return false;
+    if (parent !== undefined && parent !== kernel.init && parent.pgid !== pgid && parent.sid === group.sid) {
+      return false;
+    }
   }
   return true;
 }

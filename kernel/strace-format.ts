@@ -26,7 +26,7 @@ const SIGNAL_NAMES: readonly string[] = signalNames();
 function signalNames(): string[] {
   const names: string[] = [];
   for (const [name, value] of Object.entries(signals)) {
-    if (/^SIG[A-Z0-9]+$/.test(name) && value >= 1 && value <= 31) names[Number(value)] = name;
+    if (/^SIG[A-Z0-9]+$/.test(name) && value >= 1 && value <= 31) names[value] = name;
   }
   return names;
 }
@@ -34,7 +34,8 @@ function signalNames(): string[] {
 export function signalName(signal: number): string {
   if (signal === 0) return "0";
   if (signal >= 34) return signal === 34 ? "SIGRTMIN" : `SIGRT_${String(signal - 32)}`;
-  return SIGNAL_NAMES[signal] ?? (signal === 32 || signal === 33 ? `SIGRT_${String(signal - 32)}` : String(signal));
+  return SIGNAL_NAMES[signal]
+    ?? (signal === 32 || signal === 33 ? `SIGRT_${String(signal - 32)}` : String(signal));
 }
 
 export function hexText(value: number): string {
@@ -42,7 +43,13 @@ export function hexText(value: number): string {
 }
 
 const ESCAPES: Readonly<Record<string, string>> = {
-  "\n": "\\n", "\t": "\\t", "\r": "\\r", "\v": "\\v", "\f": "\\f", "\"": "\\\"", "\\": "\\\\",
+  "\n": "\\n",
+  "\t": "\\t",
+  "\r": "\\r",
+  "\v": "\\v",
+  "\f": "\\f",
+  "\"": "\\\"",
+  "\\": "\\\\",
 };
 
 /** Bytes in quotes, with C escapes; octal ones as short as what follows allows. */
@@ -114,7 +121,13 @@ export function formatFlags(value: number, names: Readonly<Record<string, number
     parts.push(name);
     rest = (rest & ~mask) >>> 0;
   }
-  if (parts.length === 0) return value < 0 && value > -4096 ? String(value) : value === 0 ? "0" : `0x${(value >>> 0).toString(16)}`;
+  if (parts.length === 0) {
+    return value < 0 && value > -4096
+      ? String(value)
+      : value === 0
+      ? "0"
+      : `0x${(value >>> 0).toString(16)}`;
+  }
   if (rest !== 0) parts.push(`0x${rest.toString(16)}`);
   return parts.sort((a, b) => order(a, names) - order(b, names)).join("|");
 }
@@ -141,7 +154,10 @@ function bufferLength(args: CallArguments, index: number, result: number | undef
 
 /** One argument. `result` is undefined before the call, NaN when it failed. Undefined: not to be said yet. */
 export function formatArgument(
-  task: TaskStruct, args: CallArguments, index: number, result: number | undefined,
+  task: TaskStruct,
+  args: CallArguments,
+  index: number,
+  result: number | undefined,
 ): string | undefined {
   const argument = args.call?.arguments[index];
   const word = args.words[index] ?? 0;
@@ -151,7 +167,12 @@ export function formatArgument(
 }
 
 function formatKind(
-  task: TaskStruct, args: CallArguments, index: number, argument: Argument<unknown>, word: number, int: number,
+  task: TaskStruct,
+  args: CallArguments,
+  index: number,
+  argument: Argument<unknown>,
+  word: number,
+  int: number,
   result: number | undefined,
 ): string | undefined {
   switch (argument.kind) {
@@ -206,12 +227,16 @@ export function formatSigset(task: TaskStruct, address: number): string {
   if (bytes === undefined) return hexText(address);
   const names: string[] = [];
   for (let signal = 1; signal <= 64; signal++) {
-    if (((bytes[(signal - 1) >> 3]! >> ((signal - 1) & 7)) & 1) === 1) names.push(signalName(signal).replace(/^SIG/, ""));
+    if (((bytes[(signal - 1) >> 3]! >> ((signal - 1) & 7)) & 1) === 1) {
+      names.push(signalName(signal).replace(/^SIG/, ""));
+    }
   }
   if (names.length > 40) {
     const absent: string[] = [];
     for (let signal = 1; signal <= 64; signal++) {
-      if (((bytes[(signal - 1) >> 3]! >> ((signal - 1) & 7)) & 1) === 0) absent.push(signalName(signal).replace(/^SIG/, ""));
+      if (((bytes[(signal - 1) >> 3]! >> ((signal - 1) & 7)) & 1) === 0) {
+        absent.push(signalName(signal).replace(/^SIG/, ""));
+      }
     }
     return `~[${absent.join(" ")}]`;
   }

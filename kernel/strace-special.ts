@@ -3,7 +3,15 @@
 
 import { viewOf } from "../lib/little-view.ts";
 import {
-  type CallArguments, countStrings, formatFlags, formatSigset, formatStrings, formatTimespec, hexText, readBytes, signalName,
+  type CallArguments,
+  countStrings,
+  formatFlags,
+  formatSigset,
+  formatStrings,
+  formatTimespec,
+  hexText,
+  readBytes,
+  signalName,
 } from "./strace-format.ts";
 import type { TaskStruct } from "./task.ts";
 
@@ -17,7 +25,9 @@ function waitStatus(task: TaskStruct, address: number): string {
   if (bytes === undefined) return hexText(address);
   const status = viewOf(bytes).getInt32(0);
   if ((status & 0x7f) === 0) return `[{WIFEXITED(s) && WEXITSTATUS(s) == ${String((status >> 8) & 0xff)}}]`;
-  if ((status & 0xff) === 0x7f) return `[{WIFSTOPPED(s) && WSTOPSIG(s) == ${signalName((status >> 8) & 0xff)}}]`;
+  if ((status & 0xff) === 0x7f) {
+    return `[{WIFSTOPPED(s) && WSTOPSIG(s) == ${signalName((status >> 8) & 0xff)}}]`;
+  }
   if (status === 0xffff) return "[{WIFCONTINUED(s)}]";
   const core = (status & 0x80) === 0 ? "" : " && WCOREDUMP(s)";
   return `[{WIFSIGNALED(s) && WTERMSIG(s) == ${signalName(status & 0x7f)}${core}}]`;
@@ -41,8 +51,14 @@ function sigaction(task: TaskStruct, address: number): string {
 }
 
 const SA_NAMES: readonly (readonly [number, string])[] = [
-  [0x0400_0000, "SA_RESTORER"], [0x0800_0000, "SA_ONSTACK"], [0x1000_0000, "SA_RESTART"], [0x4, "SA_SIGINFO"],
-  [0x1, "SA_NOCLDSTOP"], [0x2, "SA_NOCLDWAIT"], [0x4000_0000, "SA_NODEFER"], [0x8000_0000, "SA_RESETHAND"],
+  [0x0400_0000, "SA_RESTORER"],
+  [0x0800_0000, "SA_ONSTACK"],
+  [0x1000_0000, "SA_RESTART"],
+  [0x4, "SA_SIGINFO"],
+  [0x1, "SA_NOCLDSTOP"],
+  [0x2, "SA_NOCLDWAIT"],
+  [0x4000_0000, "SA_NODEFER"],
+  [0x8000_0000, "SA_RESETHAND"],
 ];
 
 function hexFlags(flags: number): string {
@@ -50,10 +66,12 @@ function hexFlags(flags: number): string {
   return names.length === 0 ? String(flags) : names.join("|");
 }
 
-const after = (format: (task: TaskStruct, address: number) => string): SpecialArgument => (task, args, index, isDone) =>
-  isDone ? format(task, args.words[index] ?? 0) : undefined;
-const before = (format: (task: TaskStruct, address: number) => string): SpecialArgument => (task, args, index) =>
-  format(task, args.words[index] ?? 0);
+const after =
+  (format: (task: TaskStruct, address: number) => string): SpecialArgument => (task, args, index, isDone) =>
+    isDone ? format(task, args.words[index] ?? 0) : undefined;
+const before =
+  (format: (task: TaskStruct, address: number) => string): SpecialArgument => (task, args, index) =>
+    format(task, args.words[index] ?? 0);
 
 const environment: SpecialArgument = (task, args, index) => {
   const address = args.words[index] ?? 0;
@@ -71,14 +89,18 @@ const O_CREAT = 0o100;
 const O_TMPFILE = 0o20000000;
 /** A mode is looked at only when a file may be made. */
 const modeOf = (flagsIndex: number): SpecialArgument => (_task, args, index) =>
-  ((args.ints[flagsIndex] ?? 0) & (O_CREAT | O_TMPFILE)) === 0 ? "" : `0${((args.ints[index] ?? 0) & 0o7777).toString(8)}`;
+  ((args.ints[flagsIndex] ?? 0) & (O_CREAT | O_TMPFILE)) === 0
+    ? ""
+    : `0${((args.ints[index] ?? 0) & 0o7777).toString(8)}`;
 
 const FCNTL_WITHOUT_ARGUMENT: ReadonlySet<number> = new Set([1, 3, 9, 11, 1025, 1032, 1034]);
 const fcntlArgument: SpecialArgument = (_task, args, index) => {
   const command = args.ints[1] ?? 0;
   if (FCNTL_WITHOUT_ARGUMENT.has(command)) return "";
   if (command === 2) return formatFlags(args.ints[index] ?? 0, { FD_CLOEXEC: 1 });
-  return command === 0 || command === 1030 ? String(args.ints[index] ?? 0) : `0x${(args.words[index] ?? 0).toString(16)}`;
+  return command === 0 || command === 1030
+    ? String(args.ints[index] ?? 0)
+    : `0x${(args.words[index] ?? 0).toString(16)}`;
 };
 
 /** By name, then by argument. An empty text leaves the argument out. */

@@ -32,8 +32,8 @@ test("lines of several tasks are cut and taken up again", () => {
   const lines: string[] = [];
   const kernel = new ScriptedKernel();
   startStrace(kernel.kernel, { write: (line) => lines.push(line.replace(/ +/g, " ").trimEnd()) });
-  kernel.spawn(function* (task) {
-    yield* task.clone(SIGCHLD, function* (child) {
+  kernel.spawn(function*(task) {
+    yield* task.clone(SIGCHLD, function*(child) {
       yield* child.call("getpid");
       yield* child.call("exit_group", 3);
     });

@@ -77,7 +77,8 @@ class Strace {
     this.#cutOpenLine(task);
     const value = typeof result === "object" ? NaN : Number(result);
     const texts = pending.words.map((_, index) =>
-      isLate(pending, index) ? argumentText(task, pending, index, value) ?? "" : pending.texts[index] ?? "");
+      isLate(pending, index) ? argumentText(task, pending, index, value) ?? "" : pending.texts[index] ?? ""
+    );
     this.#finish(task, pending, texts, this.#resultText(pending.name, result));
   }
 
@@ -90,16 +91,21 @@ class Strace {
     this.#cutOpenLine(task);
     const pending = this.#pending.get(task);
     if (pending !== undefined) {
-      const texts = pending.words.map((_, index) => pending.texts[index] ?? hexText(pending.words[index] ?? 0));
+      const texts = pending.words.map((_, index) =>
+        pending.texts[index] ?? hexText(pending.words[index] ?? 0)
+      );
       if (NO_RESULT.has(pending.name) || pending.shown !== undefined) this.#finish(task, pending, texts, "?");
       this.#pending.delete(task);
       if (this.#open === task) this.#open = undefined;
     }
     const signal = status & 0x7f;
     const core = (status & 0x80) === 0 ? "" : " (core dumped)";
-    this.#line(task, signal === 0
-      ? `+++ exited with ${String((status >> 8) & 0xff)} +++`
-      : `+++ killed by ${signalName(signal)}${core} +++`);
+    this.#line(
+      task,
+      signal === 0
+        ? `+++ exited with ${String((status >> 8) & 0xff)} +++`
+        : `+++ killed by ${signalName(signal)}${core} +++`,
+    );
     this.#seen.delete(task);
   }
 
@@ -107,7 +113,9 @@ class Strace {
     this.#pending.delete(task);
     if (this.#open === task) this.#open = undefined;
     const { name, shown } = pending;
-    const head = shown === undefined ? `${name}(${said(texts)}` : `<... ${name} resumed>${rest(texts, shown)}`;
+    const head = shown === undefined
+      ? `${name}(${said(texts)}`
+      : `<... ${name} resumed>${rest(texts, shown)}`;
     // strace pads the result to column 40, counted without the prefix.
     this.#line(task, `${`${head})`.padEnd(39)} = ${result}`);
   }
@@ -150,7 +158,10 @@ function isLate(pending: Pending, index: number): boolean {
 }
 
 function argumentText(
-  task: TaskStruct, pending: CallArguments & { readonly name: string }, index: number, result: number | undefined,
+  task: TaskStruct,
+  pending: CallArguments & { readonly name: string },
+  index: number,
+  result: number | undefined,
 ): string | undefined {
   const special = SPECIAL[pending.name]?.[index];
   if (special !== undefined) {
@@ -169,16 +180,36 @@ function said(texts: readonly string[]): string {
   return texts.filter((text) => text !== "").join(", ");
 }
 
-const CLD_NAMES = ["", "CLD_EXITED", "CLD_KILLED", "CLD_DUMPED", "CLD_TRAPPED", "CLD_STOPPED", "CLD_CONTINUED"];
+const CLD_NAMES = [
+  "",
+  "CLD_EXITED",
+  "CLD_KILLED",
+  "CLD_DUMPED",
+  "CLD_TRAPPED",
+  "CLD_STOPPED",
+  "CLD_CONTINUED",
+];
 const CODE_NAMES: Readonly<Record<number, string>> = {
-  0: "SI_USER", [-1]: "SI_QUEUE", [-2]: "SI_TIMER", [-3]: "SI_MESGQ", [-5]: "SI_SIGIO", [-6]: "SI_TKILL", 0x80: "SI_KERNEL",
+  0: "SI_USER",
+  [-1]: "SI_QUEUE",
+  [-2]: "SI_TIMER",
+  [-3]: "SI_MESGQ",
+  [-5]: "SI_SIGIO",
+  [-6]: "SI_TKILL",
+  0x80: "SI_KERNEL",
 };
 
 function codeName(info: SignalInfo): string {
   const { signal, code } = info;
   if (code <= 0 || code === signals.SI_KERNEL) return CODE_NAMES[code] ?? String(code);
   if (signal === signals.SIGCHLD) return CLD_NAMES[code] ?? String(code);
-  if (signal === signals.SIGSEGV) return code === 1 ? "SEGV_MAPERR" : code === 2 ? "SEGV_ACCERR" : String(code);
+  if (signal === signals.SIGSEGV) {
+    return code === 1
+      ? "SEGV_MAPERR"
+      : code === 2
+      ? "SEGV_ACCERR"
+      : String(code);
+  }
   if (signal === signals.SIGBUS) return ["", "BUS_ADRALN", "BUS_ADRERR", "BUS_OBJERR"][code] ?? String(code);
   if (signal === signals.SIGFPE) return code === 1 ? "FPE_INTDIV" : `FPE_${String(code)}`;
   if (signal === signals.SIGILL) return code === 2 ? "ILL_ILLOPN" : `ILL_${String(code)}`;
@@ -191,9 +222,11 @@ function signalFields(info: SignalInfo): string {
   if (info.signal === signals.SIGCHLD && info.code > 0) {
     const status = info.status ?? 0;
     fields.push(
-      `si_pid=${String(info.pid)}`, `si_uid=${String(info.uid)}`,
+      `si_pid=${String(info.pid)}`,
+      `si_uid=${String(info.uid)}`,
       `si_status=${info.code === signals.CLD_EXITED ? String(status) : signalName(status)}`,
-      `si_utime=${String(info.userTicks ?? 0)}`, `si_stime=${String(info.systemTicks ?? 0)}`,
+      `si_utime=${String(info.userTicks ?? 0)}`,
+      `si_stime=${String(info.systemTicks ?? 0)}`,
     );
   } else if (info.address !== undefined) {
     fields.push(`si_addr=${hexText(info.address)}`);

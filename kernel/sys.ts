@@ -3,13 +3,21 @@
 // getrandom(2), getpriority(2), reboot(2).
 
 import {
-  bufferIn, bufferOut, flagsOf, int, pid, pointer, size, type Syscall, syscall, type SyscallAnswer, uint,
+  bufferIn,
+  bufferOut,
+  flagsOf,
+  int,
+  pid,
+  pointer,
+  size,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
+  uint,
 } from "../include/linux/syscalls.ts";
 import type { Task } from "../include/linux/sched.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
-import {
-  CAP_SYS_ADMIN, CAP_SYS_BOOT, CAP_SYS_NICE, CAP_SYS_RESOURCE,
-} from "../include/uapi/capability.ts";
+import { CAP_SYS_ADMIN, CAP_SYS_BOOT, CAP_SYS_NICE, CAP_SYS_RESOURCE } from "../include/uapi/capability.ts";
 import * as resource from "../include/uapi/resource.ts";
 import { PRIO_PGRP, PRIO_PROCESS, PRIO_USER } from "../include/uapi/sched.ts";
 import { EACCES, EINVAL, EPERM, ESRCH } from "../lib/errno.ts";
@@ -21,11 +29,38 @@ import { mmOf, self, type TaskStruct, type ThreadGroupStruct } from "./task.ts";
 import { copyOutResult, readU64, viewOf, withBytes, writeS64 } from "./uaccess.ts";
 
 const { RLIM_NLIMITS, RLIMIT_NICE, RLIMIT_NOFILE, RUSAGE_CHILDREN, RUSAGE_SELF, RUSAGE_THREAD } = resource;
-const { RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_LOCKS, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE,
-  RLIMIT_NPROC, RLIMIT_RSS, RLIMIT_RTPRIO, RLIMIT_RTTIME, RLIMIT_SIGPENDING, RLIMIT_STACK } = resource;
+const {
+  RLIMIT_AS,
+  RLIMIT_CORE,
+  RLIMIT_CPU,
+  RLIMIT_DATA,
+  RLIMIT_FSIZE,
+  RLIMIT_LOCKS,
+  RLIMIT_MEMLOCK,
+  RLIMIT_MSGQUEUE,
+  RLIMIT_NPROC,
+  RLIMIT_RSS,
+  RLIMIT_RTPRIO,
+  RLIMIT_RTTIME,
+  RLIMIT_SIGPENDING,
+  RLIMIT_STACK,
+} = resource;
 const limitName = flagsOf({
-  RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_CORE, RLIMIT_RSS, RLIMIT_NPROC, RLIMIT_NOFILE,
-  RLIMIT_MEMLOCK, RLIMIT_AS, RLIMIT_LOCKS, RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE, RLIMIT_NICE, RLIMIT_RTPRIO,
+  RLIMIT_CPU,
+  RLIMIT_FSIZE,
+  RLIMIT_DATA,
+  RLIMIT_STACK,
+  RLIMIT_CORE,
+  RLIMIT_RSS,
+  RLIMIT_NPROC,
+  RLIMIT_NOFILE,
+  RLIMIT_MEMLOCK,
+  RLIMIT_AS,
+  RLIMIT_LOCKS,
+  RLIMIT_SIGPENDING,
+  RLIMIT_MSGQUEUE,
+  RLIMIT_NICE,
+  RLIMIT_RTPRIO,
   RLIMIT_RTTIME,
 });
 
@@ -85,7 +120,8 @@ function* prlimit(task: TaskStruct, id: number, which: number, newAt: number, ol
 function checkLimitAccess(task: TaskStruct, target: TaskStruct): void {
   const { uid, gid } = task.cred;
   const to = target.cred;
-  const isSame = [to.uid, to.euid, to.suid].every((id) => id === uid) && [to.gid, to.egid, to.sgid].every((id) => id === gid);
+  const isSame = [to.uid, to.euid, to.suid].every((id) => id === uid)
+    && [to.gid, to.egid, to.sgid].every((id) => id === gid);
   if (!isSame && !capable(task, CAP_SYS_RESOURCE)) throw EPERM;
 }
 
@@ -205,45 +241,74 @@ function reboot(task: TaskStruct, magic1: number, magic2: number, command: numbe
 }
 
 export const sysSyscalls: readonly Syscall[] = [
-  syscall("getrlimit", [limitName, bufferOut], (task, which, address) =>
-    copyOutResult(task, address, encodeLimit(limitOf(self(task).group, which)))),
-  syscall("setrlimit", [limitName, bufferIn], (task, which, address) =>
-    withBytes(task, address, 16, (bytes) => {
-      setLimit(self(task), self(task).group, which, decodeLimit(bytes));
-      return 0;
-    })),
-  syscall("prlimit64", [pid, limitName, bufferIn, bufferOut], (task, id, which, newAt, oldAt) =>
-    prlimit(self(task), id, which, newAt, oldAt)),
-  syscall("getrusage", [flagsOf({ RUSAGE_SELF, RUSAGE_CHILDREN, RUSAGE_THREAD }), bufferOut], (task, who, address) => {
-    const target = self(task);
-    target.kernel.sched.account();
-    if (who === RUSAGE_THREAD) return copyOutResult(task, address, threadRusage(target));
-    if (who !== RUSAGE_SELF && who !== RUSAGE_CHILDREN) throw EINVAL;
-    return copyOutResult(task, address, rusageOf(target.group, who === RUSAGE_SELF ? "self" : "children"));
-  }),
+  syscall(
+    "getrlimit",
+    [limitName, bufferOut],
+    (task, which, address) => copyOutResult(task, address, encodeLimit(limitOf(self(task).group, which))),
+  ),
+  syscall(
+    "setrlimit",
+    [limitName, bufferIn],
+    (task, which, address) =>
+      withBytes(task, address, 16, (bytes) => {
+        setLimit(self(task), self(task).group, which, decodeLimit(bytes));
+        return 0;
+      }),
+  ),
+  syscall(
+    "prlimit64",
+    [pid, limitName, bufferIn, bufferOut],
+    (task, id, which, newAt, oldAt) => prlimit(self(task), id, which, newAt, oldAt),
+  ),
+  syscall(
+    "getrusage",
+    [flagsOf({ RUSAGE_SELF, RUSAGE_CHILDREN, RUSAGE_THREAD }), bufferOut],
+    (task, who, address) => {
+      const target = self(task);
+      target.kernel.sched.account();
+      if (who === RUSAGE_THREAD) return copyOutResult(task, address, threadRusage(target));
+      if (who !== RUSAGE_SELF && who !== RUSAGE_CHILDREN) throw EINVAL;
+      return copyOutResult(task, address, rusageOf(target.group, who === RUSAGE_SELF ? "self" : "children"));
+    },
+  ),
   syscall("uname", [bufferOut], uname),
   syscall("sethostname", [pointer, int], (task, address, length) =>
     setName(task, address, length, (name) => {
       task.kernel.uts.nodename = name;
     })),
-  syscall("setdomainname", [pointer, int], (task, address, length) =>
-    setName(task, address, length, (name) => {
-      task.kernel.uts.domainname = name;
-    })),
+  syscall(
+    "setdomainname",
+    [pointer, int],
+    (task, address, length) =>
+      setName(task, address, length, (name) => {
+        task.kernel.uts.domainname = name;
+      }),
+  ),
   syscall("sysinfo", [bufferOut], (task, address) => sysinfo(self(task), address)),
-  syscall("getpriority", [flagsOf({ PRIO_PROCESS, PRIO_PGRP, PRIO_USER }), pid], (task, which, who) =>
-    20 - Math.min(...priorityTargets(self(task), which, who).map((target) => target.nice))),
-  syscall("setpriority", [flagsOf({ PRIO_PROCESS, PRIO_PGRP, PRIO_USER }), pid, int], (task, which, who, nice) => {
-    for (const target of priorityTargets(self(task), which, who)) setNice(self(task), target, nice);
-    return 0;
-  }),
-  syscall("getcpu", [bufferOut, bufferOut], function* (task, cpuAt, nodeAt) {
+  syscall(
+    "getpriority",
+    [flagsOf({ PRIO_PROCESS, PRIO_PGRP, PRIO_USER }), pid],
+    (task, which, who) =>
+      20 - Math.min(...priorityTargets(self(task), which, who).map((target) => target.nice)),
+  ),
+  syscall(
+    "setpriority",
+    [flagsOf({ PRIO_PROCESS, PRIO_PGRP, PRIO_USER }), pid, int],
+    (task, which, who, nice) => {
+      for (const target of priorityTargets(self(task), which, who)) setNice(self(task), target, nice);
+      return 0;
+    },
+  ),
+  syscall("getcpu", [bufferOut, bufferOut], function*(task, cpuAt, nodeAt) {
     const { user } = mmOf(task);
     if (cpuAt !== 0) yield* user.writeU32(cpuAt, 0);
     if (nodeAt !== 0) yield* user.writeU32(nodeAt, 0);
     return 0;
   }),
   syscall("getrandom", [bufferOut, size, flagsOf({ GRND_NONBLOCK, GRND_RANDOM, GRND_INSECURE })], getrandom),
-  syscall("reboot", [uint, uint, uint, pointer], (task, magic1, magic2, command) =>
-    reboot(self(task), magic1, magic2, command)),
+  syscall(
+    "reboot",
+    [uint, uint, uint, pointer],
+    (task, magic1, magic2, command) => reboot(self(task), magic1, magic2, command),
+  ),
 ];

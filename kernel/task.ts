@@ -5,8 +5,17 @@
 // A group's `threads` holds the threads that have not exited; a group without threads is a zombie until it is reaped.
 // `pendingWork` is the one word that is looked at before a return to the program: zero means straight back.
 
-import type { ControllingTerminal, Cred, FilesStruct, FsStruct, Kernel, SignalInfo, Task, TaskTable, ThreadGroup } from
-  "../include/linux/sched.ts";
+import type {
+  ControllingTerminal,
+  Cred,
+  FilesStruct,
+  FsStruct,
+  Kernel,
+  SignalInfo,
+  Task,
+  TaskTable,
+  ThreadGroup,
+} from "../include/linux/sched.ts";
 import type { Mm } from "../include/linux/mm_types.ts";
 import type { SignalStack } from "../include/linux/cpu.ts";
 import type { Syscall } from "../include/linux/syscalls.ts";

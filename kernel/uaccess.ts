@@ -9,7 +9,12 @@ import { mmOf } from "./task.ts";
 export { LittleView, readS64, readU64, viewOf, words32, words64, writeS64 } from "../lib/little-view.ts";
 
 /** Writes `bytes` (nothing at address 0 when `isOptional`), then answers `result`. */
-export function copyOutResult(task: Task, address: number, bytes: Uint8Array, result: number = 0): SyscallAnswer {
+export function copyOutResult(
+  task: Task,
+  address: number,
+  bytes: Uint8Array,
+  result: number = 0,
+): SyscallAnswer {
   const { user } = mmOf(task);
   if (user.tryCopyOut(address, bytes)) return result;
   return copyOutSlowly(task, address, bytes, result);

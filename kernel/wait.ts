@@ -6,8 +6,14 @@
 // deadline) passes the wake-up on.
 
 import type { Task, WaitOptions } from "../include/linux/sched.ts";
-import { type Sleeps, type Try, WAIT_BLOCKED, type WaitEntry, type WaitQueue, WOULD_BLOCK } from
-  "../include/linux/wait.ts";
+import {
+  type Sleeps,
+  type Try,
+  WAIT_BLOCKED,
+  type WaitEntry,
+  type WaitQueue,
+  WOULD_BLOCK,
+} from "../include/linux/wait.ts";
 import { ERESTARTSYS } from "../lib/errno.ts";
 import { POLLERR, POLLHUP } from "../include/linux/fs.ts";
 import { isKilled } from "./signal-state.ts";
@@ -51,7 +57,7 @@ export function* waitUntil<T>(
   attempt: () => Try<T>,
   options: WaitOptions = NO_OPTIONS,
 ): Sleeps<T> {
-  let answer = attempt();
+  const answer = attempt();
   if (answer !== WOULD_BLOCK) return answer;
   return yield* waitAny(task, [{ queue, events }], attempt, options);
 }

@@ -2,14 +2,38 @@
 // wait4(2) and waitid(2): news of children (and of tracees) taken one at a time.
 
 import {
-  bufferOut, flagsOf, int, pid, type Syscall, syscall, type SyscallAnswer,
+  bufferOut,
+  flagsOf,
+  int,
+  pid,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
 } from "../include/linux/syscalls.ts";
 import { type Sleeps, type Try, WOULD_BLOCK } from "../include/linux/wait.ts";
 import {
-  CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, CLD_TRAPPED, SIGCHLD, SIGCONT,
+  CLD_CONTINUED,
+  CLD_DUMPED,
+  CLD_EXITED,
+  CLD_KILLED,
+  CLD_STOPPED,
+  CLD_TRAPPED,
+  SIGCHLD,
+  SIGCONT,
 } from "../include/uapi/signal.ts";
 import {
-  __WALL, __WCLONE, __WNOTHREAD, P_ALL, P_PGID, P_PID, P_PIDFD, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED,
+  __WALL,
+  __WCLONE,
+  __WNOTHREAD,
+  P_ALL,
+  P_PGID,
+  P_PID,
+  P_PIDFD,
+  WCONTINUED,
+  WEXITED,
+  WNOHANG,
+  WNOWAIT,
+  WSTOPPED,
   WUNTRACED,
 } from "../include/uapi/wait.ts";
 import { ECHILD, EINVAL, ESRCH } from "../lib/errno.ts";
@@ -95,8 +119,9 @@ function releaseTracee(tracee: TaskStruct): void {
   tracer?.tracees.delete(tracee);
   tracee.trace = undefined;
   const { parentGroup } = tracee.group;
-  if (parentGroup === undefined || parentGroup === tracer?.group || parentGroup.reapsByItself) reap(tracee.group);
-  else parentGroup.waitQueue.wakeAll(0);
+  if (parentGroup === undefined || parentGroup === tracer?.group || parentGroup.reapsByItself) {
+    reap(tracee.group);
+  } else parentGroup.waitQueue.wakeAll(0);
 }
 
 /** One attempt over all children and tracees. Throws ECHILD when there is none that could ever match. */
@@ -152,7 +177,13 @@ function isTracedThread(task: TaskStruct, group: ThreadGroupStruct, id: number):
 
 const waitFlags = flagsOf({ WNOHANG, WUNTRACED, WCONTINUED, __WNOTHREAD, __WALL, __WCLONE });
 
-function* wait4(task: TaskStruct, id: number, statusAt: number, options: number, rusageAt: number): Sleeps<number> {
+function* wait4(
+  task: TaskStruct,
+  id: number,
+  statusAt: number,
+  options: number,
+  rusageAt: number,
+): Sleeps<number> {
   const filter = filterByPid(task, id, options | WEXITED);
   const news = yield* waitForNews(task, filter);
   if (news === undefined) return 0;
@@ -186,7 +217,12 @@ function filterByType(task: TaskStruct, type: number, id: number, options: numbe
 const WAITID_OPTIONS = WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD | __WALL | __WCLONE;
 
 function* waitid(
-  task: TaskStruct, type: number, id: number, infoAt: number, options: number, rusageAt: number,
+  task: TaskStruct,
+  type: number,
+  id: number,
+  infoAt: number,
+  options: number,
+  rusageAt: number,
 ): Sleeps<number> {
   if ((options & ~WAITID_OPTIONS) !== 0 || (options & (WEXITED | WSTOPPED | WCONTINUED)) === 0) throw EINVAL;
   const news = yield* waitForNews(task, filterByType(task, type, id, options));
@@ -196,7 +232,11 @@ function* waitid(
   const info = news === undefined
     ? new Uint8Array(128)
     : encodeSignalInfo({
-      signal: SIGCHLD, code: news.code, pid: news.pid, uid: news.uid, status: statusOf(news),
+      signal: SIGCHLD,
+      code: news.code,
+      pid: news.pid,
+      uid: news.uid,
+      status: statusOf(news),
     });
   yield* user.copyOut(infoAt, info.subarray(0, 48));
   return 0;
@@ -211,10 +251,18 @@ function statusOf(news: News): number {
 const WAIT4_OPTIONS = WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WALL | __WCLONE;
 
 export const waitSyscalls: readonly Syscall[] = [
-  syscall("wait4", [pid, bufferOut, waitFlags, bufferOut], (task, id, statusAt, options, rusageAt): SyscallAnswer => {
-    if ((options & ~WAIT4_OPTIONS) !== 0) throw EINVAL;
-    return wait4(self(task), id, statusAt, options, rusageAt);
-  }, { level: "partial", missing: "__WNOTHREAD is taken, and children of all threads count" }),
-  syscall("waitid", [int, pid, bufferOut, waitFlags, bufferOut], (task, type, id, infoAt, options, rusageAt) =>
-    waitid(self(task), type, id, infoAt, options, rusageAt)),
+  syscall(
+    "wait4",
+    [pid, bufferOut, waitFlags, bufferOut],
+    (task, id, statusAt, options, rusageAt): SyscallAnswer => {
+      if ((options & ~WAIT4_OPTIONS) !== 0) throw EINVAL;
+      return wait4(self(task), id, statusAt, options, rusageAt);
+    },
+    { level: "partial", missing: "__WNOTHREAD is taken, and children of all threads count" },
+  ),
+  syscall(
+    "waitid",
+    [int, pid, bufferOut, waitFlags, bufferOut],
+    (task, type, id, infoAt, options, rusageAt) => waitid(self(task), type, id, infoAt, options, rusageAt),
+  ),
 ];

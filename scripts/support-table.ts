@@ -31,8 +31,8 @@ function table(): string {
     "",
     "Generated from the declarations by `scripts/support-table.ts`; do not edit.",
     "",
-    `Of ${String(total)} calls ${String(counts.full)} are full, ${String(counts.partial)} partial, ` +
-    `${String(counts.missing)} missing. A missing call`,
+    `Of ${String(total)} calls ${String(counts.full)} are full, ${String(counts.partial)} partial, `
+    + `${String(counts.missing)} missing. A missing call`,
     "answers ENOSYS; a missing part gives the errno that Linux gives when the feature is not configured.",
     "",
     "| number | name | level | what is missing |",
@@ -45,7 +45,9 @@ function table(): string {
 const text = table();
 if (process.argv.includes("--check")) {
   if (readFileSync(PAGE, "utf8") !== text) {
-    process.stderr.write("Documentation/compat/syscalls.md is out of date: run node dist/scripts/support-table.js\n");
+    process.stderr.write(
+      "Documentation/compat/syscalls.md is out of date: run node dist/scripts/support-table.js\n",
+    );
     process.exitCode = 1;
   }
 } else {

@@ -32,9 +32,22 @@ export function inEffectiveGroup(cred: Cred, gid: number): boolean {
 export function credentialsOf(uid: number, gid: number, groups: readonly number[] = []): Cred {
   const all = uid === 0 ? CAP_FULL_SET : NONE;
   return {
-    uid, euid: uid, suid: uid, fsuid: uid, gid, egid: gid, sgid: gid, fsgid: gid, groups,
-    capEffective: all, capPermitted: all, capInheritable: NONE, capBounding: CAP_FULL_SET, capAmbient: NONE,
-    securebits: 0, noNewPrivs: false,
+    uid,
+    euid: uid,
+    suid: uid,
+    fsuid: uid,
+    gid,
+    egid: gid,
+    sgid: gid,
+    fsgid: gid,
+    groups,
+    capEffective: all,
+    capPermitted: all,
+    capInheritable: NONE,
+    capBounding: CAP_FULL_SET,
+    capAmbient: NONE,
+    securebits: 0,
+    noNewPrivs: false,
   };
 }
 

@@ -7,15 +7,38 @@
 // the process its life, not the machine.
 
 import {
-  ACCESS_EXEC, ACCESS_READ, ACCESS_WRITE, type Cpu, type GuestArch, TRAP_BREAKPOINT, TRAP_DIVIDE, TRAP_FAULT, TRAP_FPU,
-  TRAP_ILLEGAL, TRAP_INTERRUPT, TRAP_PREEMPTED, TRAP_PROTECTION, TRAP_STEP, TRAP_SYSCALL,
+  ACCESS_EXEC,
+  ACCESS_READ,
+  ACCESS_WRITE,
+  type Cpu,
+  type GuestArch,
+  TRAP_BREAKPOINT,
+  TRAP_DIVIDE,
+  TRAP_FAULT,
+  TRAP_FPU,
+  TRAP_ILLEGAL,
+  TRAP_INTERRUPT,
+  TRAP_PREEMPTED,
+  TRAP_PROTECTION,
+  TRAP_STEP,
+  TRAP_SYSCALL,
 } from "../../include/linux/cpu.ts";
 import type { FaultSignal } from "../../include/linux/mm_types.ts";
 import type { SignalInfo } from "../../include/linux/sched.ts";
 import type { Syscall, SyscallAnswer } from "../../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps, WAIT_BLOCKED } from "../../include/linux/wait.ts";
 import {
-  FPE_FLTINV, FPE_INTDIV, ILL_ILLOPN, SEGV_ACCERR, SI_KERNEL, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGTRAP,
+  FPE_FLTINV,
+  FPE_INTDIV,
+  ILL_ILLOPN,
+  SEGV_ACCERR,
+  SI_KERNEL,
+  SIGBUS,
+  SIGFPE,
+  SIGILL,
+  SIGKILL,
+  SIGSEGV,
+  SIGTRAP,
   TRAP_TRACE,
 } from "../../include/uapi/signal.ts";
 import { EINTR, Errno, RestartError } from "../../lib/errno.ts";
@@ -204,7 +227,10 @@ export class UserLoop implements TaskRunner {
   }
 
   *#sleepingFault(
-    task: TaskStruct, fault: Sleeps<FaultSignal | undefined>, address: number, access: number,
+    task: TaskStruct,
+    fault: Sleeps<FaultSignal | undefined>,
+    address: number,
+    access: number,
   ): Sleeps<undefined> {
     try {
       const signal = yield* fault;
@@ -220,7 +246,9 @@ export class UserLoop implements TaskRunner {
     if (error instanceof RestartError) return true;
     if (error instanceof Errno) {
       if (error.code === "ENOMEM") killGroup(task.group, SIGKILL);
-      else if (error.code !== "EINTR") forceSignal(task, { signal: SIGBUS, code: 2, address: this.#cpu.trapAddress });
+      else if (error.code !== "EINTR") {
+        forceSignal(task, { signal: SIGBUS, code: 2, address: this.#cpu.trapAddress });
+      }
       return true;
     }
     return this.#fail(task, error);
@@ -262,4 +290,3 @@ export class UserLoop implements TaskRunner {
     }
   }
 }
-

@@ -10,7 +10,9 @@ import { checkSeccomp } from "../seccomp.ts";
 import { SYSCALL_SECCOMP, SYSCALL_TRACE, type TaskStruct } from "../task.ts";
 
 export function* tracedSyscall(
-  task: TaskStruct, firstNumber: number, firstCall: Syscall | undefined,
+  task: TaskStruct,
+  firstNumber: number,
+  firstCall: Syscall | undefined,
 ): Sleeps<number | bigint | undefined> {
   const { kernel } = task;
   let number = firstNumber;

@@ -176,7 +176,9 @@ export function withWord<T>(
 ): T | Sleeps<T> {
   const { user } = mmOf(task);
   const value = user.tryReadU32(address);
-  if (value !== undefined && (!isWritten || user.tryPrepare(address, 4, ACCESS_WRITE))) return act(value >>> 0);
+  if (value !== undefined && (!isWritten || user.tryPrepare(address, 4, ACCESS_WRITE))) {
+    return act(value >>> 0);
+  }
   return withWordSlowly(task, address, isWritten, act);
 }
 

@@ -2,9 +2,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FUTEX_CMP_REQUEUE, FUTEX_LOCK_PI, FUTEX_UNLOCK_PI, FUTEX_WAIT, FUTEX_WAKE } from "../../include/uapi/futex.ts";
+import {
+  FUTEX_CMP_REQUEUE,
+  FUTEX_LOCK_PI,
+  FUTEX_UNLOCK_PI,
+  FUTEX_WAIT,
+  FUTEX_WAKE,
+} from "../../include/uapi/futex.ts";
 import { CLONE_CHILD_CLEARTID, CLONE_SIGHAND, CLONE_THREAD, CLONE_VM } from "../../include/uapi/sched.ts";
-import { exploreSchedules, type Program, type Script, type ScriptTask } from "../../tools/testing/sim/scripted.ts";
+import {
+  exploreSchedules,
+  type Program,
+  type Script,
+  type ScriptTask,
+} from "../../tools/testing/sim/scripted.ts";
 
 const THREAD = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
 const LOCK = 0x1000;
@@ -37,7 +48,7 @@ test("a lock made of futexes excludes, and loses no wake-up, in every order", ()
   exploreSchedules(100, (kernel) => {
     let inside = 0;
     let rounds = 0;
-    const worker: Program = function* (task) {
+    const worker: Program = function*(task) {
       for (let round = 0; round < 4; round++) {
         yield* lock(task);
         assert.equal(++inside, 1);
@@ -48,7 +59,7 @@ test("a lock made of futexes excludes, and loses no wake-up, in every order", ()
       }
       yield* task.call("exit", 0);
     };
-    kernel.spawn(function* (task) {
+    kernel.spawn(function*(task) {
       for (let count = 0; count < 3; count++) yield* task.clone(THREAD, worker);
       yield* task.call("exit", 0);
     });
@@ -60,7 +71,7 @@ test("a lock made of futexes excludes, and loses no wake-up, in every order", ()
 test("waiting compares first, and gives up at the deadline", () => {
   exploreSchedules(3, (kernel) => {
     const results: number[] = [];
-    kernel.spawn(function* (task) {
+    kernel.spawn(function*(task) {
       results.push(yield* task.call("futex", LOCK, FUTEX_WAIT, 5, 0, 0, 0));
       task.memory.setUint32(0x1108, 1_000_000, true);
       const start = kernel.nowNs;
@@ -76,9 +87,9 @@ test("requeued waiters wake at the second word", () => {
   exploreSchedules(30, (kernel) => {
     let woken = 0;
     const answers: number[] = [];
-    kernel.spawn(function* (task) {
+    kernel.spawn(function*(task) {
       for (let count = 0; count < 3; count++) {
-        yield* task.clone(THREAD, function* (thread) {
+        yield* task.clone(THREAD, function*(thread) {
           if ((yield* thread.call("futex", LOCK, FUTEX_WAIT, 0, 0, 0, 0)) === 0) woken++;
           yield* thread.call("exit", 0);
         });
@@ -99,12 +110,18 @@ test("requeued waiters wake at the second word", () => {
 test("joining a thread through CLONE_CHILD_CLEARTID never misses its end", () => {
   exploreSchedules(40, (kernel) => {
     let joined = false;
-    kernel.spawn(function* (task) {
+    kernel.spawn(function*(task) {
       task.memory.setUint32(DONE, 1, true);
-      yield* task.clone(THREAD | CLONE_CHILD_CLEARTID, function* (thread) {
-        yield* thread.call("sched_yield");
-        yield* thread.call("exit", 0);
-      }, 0, 0, DONE);
+      yield* task.clone(
+        THREAD | CLONE_CHILD_CLEARTID,
+        function*(thread) {
+          yield* thread.call("sched_yield");
+          yield* thread.call("exit", 0);
+        },
+        0,
+        0,
+        DONE,
+      );
       while (task.memory.getUint32(DONE, true) !== 0) yield* task.call("futex", DONE, FUTEX_WAIT, 1, 0, 0, 0);
       joined = true;
     });
@@ -117,7 +134,7 @@ test("an owned lock passes from hand to hand", () => {
   exploreSchedules(40, (kernel) => {
     let inside = 0;
     let rounds = 0;
-    const worker: Program = function* (task) {
+    const worker: Program = function*(task) {
       for (let round = 0; round < 3; round++) {
         const tid = yield* task.call("gettid");
         assert.equal(yield* task.call("futex", LOCK, FUTEX_LOCK_PI, 0, 0, 0, 0), 0);
@@ -130,7 +147,7 @@ test("an owned lock passes from hand to hand", () => {
       }
       yield* task.call("exit", 0);
     };
-    kernel.spawn(function* (task) {
+    kernel.spawn(function*(task) {
       for (let count = 0; count < 3; count++) yield* task.clone(THREAD, worker);
       yield* task.call("exit", 0);
     });

@@ -8,14 +8,23 @@
 import type { SyscallAnswer } from "../../include/linux/syscalls.ts";
 import type { Task } from "../../include/linux/sched.ts";
 import type { Sleeps } from "../../include/linux/wait.ts";
-import { FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS } from "../../include/uapi/futex.ts";
+import {
+  FUTEX_BITSET_MATCH_ANY,
+  FUTEX_OWNER_DIED,
+  FUTEX_TID_MASK,
+  FUTEX_WAITERS,
+} from "../../include/uapi/futex.ts";
 import { EAGAIN, EDEADLK, EINVAL, EPERM, ERESTARTNOINTR, ESRCH } from "../../lib/errno.ts";
 import { self } from "../task.ts";
 import { checkAligned, findQueue, FutexWaiter, makeQueue, storeWord, withWord } from "./core.ts";
 import { sleepUntilWoken } from "./waitwake.ts";
 
 export function futexLockPi(
-  task: Task, address: number, isPrivate: boolean, deadlineNs: number | undefined, isTry: boolean,
+  task: Task,
+  address: number,
+  isPrivate: boolean,
+  deadlineNs: number | undefined,
+  isTry: boolean,
 ): SyscallAnswer {
   checkAligned(address);
   return withWord<number>(task, address, true, (value) => {

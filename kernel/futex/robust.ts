@@ -3,7 +3,12 @@
 // Source: get_robust_list(2); robust_list_head is { next, futex_offset, list_op_pending }, bit 0 of a link marks PI.
 
 import type { Sleeps } from "../../include/linux/wait.ts";
-import { FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS, ROBUST_LIST_LIMIT } from "../../include/uapi/futex.ts";
+import {
+  FUTEX_OWNER_DIED,
+  FUTEX_TID_MASK,
+  FUTEX_WAITERS,
+  ROBUST_LIST_LIMIT,
+} from "../../include/uapi/futex.ts";
 import { mmOf, type TaskStruct } from "../task.ts";
 import { finish, readS64, readU64, viewOf } from "../uaccess.ts";
 import { storeWord, withWord } from "./core.ts";

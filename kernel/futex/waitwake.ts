@@ -5,12 +5,31 @@ import type { SyscallAnswer } from "../../include/linux/syscalls.ts";
 import type { Task } from "../../include/linux/sched.ts";
 import { isSleeping, type Sleeps, WAIT_BLOCKED } from "../../include/linux/wait.ts";
 import {
-  FUTEX_BITSET_MATCH_ANY, FUTEX_OP_ADD, FUTEX_OP_ANDN, FUTEX_OP_CMP_EQ, FUTEX_OP_CMP_GE, FUTEX_OP_CMP_GT,
-  FUTEX_OP_CMP_LE, FUTEX_OP_CMP_LT, FUTEX_OP_CMP_NE, FUTEX_OP_OPARG_SHIFT, FUTEX_OP_OR, FUTEX_OP_SET, FUTEX_OP_XOR,
+  FUTEX_BITSET_MATCH_ANY,
+  FUTEX_OP_ADD,
+  FUTEX_OP_ANDN,
+  FUTEX_OP_CMP_EQ,
+  FUTEX_OP_CMP_GE,
+  FUTEX_OP_CMP_GT,
+  FUTEX_OP_CMP_LE,
+  FUTEX_OP_CMP_LT,
+  FUTEX_OP_CMP_NE,
+  FUTEX_OP_OPARG_SHIFT,
+  FUTEX_OP_OR,
+  FUTEX_OP_SET,
+  FUTEX_OP_XOR,
 } from "../../include/uapi/futex.ts";
 import { EAGAIN, EINVAL, ENOSYS, ERESTART_RESTARTBLOCK, ERESTARTSYS, ETIMEDOUT } from "../../lib/errno.ts";
 import { self } from "../task.ts";
-import { checkAligned, findQueue, type FutexQueue, FutexWaiter, makeQueue, storeWord, withWord } from "./core.ts";
+import {
+  checkAligned,
+  findQueue,
+  type FutexQueue,
+  FutexWaiter,
+  makeQueue,
+  storeWord,
+  withWord,
+} from "./core.ts";
 
 /** Wakes up to `count` waiters whose bitset meets `bitset`. */
 function wakeQueue(queue: FutexQueue | undefined, count: number, bitset: number): number {
@@ -32,13 +51,22 @@ export function wakeFutex(task: Task, address: number, count: number): number {
 }
 
 export function futexWake(
-  task: Task, address: number, isPrivate: boolean, count: number, bitset: number,
+  task: Task,
+  address: number,
+  isPrivate: boolean,
+  count: number,
+  bitset: number,
 ): SyscallAnswer {
   checkAligned(address);
   if (bitset === 0) throw EINVAL;
   if (isPrivate) return wakeQueue(findQueue(task, address, true), Math.max(1, count), bitset);
   // The frame names a shared word: bring it in first, so that waiters of other processes are found.
-  return withWord(task, address, false, () => wakeQueue(findQueue(task, address, false), Math.max(1, count), bitset));
+  return withWord(
+    task,
+    address,
+    false,
+    () => wakeQueue(findQueue(task, address, false), Math.max(1, count), bitset),
+  );
 }
 
 export interface FutexWait {
@@ -103,7 +131,13 @@ export function* sleepUntilWoken(
 
 /** FUTEX_WAKE_OP: changes the word at `address2`, wakes on both, the second if the old value compares so. */
 export function futexWakeOp(
-  task: Task, address: number, isPrivate: boolean, count: number, count2: number, address2: number, encoded: number,
+  task: Task,
+  address: number,
+  isPrivate: boolean,
+  count: number,
+  count2: number,
+  address2: number,
+  encoded: number,
 ): SyscallAnswer {
   checkAligned(address);
   checkAligned(address2);
@@ -122,12 +156,18 @@ function applyOperation(encoded: number, old: number): number {
   let operand = (encoded << 8) >> 20;
   if ((operation & FUTEX_OP_OPARG_SHIFT) !== 0) operand = 1 << (operand & 31);
   switch (operation & 7) {
-    case FUTEX_OP_SET: return operand;
-    case FUTEX_OP_ADD: return old + operand;
-    case FUTEX_OP_OR: return old | operand;
-    case FUTEX_OP_ANDN: return old & ~operand;
-    case FUTEX_OP_XOR: return old ^ operand;
-    default: throw ENOSYS;
+    case FUTEX_OP_SET:
+      return operand;
+    case FUTEX_OP_ADD:
+      return old + operand;
+    case FUTEX_OP_OR:
+      return old | operand;
+    case FUTEX_OP_ANDN:
+      return old & ~operand;
+    case FUTEX_OP_XOR:
+      return old ^ operand;
+    default:
+      throw ENOSYS;
   }
 }
 
@@ -135,12 +175,19 @@ function compares(encoded: number, oldWord: number): boolean {
   const operand = (encoded << 20) >> 20;
   const old = oldWord | 0;
   switch ((encoded >>> 24) & 0xf) {
-    case FUTEX_OP_CMP_EQ: return old === operand;
-    case FUTEX_OP_CMP_NE: return old !== operand;
-    case FUTEX_OP_CMP_LT: return old < operand;
-    case FUTEX_OP_CMP_LE: return old <= operand;
-    case FUTEX_OP_CMP_GT: return old > operand;
-    case FUTEX_OP_CMP_GE: return old >= operand;
-    default: throw ENOSYS;
+    case FUTEX_OP_CMP_EQ:
+      return old === operand;
+    case FUTEX_OP_CMP_NE:
+      return old !== operand;
+    case FUTEX_OP_CMP_LT:
+      return old < operand;
+    case FUTEX_OP_CMP_LE:
+      return old <= operand;
+    case FUTEX_OP_CMP_GT:
+      return old > operand;
+    case FUTEX_OP_CMP_GE:
+      return old >= operand;
+    default:
+      throw ENOSYS;
   }
 }

@@ -7,12 +7,13 @@ import { exploreSchedules, type Program, ScriptedKernel } from "../../tools/test
 test("two tasks that only compute share the CPU", () => {
   const kernel = new ScriptedKernel();
   const spent = [0, 0];
-  const hog = (index: number): Program => function* (task) {
-    for (;;) {
-      yield* task.spend(100_000);
-      spent[index]! += 1;
-    }
-  };
+  const hog = (index: number): Program =>
+    function*(task) {
+      for (;;) {
+        yield* task.spend(100_000);
+        spent[index]! += 1;
+      }
+    };
   kernel.spawn(hog(0));
   kernel.spawn(hog(1));
   kernel.run(200);
@@ -23,13 +24,14 @@ test("two tasks that only compute share the CPU", () => {
 test("nice values divide the CPU", () => {
   const kernel = new ScriptedKernel();
   const spent = [0, 0];
-  const hog = (index: number): Program => function* (task) {
-    yield* task.call("setpriority", 0, 0, index * 10);
-    for (;;) {
-      yield* task.spend(1000);
-      spent[index]! += 1;
-    }
-  };
+  const hog = (index: number): Program =>
+    function*(task) {
+      yield* task.call("setpriority", 0, 0, index * 10);
+      for (;;) {
+        yield* task.spend(1000);
+        spent[index]! += 1;
+      }
+    };
   kernel.spawn(hog(0));
   kernel.spawn(hog(1));
   kernel.run(200);
@@ -40,14 +42,14 @@ test("nice values divide the CPU", () => {
 test("a task that wakes runs before those whose slice is over", () => {
   const kernel = new ScriptedKernel();
   const order: string[] = [];
-  kernel.spawn(function* (task) {
+  kernel.spawn(function*(task) {
     for (let count = 0; count < 3; count++) {
       yield* task.call("gate_wait", 0);
       order.push("woken");
     }
   });
   for (const name of ["a", "b"]) {
-    kernel.spawn(function* (task) {
+    kernel.spawn(function*(task) {
       for (let count = 0; count < 3; count++) {
         yield* task.call("gate_open", 0);
         yield* task.spend(50_000_000);
@@ -65,7 +67,7 @@ test("the same seed gives the same order, instruction for instruction", () => {
     exploreSchedules(5, (kernel) => {
       const order: string[] = [];
       for (const name of ["a", "b", "c"]) {
-        kernel.spawn(function* (task) {
+        kernel.spawn(function*(task) {
           for (let count = 0; count < 5; count++) {
             order.push(name);
             yield* task.call("sched_yield");
@@ -84,7 +86,7 @@ test("timers fire in order, and a sleep ends no earlier than asked", () => {
   const kernel = new ScriptedKernel();
   const order: number[] = [];
   for (const ms of [30, 10, 20]) {
-    kernel.spawn(function* (task) {
+    kernel.spawn(function*(task) {
       task.memory.setUint32(0x1108, ms * 1_000_000, true);
       const start = kernel.nowNs;
       assert.equal(yield* task.call("nanosleep", 0x1100, 0), 0);
@@ -99,7 +101,7 @@ test("timers fire in order, and a sleep ends no earlier than asked", () => {
 test("CPU time adds up to what passed", () => {
   const kernel = new ScriptedKernel();
   let usedNs = 0;
-  const task = kernel.spawn(function* (script) {
+  const task = kernel.spawn(function*(script) {
     yield* script.spend(5_000_000);
     usedNs = task.group.cpuTime.userNs;
   });

@@ -200,7 +200,7 @@ export class Scheduler implements TaskScheduler {
     const left = this.#runner.run(task, budget);
     const nowNs = this.#time.monotonicNs();
     this.#charge(task, nowNs);
-    if (task.group.cpuWatches.size > 0) for (const watch of [...task.group.cpuWatches]) watch();
+    if (task.group.cpuWatches.size > 0) { for (const watch of [...task.group.cpuWatches]) watch(); }
     this.#current = undefined;
     this.switches++;
     if (task.state === "running") {

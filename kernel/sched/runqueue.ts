@@ -46,7 +46,9 @@ class Ring {
   #grow(): void {
     const { length } = this.#slots;
     const larger = new Array<TaskStruct | undefined>(length * 2).fill(undefined);
-    for (let index = 0; index < length; index++) larger[index] = this.#slots[(this.#head + index) & (length - 1)];
+    for (let index = 0; index < length; index++) {
+      larger[index] = this.#slots[(this.#head + index) & (length - 1)];
+    }
     this.#slots = larger;
     this.#head = 0;
   }

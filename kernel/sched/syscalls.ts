@@ -1,14 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // sched_*(2): policies and priorities are kept and reported; slices follow nice values. Source: sched(7).
 
-import { bufferIn, bufferOut, flagsOf, int, pid, size, type Syscall, syscall, uint } from
-  "../../include/linux/syscalls.ts";
+import {
+  bufferIn,
+  bufferOut,
+  flagsOf,
+  int,
+  pid,
+  size,
+  type Syscall,
+  syscall,
+  uint,
+} from "../../include/linux/syscalls.ts";
 import type { Sleeps } from "../../include/linux/wait.ts";
 import { WAIT_RESCHEDULE } from "../../include/linux/wait.ts";
 import { CAP_SYS_NICE } from "../../include/uapi/capability.ts";
 import { RLIMIT_RTPRIO } from "../../include/uapi/resource.ts";
 import {
-  SCHED_BATCH, SCHED_DEADLINE, SCHED_FIFO, SCHED_IDLE, SCHED_OTHER, SCHED_RESET_ON_FORK, SCHED_RR,
+  SCHED_BATCH,
+  SCHED_DEADLINE,
+  SCHED_FIFO,
+  SCHED_IDLE,
+  SCHED_OTHER,
+  SCHED_RESET_ON_FORK,
+  SCHED_RR,
 } from "../../include/uapi/sched.ts";
 import { E2BIG, EINVAL, EPERM, ESRCH } from "../../lib/errno.ts";
 import { capable } from "../../security/commoncap.ts";
@@ -18,7 +33,13 @@ import { timespecBytes } from "../time/timespec.ts";
 import { copyOutResult, viewOf, withBytes, words32, words64, writeS64 } from "../uaccess.ts";
 
 const policyName = flagsOf({
-  SCHED_OTHER, SCHED_FIFO, SCHED_RR, SCHED_BATCH, SCHED_IDLE, SCHED_DEADLINE, SCHED_RESET_ON_FORK,
+  SCHED_OTHER,
+  SCHED_FIFO,
+  SCHED_RR,
+  SCHED_BATCH,
+  SCHED_IDLE,
+  SCHED_DEADLINE,
+  SCHED_RESET_ON_FORK,
 });
 const RR_INTERVAL_NS = 100_000_000;
 const SCHED_FLAG_RESET_ON_FORK = 1;
@@ -46,7 +67,9 @@ function setPolicy(task: TaskStruct, target: TaskStruct, requested: number, prio
   if (!capable(task, CAP_SYS_NICE)) {
     if (task.cred.euid !== target.cred.euid && task.cred.euid !== target.cred.uid) throw EPERM;
     const limit = target.group.rlimits[RLIMIT_RTPRIO]?.soft ?? 0;
-    if (isRealtimePolicy(policy) && (limit === 0 || (priority > limit && priority > target.rtPriority))) throw EPERM;
+    if (isRealtimePolicy(policy) && (limit === 0 || (priority > limit && priority > target.rtPriority))) {
+      throw EPERM;
+    }
     if (target.resetOnFork && !resets) throw EPERM;
   }
   target.policy = policy;
@@ -97,12 +120,17 @@ const recorded = { level: "partial", missing: "realtime policies are kept but ru
 
 export const schedSyscalls: readonly Syscall[] = [
   syscall("sched_yield", [], () => yieldNow()),
-  syscall("sched_setscheduler", [pid, policyName, bufferIn], (task, id, policy, address) =>
-    withBytes(task, address, 4, (bytes) => {
-      if (policy < 0) throw EINVAL;
-      setPolicy(self(task), targetOf(self(task), id), policy, viewOf(bytes).getInt32(0));
-      return 0;
-    }), recorded),
+  syscall(
+    "sched_setscheduler",
+    [pid, policyName, bufferIn],
+    (task, id, policy, address) =>
+      withBytes(task, address, 4, (bytes) => {
+        if (policy < 0) throw EINVAL;
+        setPolicy(self(task), targetOf(self(task), id), policy, viewOf(bytes).getInt32(0));
+        return 0;
+      }),
+    recorded,
+  ),
   syscall("sched_getscheduler", [pid], (task, id) => {
     const target = targetOf(self(task), id);
     return target.policy | (target.resetOnFork ? SCHED_RESET_ON_FORK : 0);

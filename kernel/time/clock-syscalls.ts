@@ -2,14 +2,32 @@
 // Reading and setting clocks. Source: clock_gettime(2), gettimeofday(2), time(2), adjtimex(2), times(2).
 
 import {
-  type Argument, bufferIn, bufferOut, flagsOf, pointer, type Syscall, syscall, type SyscallAnswer,
+  type Argument,
+  bufferIn,
+  bufferOut,
+  flagsOf,
+  pointer,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
 } from "../../include/linux/syscalls.ts";
 import type { Task } from "../../include/linux/sched.ts";
 import { CAP_SYS_TIME } from "../../include/uapi/capability.ts";
 import {
-  CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW,
-  CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, CLOCK_REALTIME_ALARM, CLOCK_REALTIME_COARSE, CLOCK_TAI,
-  CLOCK_THREAD_CPUTIME_ID, STA_UNSYNC, TIME_ERROR, USER_HZ,
+  CLOCK_BOOTTIME,
+  CLOCK_BOOTTIME_ALARM,
+  CLOCK_MONOTONIC,
+  CLOCK_MONOTONIC_COARSE,
+  CLOCK_MONOTONIC_RAW,
+  CLOCK_PROCESS_CPUTIME_ID,
+  CLOCK_REALTIME,
+  CLOCK_REALTIME_ALARM,
+  CLOCK_REALTIME_COARSE,
+  CLOCK_TAI,
+  CLOCK_THREAD_CPUTIME_ID,
+  STA_UNSYNC,
+  TIME_ERROR,
+  USER_HZ,
 } from "../../include/uapi/time.ts";
 import { EINVAL, EPERM } from "../../lib/errno.ts";
 import { capable } from "../../security/commoncap.ts";
@@ -19,8 +37,17 @@ import { isCpuClock, readCpuClock } from "./cpu-clock.ts";
 import { isRealtime, NS_PER_SEC, readTimespecBig, writeTimespec } from "./timespec.ts";
 
 export const clockId: Argument<number> = flagsOf({
-  CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID, CLOCK_MONOTONIC_RAW,
-  CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME, CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM, CLOCK_TAI,
+  CLOCK_REALTIME,
+  CLOCK_MONOTONIC,
+  CLOCK_PROCESS_CPUTIME_ID,
+  CLOCK_THREAD_CPUTIME_ID,
+  CLOCK_MONOTONIC_RAW,
+  CLOCK_REALTIME_COARSE,
+  CLOCK_MONOTONIC_COARSE,
+  CLOCK_BOOTTIME,
+  CLOCK_REALTIME_ALARM,
+  CLOCK_BOOTTIME_ALARM,
+  CLOCK_TAI,
 });
 
 const COARSE_NS = 4_000_000;
@@ -36,8 +63,10 @@ function readClock(task: Task, clock: number): Uint8Array {
     writeS64(view, 8, clock === CLOCK_REALTIME_COARSE ? nsec - (nsec % COARSE_NS) : nsec);
   } else if (isCpuClock(clock)) {
     writeTimespec(view, 0, readCpuClock(self(task), clock));
-  } else if (clock === CLOCK_MONOTONIC || clock === CLOCK_MONOTONIC_RAW || clock === CLOCK_BOOTTIME ||
-    clock === CLOCK_BOOTTIME_ALARM) {
+  } else if (
+    clock === CLOCK_MONOTONIC || clock === CLOCK_MONOTONIC_RAW || clock === CLOCK_BOOTTIME
+    || clock === CLOCK_BOOTTIME_ALARM
+  ) {
     writeTimespec(view, 0, time.monotonicNs());
   } else if (clock === CLOCK_MONOTONIC_COARSE) {
     const ns = time.monotonicNs();
@@ -92,8 +121,11 @@ function ticks(ns: number): number {
 }
 
 export const clockSyscalls: readonly Syscall[] = [
-  syscall("clock_gettime", [clockId, bufferOut], (task, clock, address) =>
-    copyOutResult(task, address, readClock(task, clock))),
+  syscall(
+    "clock_gettime",
+    [clockId, bufferOut],
+    (task, clock, address) => copyOutResult(task, address, readClock(task, clock)),
+  ),
   syscall("clock_getres", [clockId, bufferOut], (task, clock, address) => {
     checkClock(task, clock);
     if (address === 0) return 0;
@@ -117,7 +149,7 @@ export const clockSyscalls: readonly Syscall[] = [
     level: "partial",
     missing: "changes: the host disciplines the clock",
   }),
-  syscall("gettimeofday", [bufferOut, bufferOut], function* (task, address, zoneAt) {
+  syscall("gettimeofday", [bufferOut, bufferOut], function*(task, address, zoneAt) {
     const { user } = mmOf(task);
     if (address !== 0) {
       const bytes = new Uint8Array(16);

@@ -27,7 +27,8 @@ function makeTimers(kernel: KernelCore, group: ThreadGroupStruct): IntervalTimer
     cpuClock(group, account(() => processCpuNs(group))),
   ];
   const timers = clocks.map((clock, which) =>
-    new IntervalTimer(clock, () => sendToGroup(group, kernelSignal(SIGNALS[which]!))));
+    new IntervalTimer(clock, () => sendToGroup(group, kernelSignal(SIGNALS[which]!)))
+  );
   group.exitHooks.add(() => timers.forEach((timer) => timer.disarm()));
   return timers;
 }
@@ -59,8 +60,11 @@ function set(timer: IntervalTimer, valueNs: number, intervalNs: number): void {
 const whichTimer = flagsOf({ ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF });
 
 export const itimerSyscalls: readonly Syscall[] = [
-  syscall("getitimer", [whichTimer, bufferOut], (task, which, address) =>
-    copyOutResult(task, address, encode(timerOf(self(task), which)))),
+  syscall(
+    "getitimer",
+    [whichTimer, bufferOut],
+    (task, which, address) => copyOutResult(task, address, encode(timerOf(self(task), which))),
+  ),
   syscall("setitimer", [whichTimer, bufferIn, bufferOut], (task, which, newAt, oldAt) => {
     const timer = timerOf(self(task), which);
     const change = (valueNs: number, intervalNs: number): ReturnType<typeof copyOutResult> => {
@@ -69,8 +73,12 @@ export const itimerSyscalls: readonly Syscall[] = [
       return oldAt === 0 ? 0 : copyOutResult(task, oldAt, old);
     };
     if (newAt === 0) return change(0, 0);
-    return withBytes(task, newAt, 32, (bytes) =>
-      change(readTimevalNs(viewOf(bytes), 16), readTimevalNs(viewOf(bytes), 0)));
+    return withBytes(
+      task,
+      newAt,
+      32,
+      (bytes) => change(readTimevalNs(viewOf(bytes), 16), readTimevalNs(viewOf(bytes), 0)),
+    );
   }),
   syscall("alarm", [uint], (task, seconds) => {
     const timer = timerOf(self(task), ITIMER_REAL);

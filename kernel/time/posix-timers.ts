@@ -2,11 +2,24 @@
 // timer_create(2) and its family. A timer has at most one notice in the queue; expiries meanwhile are its overrun,
 // counted up to the moment when the notice is delivered. Timers end with the program that made them.
 
-import { bufferIn, bufferOut, flagsOf, int, type Syscall, syscall, type SyscallAnswer } from
-  "../../include/linux/syscalls.ts";
+import {
+  bufferIn,
+  bufferOut,
+  flagsOf,
+  int,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
+} from "../../include/linux/syscalls.ts";
 import { StateKey, type Task } from "../../include/linux/sched.ts";
 import {
-  NSIG, SI_TIMER, SIGALRM, SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID,
+  NSIG,
+  SI_TIMER,
+  SIGALRM,
+  SIGEV_NONE,
+  SIGEV_SIGNAL,
+  SIGEV_THREAD,
+  SIGEV_THREAD_ID,
 } from "../../include/uapi/signal.ts";
 import { TIMER_ABSTIME } from "../../include/uapi/time.ts";
 import { EAGAIN, EINVAL } from "../../lib/errno.ts";
@@ -154,11 +167,22 @@ function decodeNotice(task: TaskStruct, bytes: Uint8Array): Notice {
   return { how, signal, value, thread };
 }
 
-function create(task: TaskStruct, clock: TimerClock, notice: Notice | undefined, idAt: number): SyscallAnswer {
+function create(
+  task: TaskStruct,
+  clock: TimerClock,
+  notice: Notice | undefined,
+  idAt: number,
+): SyscallAnswer {
   const timers = timersOf(task);
   const { group } = task;
   const timer = timers.create((id) =>
-    new PosixTimer(id, clock, notice ?? { how: SIGEV_SIGNAL, signal: SIGALRM, value: BigInt(id), thread: undefined }, group));
+    new PosixTimer(
+      id,
+      clock,
+      notice ?? { how: SIGEV_SIGNAL, signal: SIGALRM, value: BigInt(id), thread: undefined },
+      group,
+    )
+  );
   return copyOutResult(task, idAt, words32(timer.id));
 }
 
@@ -177,29 +201,35 @@ export const posixTimerSyscalls: readonly Syscall[] = [
     if (eventAt === 0) return create(target, source, undefined, idAt);
     return withBytes(task, eventAt, 64, (bytes) => create(target, source, decodeNotice(target, bytes), idAt));
   }),
-  syscall("timer_settime", [int, flagsOf({ TIMER_ABSTIME }), bufferIn, bufferOut], (task, id, flags, newAt, oldAt) => {
-    if (newAt === 0) throw EINVAL;
-    return withBytes(task, newAt, 32, (bytes) => {
-      const view = viewOf(bytes);
-      const intervalNs = readTimespecNs(view, 0);
-      const valueNs = readTimespecNs(view, 16);
-      const posix = timersOf(task).get(id);
-      const { timer } = posix;
-      const old = encode(timer);
-      posix.forget();
-      posix.overrun = 0;
-      timer.intervalNs = intervalNs;
-      if (valueNs === 0) timer.disarm();
-      else timer.arm((flags & TIMER_ABSTIME) !== 0 ? valueNs : timer.now() + valueNs, intervalNs);
-      return oldAt === 0 ? 0 : copyOutResult(task, oldAt, old);
-    });
-  }),
-  syscall("timer_gettime", [int, bufferOut], (task, id, address) =>
-    copyOutResult(task, address, encode(timersOf(task).get(id).timer))),
+  syscall(
+    "timer_settime",
+    [int, flagsOf({ TIMER_ABSTIME }), bufferIn, bufferOut],
+    (task, id, flags, newAt, oldAt) => {
+      if (newAt === 0) throw EINVAL;
+      return withBytes(task, newAt, 32, (bytes) => {
+        const view = viewOf(bytes);
+        const intervalNs = readTimespecNs(view, 0);
+        const valueNs = readTimespecNs(view, 16);
+        const posix = timersOf(task).get(id);
+        const { timer } = posix;
+        const old = encode(timer);
+        posix.forget();
+        posix.overrun = 0;
+        timer.intervalNs = intervalNs;
+        if (valueNs === 0) timer.disarm();
+        else timer.arm((flags & TIMER_ABSTIME) !== 0 ? valueNs : timer.now() + valueNs, intervalNs);
+        return oldAt === 0 ? 0 : copyOutResult(task, oldAt, old);
+      });
+    },
+  ),
+  syscall(
+    "timer_gettime",
+    [int, bufferOut],
+    (task, id, address) => copyOutResult(task, address, encode(timersOf(task).get(id).timer)),
+  ),
   syscall("timer_getoverrun", [int], (task, id) => timersOf(task).get(id).overrun),
   syscall("timer_delete", [int], (task, id) => {
     timersOf(task).delete(id);
     return 0;
   }),
 ];
-

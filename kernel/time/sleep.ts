@@ -10,7 +10,14 @@ import { mmOf, self, type TaskStruct } from "../task.ts";
 import { viewOf, withBytes } from "../uaccess.ts";
 import { clockId } from "./clock-syscalls.ts";
 import { cpuClockTarget, isCpuClock, readCpuClock } from "./cpu-clock.ts";
-import { deadlineOf, isMonotonic, isRealtime, readTimespecNs, timekeeping, timespecBytes } from "./timespec.ts";
+import {
+  deadlineOf,
+  isMonotonic,
+  isRealtime,
+  readTimespecNs,
+  timekeeping,
+  timespecBytes,
+} from "./timespec.ts";
 
 /** Sleeps until `deadline()` has passed, or a signal is there (false). */
 function* sleepUntil(task: TaskStruct, deadline: () => number, moves: boolean): Sleeps<boolean> {
@@ -63,13 +70,19 @@ function* sleepOnCpu(task: TaskStruct, clock: number, targetNs: number): Sleeps<
 }
 
 export const sleepSyscalls: readonly Syscall[] = [
-  syscall("nanosleep", [bufferIn, bufferOut], (task, address, leftAt) =>
-    withBytes(task, address, 16, (bytes) => {
-      const target = self(task);
-      const span = readTimespecNs(viewOf(bytes), 0);
-      return sleepSpan(target, deadlineOf(target.kernel, CLOCK_MONOTONIC, false, span), leftAt);
-    })),
-  syscall("clock_nanosleep", [clockId, flagsOf({ TIMER_ABSTIME }), bufferIn, bufferOut],
+  syscall(
+    "nanosleep",
+    [bufferIn, bufferOut],
+    (task, address, leftAt) =>
+      withBytes(task, address, 16, (bytes) => {
+        const target = self(task);
+        const span = readTimespecNs(viewOf(bytes), 0);
+        return sleepSpan(target, deadlineOf(target.kernel, CLOCK_MONOTONIC, false, span), leftAt);
+      }),
+  ),
+  syscall(
+    "clock_nanosleep",
+    [clockId, flagsOf({ TIMER_ABSTIME }), bufferIn, bufferOut],
     (task, clock, flags, address, leftAt) => {
       if (clock === CLOCK_THREAD_CPUTIME_ID) throw EINVAL;
       const isCpu = isCpuClock(clock);
@@ -82,5 +95,6 @@ export const sleepSyscalls: readonly Syscall[] = [
         if (isAbsolute) return sleepAbsolute(target, clock, ns);
         return sleepSpan(target, deadlineOf(target.kernel, clock, false, ns), leftAt);
       });
-    }),
+    },
+  ),
 ];

@@ -4,7 +4,12 @@
 // Times are nanoseconds in numbers: exact below 2^53, and to 256 ns for times of the wall clock.
 
 import {
-  CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM, CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_REALTIME_ALARM, CLOCK_TAI,
+  CLOCK_BOOTTIME,
+  CLOCK_BOOTTIME_ALARM,
+  CLOCK_MONOTONIC,
+  CLOCK_REALTIME,
+  CLOCK_REALTIME_ALARM,
+  CLOCK_TAI,
 } from "../../include/uapi/time.ts";
 import { EINVAL } from "../../lib/errno.ts";
 import type { KernelCore } from "../task.ts";

@@ -37,9 +37,13 @@ interface Outcome {
 
 /** Names as "signal/basic". */
 function allTests(): string[] {
-  return readdirSync(SOURCE, { withFileTypes: true }).filter((entry) => entry.isDirectory()).flatMap((folder) =>
+  return readdirSync(SOURCE, { withFileTypes: true }).filter((entry) => entry.isDirectory()).flatMap((
+    folder,
+  ) =>
     readdirSync(join(SOURCE, folder.name)).filter((name) => name.endsWith(".c")).map((name) =>
-      `${folder.name}/${name.slice(0, -2)}`)).sort();
+      `${folder.name}/${name.slice(0, -2)}`
+    )
+  ).sort();
 }
 
 /** Compiles when the binary is older than its source. Returns its path. */
@@ -48,7 +52,18 @@ function build(name: string): string {
   const binary = join(BUILD, name);
   if (existsSync(binary) && statSync(binary).mtimeMs > statSync(source).mtimeMs) return binary;
   mkdirSync(dirname(binary), { recursive: true });
-  execFileSync("cc", ["-O1", "-static", "-pthread", "-Wall", "-Wno-unused-result", "-I", SOURCE, "-o", binary, source], {
+  execFileSync("cc", [
+    "-O1",
+    "-static",
+    "-pthread",
+    "-Wall",
+    "-Wno-unused-result",
+    "-I",
+    SOURCE,
+    "-o",
+    binary,
+    source,
+  ], {
     stdio: "inherit",
   });
   return binary;
@@ -66,13 +81,17 @@ function* writeFile(task: Task, path: string, bytes: Uint8Array): Sleeps<void> {
     const answer = file.write(iter, undefined);
     const count = isSleeping(answer) ? yield* answer : answer;
     if (count === WOULD_BLOCK || count === 0) throw new Error("short write");
-    left -= count as number;
+    left -= count;
   }
   file.put();
 }
 
 async function runInRookery(binary: string, options: { strace: boolean; stats: boolean }): Promise<Outcome> {
-  const { kernel } = createKernel({ host: createNodeHost(), memoryBytes: MEMORY_BYTES, hostname: "selftest" });
+  const { kernel } = createKernel({
+    host: createNodeHost(),
+    memoryBytes: MEMORY_BYTES,
+    hostname: "selftest",
+  });
   let oops: unknown;
   kernel.onOops = (error) => {
     oops ??= error;
@@ -92,7 +111,9 @@ async function runInRookery(binary: string, options: { strace: boolean; stats: b
       status = code;
     },
     *load(task) {
-      for (let fd = 0; fd < 3; fd++) task.files.install(task, new HostStreamFile(kernel, console, O_WRONLY), false);
+      for (let fd = 0; fd < 3; fd++) {
+        task.files.install(task, new HostStreamFile(kernel, console, O_WRONLY), false);
+      }
       yield* writeFile(task, "/selftest", image);
       yield* execInit(task, "/selftest", ["/selftest"], []);
     },
@@ -101,14 +122,22 @@ async function runInRookery(binary: string, options: { strace: boolean; stats: b
   const timer = kernel.time.addTimer(deadline, () => kernel.sched.requestStop());
   await kernel.run(() => status !== undefined || oops !== undefined);
   timer.cancel();
-  const code = status === undefined ? "timeout" : (status & 0x7f) === 0 ? String(status >> 8) : `signal ${String(status & 0x7f)}`;
-  if (options.stats) process.stderr.write(`${JSON.stringify({ retired: kernel.cpu.retired, ...kernel.cpu.statistics() })}\n`);
+  const code = status === undefined
+    ? "timeout"
+    : (status & 0x7f) === 0
+    ? String(status >> 8)
+    : `signal ${String(status & 0x7f)}`;
+  if (options.stats) {
+    process.stderr.write(`${JSON.stringify({ retired: kernel.cpu.retired, ...kernel.cpu.statistics() })}\n`);
+  }
   return { output: new TextDecoder("latin1").decode(console.written()), status: code };
 }
 
 function report(name: string, native: Outcome, ours: Outcome | undefined): boolean {
   const isSane = native.status === "0";
-  if (!isSane) process.stdout.write(`not ok ${name}: on Linux it ends with ${native.status}\n${native.output}`);
+  if (!isSane) {
+    process.stdout.write(`not ok ${name}: on Linux it ends with ${native.status}\n${native.output}`);
+  }
   if (ours === undefined) {
     if (isSane) process.stdout.write(`ok ${name} (native)\n`);
     return isSane;
@@ -117,7 +146,9 @@ function report(name: string, native: Outcome, ours: Outcome | undefined): boole
     process.stdout.write(`ok ${name}\n`);
     return true;
   }
-  process.stdout.write(`not ok ${name}: ends with ${ours.status}\n--- Linux\n${native.output}--- Rookery\n${ours.output}`);
+  process.stdout.write(
+    `not ok ${name}: ends with ${ours.status}\n--- Linux\n${native.output}--- Rookery\n${ours.output}`,
+  );
   return false;
 }
 

@@ -6,13 +6,18 @@
 // Signal handlers are scripts, too; the frame is a stack of them.
 
 import {
-  type Access, type Cpu, type GuestArch, type SignalFrame, TRAP_PREEMPTED, TRAP_SYSCALL,
+  type Access,
+  type Cpu,
+  type GuestArch,
+  type SignalFrame,
+  TRAP_PREEMPTED,
+  TRAP_SYSCALL,
 } from "../../../include/linux/cpu.ts";
 import { type File, POLLIN } from "../../../include/linux/fs.ts";
 import type { Mm, PageAllocator, UserAccess } from "../../../include/linux/mm_types.ts";
 import type { FilesStruct, FsStruct } from "../../../include/linux/sched.ts";
 import type { Host } from "../../../include/host/host.ts";
-import { syscall, type Syscall } from "../../../include/linux/syscalls.ts";
+import { type Syscall, syscall } from "../../../include/linux/syscalls.ts";
 import { type Sleeps, WaitQueue, WOULD_BLOCK } from "../../../include/linux/wait.ts";
 import { LinuxKernel } from "../../../kernel/kernel.ts";
 import { kernelSyscalls } from "../../../kernel/syscalls.ts";
@@ -45,11 +50,20 @@ export interface ScriptTask {
   /** Makes a system call; the answer is its result (negative: errno). */
   call(name: string, ...args: number[]): Generator<Step, number, number>;
   /** clone(2): the child runs `program`. */
-  clone(flags: number, program: Program, tls?: number, parentTid?: number, childTid?: number):
-    Generator<Step, number, number>;
+  clone(
+    flags: number,
+    program: Program,
+    tls?: number,
+    parentTid?: number,
+    childTid?: number,
+  ): Generator<Step, number, number>;
   spend(instructions: number): Generator<Step, void, number>;
   /** Installs a handler: a script that runs on `signal`. */
-  handle(signal: number, handler: (signal: number) => Script, flags?: number): Generator<Step, number, number>;
+  handle(
+    signal: number,
+    handler: (signal: number) => Script,
+    flags?: number,
+  ): Generator<Step, number, number>;
   readonly memory: DataView;
 }
 
@@ -208,7 +222,7 @@ export class ScriptedKernel {
   /** Runs until nothing can happen any more, or `turns` are over (false). Throws what broke the kernel. */
   run(turns: number = 100_000): boolean {
     for (let turn = 0; turn < turns; turn++) {
-      if (this.oops !== undefined) throw this.oops;
+      if (this.oops !== undefined) throw new Error("the kernel broke", { cause: this.oops });
       if (this.kernel.sched.step()) continue;
       const next = this.kernel.time.nextDeadlineNs;
       if (next === Infinity) return true;
@@ -231,31 +245,36 @@ export class ScriptedKernel {
   }
 
   #scriptTask(): ScriptTask {
-    const owner = this;
+    const start = (program: Program): number => this.#start(program);
+    const addHandler = (handler: (signal: number) => Script): number => this.#handlers.push(handler);
+    const memory = (): DataView => {
+      const mm = this.kernel.sched.current?.mm as unknown as FlatMm | undefined;
+      if (mm === undefined) throw new Error("no script runs");
+      return new DataView(mm.bytes.buffer);
+    };
     function* call(name: string, ...args: number[]): Generator<Step, number, number> {
       return yield { call: name, args };
     }
     return {
       call,
       *clone(flags, program, tls = 0, parentTid = 0, childTid = 0) {
-        return yield* call("clone", flags, owner.#start(program), parentTid, childTid, tls);
+        return yield* call("clone", flags, start(program), parentTid, childTid, tls);
       },
       *spend(instructions) {
         yield { spend: instructions };
       },
       *handle(signal, handler, flags = 0) {
-        owner.#handlers.push(handler);
+        const address = addHandler(handler) + 100;
         const view = this.memory;
         const at = 0x2000;
-        view.setUint32(at, owner.#handlers.length + 100, true);
+        view.setUint32(at, address, true);
         view.setUint32(at + 4, 0, true);
         view.setUint32(at + 8, flags, true);
         for (let offset = 12; offset < 32; offset += 4) view.setUint32(at + offset, 0, true);
         return yield* call("rt_sigaction", signal, at, 0, 8);
       },
       get memory() {
-        const mm = owner.kernel.sched.current?.mm as unknown as FlatMm;
-        return new DataView(mm.bytes.buffer);
+        return memory();
       },
     };
   }
@@ -269,11 +288,11 @@ export class ScriptedKernel {
   }
 
   #cpu(ram: Ram): Cpu {
-    const owner = this;
+    const retired = (): number => this.#retired;
     return {
       ram,
       get retired() {
-        return owner.#retired;
+        return retired();
       },
       trapAddress: 0,
       trapAccess: 0,
@@ -311,7 +330,10 @@ export class ScriptedKernel {
   }
 
   #gateCalls(): Syscall[] {
-    const number = { kind: "int", decode: (_task: unknown, index: number) => this.#read(ARGUMENTS + index) } as const;
+    const number = {
+      kind: "int",
+      decode: (_task: unknown, index: number) => this.#read(ARGUMENTS + index),
+    } as const;
     const gate = (index: number): Gate => (this.#gates[index] ??= new Gate());
     return [
       syscall("gate_wait", [number], (task, index) => {
@@ -371,11 +393,11 @@ export class ScriptedKernel {
     const name = this.kernel.arch.syscallNames[number] ?? "";
     const args = [0, 1, 2, 3, 4, 5].map((index) => this.#read(ARGUMENTS + index));
     const top = instance.frames.length;
-    const owner = this;
+    const setResult = (result: number): void => this.#write(RESULT, result);
     function* again(): Script {
       const result = yield { call: name, args };
       instance.frames.splice(top, 1);
-      owner.#write(RESULT, result);
+      setResult(result);
       yield { spend: 0 };
     }
     instance.frames.push({ script: again(), mask: 0n, result: 0 });
