@@ -14,7 +14,7 @@ import { O_RDONLY, O_RDWR, O_WRONLY } from "../include/uapi/fcntl.ts";
 import type { LinuxKernel } from "../kernel/kernel.ts";
 import { startStrace } from "../kernel/strace.ts";
 import type { TaskStruct } from "../kernel/task.ts";
-import { Errno } from "../lib/errno.ts";
+import type { Errno } from "../lib/errno.ts";
 import { utf8ToByteString } from "../lib/byte-string.ts";
 import { DEFAULT_PATH, execSearching, lookUpAccount, UnknownUser } from "./exec-user.ts";
 import { BufferConsole } from "./buffer-console.ts";
@@ -128,7 +128,9 @@ export class Machine implements AsyncDisposable {
     kernel.onOops = options.onOops;
     if (options.strace !== undefined) startStrace(kernel, options.strace);
     this.#loop = kernel.run(() => this.#isStopped);
-    this.failed = new Promise((_, reject) => this.#loop.catch(reject));
+    this.failed = new Promise((_, reject) => {
+      this.#loop.catch(reject);
+    });
     this.failed.catch(() => {});
   }
 
