@@ -133,22 +133,47 @@ test("append writes at the end; truncation zeroes the tail", () => {
   assert.deepEqual([...f.read(12, 0)], [1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]);
 });
 
-test("clean pages give way under pressure, dirty and mapped ones do not", () => {
+test("under pressure idle pages go first, mapped ones last, dirty ones and private copies never", () => {
   const f = open(40 * PAGE_SIZE, 60);
+  const { frames } = f.t.kernel;
   const mm = createMm(f.t.kernel);
-  const at = run(mm.mmap(f.t.task, 0, PAGE_SIZE, PROT_READ, MAP_PRIVATE, f.file, 0));
+  const at = run(mm.mmap(f.t.task, 0, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, f.file, 0));
   run(mm.user.prepare(at, 1, ACCESS_READ));
+  run(mm.user.writeU32(at + PAGE_SIZE, 77));
   f.write(new Uint8Array([1]), 5 * PAGE_SIZE);
   f.read(40 * PAGE_SIZE, 0);
   assert.equal(f.cache.pageCount, 40);
   const taken: number[] = [];
+  while (f.cache.pageCount > 2) taken.push(frames.alloc());
+  assert.notEqual(f.cache.find(0), 0, "the mapped page is still there");
+  assert.notEqual(f.cache.find(5), 0, "and the dirty one");
   assert.throws(() => {
-    for (;;) taken.push(f.t.kernel.frames.alloc());
+    for (;;) taken.push(frames.alloc());
   }, (e) => e === ENOMEM);
-  assert.equal(f.cache.pageCount, 2);
-  assert.notEqual(f.cache.find(0), 0);
-  assert.notEqual(f.cache.find(5), 0);
-  for (const frame of taken) f.t.kernel.frames.put(frame);
+  assert.equal(f.cache.pageCount, 1);
+  assert.equal(mm.user.translate(at, ACCESS_READ), 0);
+  for (const frame of taken) frames.put(frame);
+  assert.equal(run(mm.user.readU32(at)), 0x01010101, "it comes back from the disk");
+  assert.equal(run(mm.user.readU32(at + PAGE_SIZE)), 77);
+  mm.put();
+});
+
+test("a store to a private page that reclaim takes at that moment still gets its copy", () => {
+  const f = open(PAGE_SIZE, 30);
+  const mm = createMm(f.t.kernel);
+  const { frames } = f.t.kernel;
+  const at = run(mm.mmap(f.t.task, 0, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, f.file, 0));
+  run(mm.user.prepare(at, 1, ACCESS_READ));
+  const page = f.cache.find(0);
+  const taken: number[] = [];
+  while (frames.freePages > 0) taken.push(frames.alloc());
+  frames.put(taken.pop()!);
+  run(mm.user.copyOut(at, new Uint8Array([9])));
+  assert.deepEqual([...run(mm.user.copyIn(at, 2))], [9, 1]);
+  taken.push(frames.alloc());
+  assert.equal(f.cache.find(0), 0, "the last frame was the page's");
+  assert.ok(taken.includes(page));
+  mm.put();
 });
 
 test("a cache without a writer is read-only", () => {

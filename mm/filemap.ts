@@ -13,7 +13,7 @@ import type { Kernel } from "../include/linux/sched.ts";
 import { isSleeping, type Sleeps, WAIT_RESCHEDULE } from "../include/linux/wait.ts";
 import { EROFS } from "../lib/errno.ts";
 import { PAGE_SIZE } from "../virt/layout.ts";
-import { type MemoryState, memoryState, type Shrinkable } from "./vmstat.ts";
+import { type Effort, type MemoryState, memoryState, type Shrinkable } from "./vmstat.ts";
 
 /** Storage behind a PageCache. `frame` is a host address of 4096 bytes in kernel.ram. */
 export interface PageBacking {
@@ -134,7 +134,7 @@ export class PageCache implements AddressSpace, Shrinkable {
 
   truncate(size: number): void {
     const keep = Math.ceil(size / PAGE_SIZE);
-    this.unmapRange(keep, Infinity);
+    this.unmapRange(keep, Infinity, "all");
     for (const index of [...this.#pages.keys()]) {
       if (index >= keep) this.remove(index);
     }
@@ -151,26 +151,41 @@ export class PageCache implements AddressSpace, Shrinkable {
     for (const index of [...this.#pages.keys()]) this.remove(index);
   }
 
-  shrink(pages: number, force: boolean): number {
-    const { frames } = this.kernel;
+  shrink(pages: number, effort: Effort): number {
     let freed = 0;
+    let visits = this.#pages.size;
     for (const [index, frame] of this.#pages) {
-      if (freed >= pages) break;
-      if (this.#dirty.has(index) || frames.references(frame) !== 1) continue;
-      if (!force && this.#referenced.delete(index)) continue;
-      this.remove(index);
-      freed++;
+      if (freed >= pages || visits-- === 0) break;
+      if (this.#isReclaimable(index, frame, effort)) {
+        this.remove(index);
+        freed++;
+      } else {
+        // To the end of the line: the next look begins where this one stops.
+        this.#pages.delete(index);
+        this.#pages.set(index, frame);
+      }
     }
     return freed;
   }
 
-  /** Takes the pages [first, last) out of every address space that maps them. */
-  unmapRange(first: number, last: number): void {
+  #isReclaimable(index: number, frame: number, effort: Effort): boolean {
+    const { frames } = this.kernel;
+    if (this.#dirty.has(index)) return false;
+    if (effort === "idle" && this.#referenced.delete(index)) return false;
+    if (effort === "mapped" && frames.references(frame) > 1) this.unmapRange(index, index + 1, "cached");
+    return frames.references(frame) === 1; // Whoever works on a page holds a reference meanwhile.
+  }
+
+  /** Takes the pages [first, last) out of every address space that maps them; with "all" also the private copies
+   *  that were made of them. */
+  unmapRange(first: number, last: number, what: "all" | "cached"): void {
     for (const vma of this.mappings) {
       const base = vma.offset / PAGE_SIZE;
       const from = vma.start + Math.max(0, first - base) * PAGE_SIZE;
       const to = Math.min(vma.end, vma.start + Math.max(0, last - base) * PAGE_SIZE);
-      if (from < to) vma.mm.zap(from, to);
+      if (from >= to) continue;
+      if (what === "all") vma.mm.zap(from, to);
+      else vma.mm.zapCached(from, to);
     }
   }
 

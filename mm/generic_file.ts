@@ -55,12 +55,23 @@ function readCached(cache: PageCache, iter: IovIter, start: number, wanted: numb
     const index = (at - offset) / PAGE_SIZE;
     const length = Math.min(PAGE_SIZE - offset, wanted - done);
     const frame = cache.find(index);
-    if (frame !== 0) iter.copyOutRam(frame + offset, length);
+    if (frame !== 0) copyFromPage(cache, iter, frame + offset, length);
     else if (cache.isHole(index)) iter.zero(length);
     else break;
     done += length;
   }
   return done;
+}
+
+/** The page is held meanwhile: a fault on the reader's side may reclaim. */
+function copyFromPage(cache: PageCache, iter: IovIter, address: number, length: number): void {
+  const { frames } = cache.kernel;
+  frames.get(address);
+  try {
+    iter.copyOutRam(address, length);
+  } finally {
+    frames.put(address);
+  }
 }
 
 function* readMissing(

@@ -155,10 +155,15 @@ function copyOnWrite(mm: MmStruct, area: VmaArea, page: number, pte: number, ent
     mm.ram.u32[pte] = frame | bits;
     return;
   }
-  const copy = frame === mm.memory.zeroFrame ? frames.alloc() : frames.allocDirty();
-  if (frame !== mm.memory.zeroFrame) mm.ram.u8.copyWithin(copy, frame, frame + PAGE_SIZE);
-  mm.dropPage(entry);
-  mm.install(pte, copy, bits);
+  frames.get(frame); // Reclaim for the copy may take the entry away, but not the page.
+  try {
+    const copy = frame === mm.memory.zeroFrame ? frames.alloc() : frames.allocDirty();
+    if (frame !== mm.memory.zeroFrame) mm.ram.u8.copyWithin(copy, frame, frame + PAGE_SIZE);
+    if (mm.ram.u32[pte] !== 0) mm.dropPage(entry);
+    mm.install(pte, copy, bits);
+  } finally {
+    frames.put(frame);
+  }
   mm.flush(page, page + PAGE_SIZE);
 }
 
@@ -350,10 +355,11 @@ function copyPages(parent: MmStruct, child: MmStruct, area: VmaArea): boolean {
   parent.eachTable(area.start, area.end, (table, from, to, address) => {
     let target = 0;
     for (let i = from; i < to; i++) {
-      const { u32 } = parent.ram;
-      let entry = u32[table + i]!;
-      if (entry === 0) continue;
+      if (parent.ram.u32[table + i] === 0) continue;
+      // A new table may cost a reclaim, which may take the entry away: look at it afterwards.
       if (target === 0) target = child.pteFor(address) - from;
+      let entry = parent.ram.u32[table + i]!;
+      if (entry === 0) continue;
       if (isPrivate && (entry & PTE_WRITE) !== 0) {
         entry &= ~(PTE_WRITE | PTE_DIRTY);
         parent.ram.u32[table + i] = entry;

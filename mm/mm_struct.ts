@@ -124,6 +124,21 @@ export abstract class MmStruct {
     if (this.#zap(start, end)) this.flush(start, end);
   }
 
+  zapCached(start: number, end: number): void {
+    const { u32 } = this.ram;
+    let isChanged = false;
+    this.eachTable(start, end, (table, from, to) => {
+      for (let i = table + from; i < table + to; i++) {
+        const entry = u32[i]!;
+        if ((entry & PTE_FILE) === 0) continue;
+        u32[i] = 0;
+        this.dropPage(entry);
+        isChanged = true;
+      }
+    });
+    if (isChanged) this.flush(start, end);
+  }
+
   /** Forgets an entry's page in the counts and drops its reference. */
   dropPage(entry: number): void {
     const frame = frameOf(entry);

@@ -133,9 +133,9 @@ function* move(
 function moveEntries(mm: FullMm, from: number, to: number, length: number): void {
   mm.eachTable(from, from + length, (table, first, last, address) => {
     for (let i = first; i < last; i++) {
+      if (mm.ram.u32[table + i] === 0) continue;
+      const pte = mm.pteFor(address + (i - first) * PAGE_SIZE - from + to); // Before the entry is read: may reclaim.
       const entry = mm.ram.u32[table + i]!;
-      if (entry === 0) continue;
-      const pte = mm.pteFor(address + (i - first) * PAGE_SIZE - from + to);
       mm.ram.u32[table + i] = 0;
       mm.ram.u32[pte] = entry;
     }

@@ -70,7 +70,7 @@ export class ShmemMapping extends PageCache {
 
   override truncate(size: number): void {
     const keep = Math.ceil(size / PAGE_SIZE);
-    this.unmapRange(keep, Infinity);
+    this.unmapRange(keep, Infinity, "all");
     for (const index of [...this.#store.keys()]) if (index >= keep) this.remove(index);
     const tail = size % PAGE_SIZE;
     if (tail !== 0) this.#zero(keep - 1, tail, PAGE_SIZE);
@@ -92,7 +92,7 @@ export class ShmemMapping extends PageCache {
     if (start % PAGE_SIZE !== 0) this.#zero(first - 1, start % PAGE_SIZE, PAGE_SIZE);
     if (end % PAGE_SIZE !== 0) this.#zero(last, 0, end % PAGE_SIZE);
     if (first === last) return;
-    this.unmapRange(first, last);
+    this.unmapRange(first, last, "cached");
     if (last - first < this.#store.size) {
       for (let index = first; index < last; index++) this.remove(index);
     } else {

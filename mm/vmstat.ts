@@ -3,10 +3,14 @@
 
 import { type Kernel, StateKey, type ThreadGroup } from "../include/linux/sched.ts";
 
+/** Which clean pages go: those not used since the last look, all that no process maps, or mapped ones too. */
+export type Effort = "idle" | "unmapped" | "mapped";
+const EFFORTS: readonly Effort[] = ["idle", "unmapped", "mapped"];
+
 /** A page cache that reclaim may ask for clean pages. */
 export interface Shrinkable {
-  /** Frees up to `pages` clean, unmapped pages; `force` ignores recent use. Returns how many. */
-  shrink(pages: number, force: boolean): number;
+  /** Frees up to `pages` clean pages. Returns how many. */
+  shrink(pages: number, effort: Effort): number;
 }
 
 /** What an address space tells the totals. */
@@ -47,16 +51,18 @@ export class MemoryState {
 
   /** Drops every clean page that nobody uses. */
   shrinkAll(): void {
-    this.#shrink(Infinity);
+    this.#shrink(Infinity, ["unmapped"]);
   }
 
-  #shrink(pages: number): number {
+  /** Tries harder only while nothing at all is found. */
+  #shrink(pages: number, efforts: readonly Effort[] = EFFORTS): number {
     let freed = 0;
-    for (const force of [false, true]) {
+    for (const effort of efforts) {
       for (const cache of [...this.caches]) {
-        freed += cache.shrink(pages - freed, force);
+        freed += cache.shrink(pages - freed, effort);
         if (freed >= pages) return freed;
       }
+      if (freed > 0) return freed;
     }
     return freed;
   }

@@ -88,6 +88,8 @@ export interface Mm {
   handleFault(task: Task, address: number, access: Access): FaultSignal | undefined | Sleeps<FaultSignal | undefined>;
   /** Forgets the pages of [start, end): the next access faults again. */
   zap(start: number, end: number): void;
+  /** As zap, but keeps the private copies that the process has made of file pages. */
+  zapCached(start: number, end: number): void;
   /** Write-protects and cleans the pages of [start, end) of a shared file mapping, after write-back. */
   clean(start: number, end: number): void;
   /** A debugger's store: also into private pages that the program may not write. Throws EFAULT. */
