@@ -230,9 +230,9 @@ export class Machine implements AsyncDisposable {
   }
 
   /** Makes a directory in the guest, with its parents. */
-  makeDirectory(path: string): Promise<void> {
+  async makeDirectory(path: string): Promise<void> {
     const vfs = this.#vfs;
-    return this.#inKernel((task) => makeDirectory(task, vfs, utf8ToByteString(path)));
+    await this.#inKernel((task) => makeDirectory(task, vfs, utf8ToByteString(path)));
   }
 
   /** What changed against the root image: the upper layer of the overlay as a tar archive, in pieces. A removed name is

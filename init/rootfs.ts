@@ -61,6 +61,7 @@ function* mountKernelFileSystems(task: Task, kernel: LinuxKernel, vfs: VfsImpl):
   yield* mountAt(task, vfs, "devpts", "devpts", "/dev/pts", "gid=5,mode=620,ptmxmode=666", MS_NOSUID | MS_NOEXEC | MS_RELATIME);
   yield* mountAt(task, vfs, "tmpfs", "tmpfs", "/dev/shm", "mode=1777", MS_NOSUID | MS_NODEV);
   yield* mountAt(task, vfs, "tmpfs", "tmpfs", "/run", "mode=755,size=20%", MS_NOSUID | MS_NODEV | MS_RELATIME);
+  yield* mountAt(task, vfs, "tmpfs", "tmpfs", yield* makeDirectory(task, vfs, "/run/lock"), "mode=1777", quiet);
 }
 
 /** Mounts a file system of `type` at `target`, which must be there. */
@@ -80,8 +81,8 @@ export function* find(task: Task, vfs: VfsImpl, path: string): Sleeps<Path> {
   return isSleeping(answer) ? yield* answer : answer;
 }
 
-/** mkdir -p. */
-export function* makeDirectory(task: Task, vfs: VfsImpl, path: string): Sleeps<void> {
+/** mkdir -p; returns `path`. */
+export function* makeDirectory(task: Task, vfs: VfsImpl, path: string): Sleeps<string> {
   const names = path.split("/").filter((name) => name !== "");
   for (let depth = 1; depth <= names.length; depth++) {
     const parent = yield* find(task, vfs, `/${names.slice(0, depth - 1).join("/")}`);
@@ -93,4 +94,5 @@ export function* makeDirectory(task: Task, vfs: VfsImpl, path: string): Sleeps<v
     const made = directory.mkdir(name, 0o755, task.cred);
     if (isSleeping(made)) yield* made;
   }
+  return path;
 }

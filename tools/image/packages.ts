@@ -2,7 +2,7 @@
 // Lists of packages: what every image holds, and what the image of the differential run adds.
 
 /** With every package of priority "required": the base that debootstrap calls minbase. */
-export const BASE_PACKAGES: readonly string[] = ["apt", "bash"];
+export const BASE_PACKAGES: readonly string[] = ["apt", "bash", "python3-minimal"];
 
 /** The programs that the differential run compares. */
 export const DIFFERENTIAL_TEST_PACKAGES: readonly string[] = [
