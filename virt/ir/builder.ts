@@ -8,8 +8,18 @@
 
 import { CPU_STATE } from "../layout.ts";
 import { evaluate64, foldBinary32, foldBinary64, foldUnary, type Pair } from "./fold.ts";
-import { emitCondition } from "./condition.ts";
-import { HELPERS, type HelperName, JUMP_PLAIN, Op, OPS, TERM_BRANCH, TERM_INDIRECT, TERM_JUMP, TERM_NONE } from "./ops.ts";
+import { emitCondition, emitFloatCondition } from "./condition.ts";
+import {
+  type HelperName,
+  HELPERS,
+  JUMP_PLAIN,
+  Op,
+  OPS,
+  TERM_BRANCH,
+  TERM_INDIRECT,
+  TERM_JUMP,
+  TERM_NONE,
+} from "./ops.ts";
 import { FLAG_POOL, FLAG_READ, FLAG_TRAP, FLAG_WRITE, TERM_SYSCALL, TERM_TRAP, type Type } from "./ops.ts";
 
 export type Temp = number;
@@ -74,6 +84,10 @@ export class IrBuilder {
   readonly #gpr = new Int32Array(16);
   readonly #xmm = new Int32Array(16);
   #ccOp = -1;
+  /** i32 0 or 1: CF, when it is at hand, and the operands when the flags are those of a float compare; else -1. */
+  #carry: Temp = -1;
+  #floatX: Temp = -1;
+  #floatY: Temp = -1;
   #ccA: Temp = -1;
   #ccB: Temp = -1;
   readonly #sharedAt = new Int32Array(SHARED_ENTRIES);
@@ -128,8 +142,8 @@ export class IrBuilder {
     // An entry may be left over from an earlier block: it counts only if the record there is the same.
     const at = this.#sharedAt[hash]!;
     if (
-      at < this.length && this.op[at] === op && this.a[at] === a && this.b[at] === b && this.c[at] === c &&
-      this.imm[at] === imm && this.imm2[at] === imm2
+      at < this.length && this.op[at] === op && this.a[at] === a && this.b[at] === b && this.c[at] === c
+      && this.imm[at] === imm && this.imm2[at] === imm2
     ) {
       return at;
     }
@@ -208,16 +222,33 @@ export class IrBuilder {
     this.#ccOp = op;
     this.#ccA = wideA;
     this.#ccB = wideB;
+    this.#forgetHints();
+  }
+
+  /** CF of the flags just set, as an i32 of 0 or 1. */
+  noteCarry(carry: Temp): void {
+    this.#carry = carry;
+  }
+
+  /** The flags just set are those that COMIS gives for x and y (f32 or f64). */
+  noteFloatCompare(x: Temp, y: Temp): void {
+    this.#floatX = x;
+    this.#floatY = y;
   }
 
   /** The kind is known at run time only (shifts by CL, ADC): `op` is an i32 temp. */
   setCcDynamic(op: Temp, a: Temp, b: Temp): void {
     this.raw(Op.set_cc_dynamic, op, this.#wide(a), this.#wide(b), 0, 0);
     this.#ccOp = -1;
+    this.#forgetHints();
   }
 
   /** i32 0 or 1: whether x86 condition `cond` (0..15) holds. */
   ccCond(cond: number): Temp {
+    if (this.#floatX >= 0) return emitFloatCondition(this, cond, this.#floatX, this.#floatY);
+    if (this.#carry >= 0 && cond >> 1 === 1) {
+      return cond === 2 ? this.#carry : this.emit(Op.i32_eqz, this.#carry);
+    }
     if (this.#ccOp >= 0) {
       const fused = emitCondition(this, cond, this.#ccOp, this.#ccA, this.#ccB);
       if (fused >= 0) return fused;
@@ -269,7 +300,9 @@ export class IrBuilder {
     }
     this.raw(Op.ext, -1, -1, -1, id, 0);
     this.#forgetRegisters();
-    return resultTypes.map((type, n) => this.raw(SCRATCH_GET[type], -1, -1, -1, CPU_STATE.scratch + 16 * n, 0));
+    return resultTypes.map((type, n) =>
+      this.raw(SCRATCH_GET[type], -1, -1, -1, CPU_STATE.scratch + 16 * n, 0)
+    );
   }
 
   /** Leaves with `kind` and the state of before this instruction when `cond` (i32) is not 0. */
@@ -382,6 +415,13 @@ export class IrBuilder {
     this.#gpr.fill(-1);
     this.#xmm.fill(-1);
     this.#ccOp = -1;
+    this.#forgetHints();
+  }
+
+  #forgetHints(): void {
+    this.#carry = -1;
+    this.#floatX = -1;
+    this.#floatY = -1;
   }
 
   #poolAdd(w0: number, w1: number, w2: number, w3: number): number {

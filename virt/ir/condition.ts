@@ -26,9 +26,18 @@ function invert(b: IrBuilder, temp: Temp, before: number): Temp {
 }
 
 const OPPOSITE: ReadonlyMap<number, number> = new Map([
-  [Op.i32_eq, Op.i32_ne], [Op.i32_ne, Op.i32_eq], [Op.i64_eq, Op.i64_ne], [Op.i64_ne, Op.i64_eq],
-  [Op.i32_lt_s, Op.i32_ge_s], [Op.i32_lt_u, Op.i32_ge_u], [Op.i32_le_s, Op.i32_gt_s], [Op.i32_le_u, Op.i32_gt_u],
-  [Op.i64_lt_s, Op.i64_ge_s], [Op.i64_lt_u, Op.i64_ge_u], [Op.i64_le_s, Op.i64_gt_s], [Op.i64_le_u, Op.i64_gt_u],
+  [Op.i32_eq, Op.i32_ne],
+  [Op.i32_ne, Op.i32_eq],
+  [Op.i64_eq, Op.i64_ne],
+  [Op.i64_ne, Op.i64_eq],
+  [Op.i32_lt_s, Op.i32_ge_s],
+  [Op.i32_lt_u, Op.i32_ge_u],
+  [Op.i32_le_s, Op.i32_gt_s],
+  [Op.i32_le_u, Op.i32_gt_u],
+  [Op.i64_lt_s, Op.i64_ge_s],
+  [Op.i64_lt_u, Op.i64_ge_u],
+  [Op.i64_le_s, Op.i64_gt_s],
+  [Op.i64_le_u, Op.i64_gt_u],
 ]);
 
 /** The operand brought to the width in which it is compared: small ones shifted to the top of an i32. */
@@ -48,10 +57,22 @@ interface Compare {
   readonly add: number;
 }
 const COMPARE_32: Compare = {
-  eq: Op.i32_eq, ltU: Op.i32_lt_u, leU: Op.i32_le_u, ltS: Op.i32_lt_s, leS: Op.i32_le_s, sub: Op.i32_sub, add: Op.i32_add,
+  eq: Op.i32_eq,
+  ltU: Op.i32_lt_u,
+  leU: Op.i32_le_u,
+  ltS: Op.i32_lt_s,
+  leS: Op.i32_le_s,
+  sub: Op.i32_sub,
+  add: Op.i32_add,
 };
 const COMPARE_64: Compare = {
-  eq: Op.i64_eq, ltU: Op.i64_lt_u, leU: Op.i64_le_u, ltS: Op.i64_lt_s, leS: Op.i64_le_s, sub: Op.i64_sub, add: Op.i64_add,
+  eq: Op.i64_eq,
+  ltU: Op.i64_lt_u,
+  leU: Op.i64_le_u,
+  ltS: Op.i64_lt_s,
+  leS: Op.i64_le_s,
+  sub: Op.i64_sub,
+  add: Op.i64_add,
 };
 
 function emitPositive(b: IrBuilder, cond: number, kind: number, size: number, ccA: Temp, ccB: Temp): Temp {
@@ -129,7 +150,8 @@ function emitLogic(b: IrBuilder, cond: number, size: number, x: Temp): Temp {
 
 function emitExplicit(b: IrBuilder, cond: number, ccA: Temp): Temp {
   const bits = b.emit(Op.i32_wrap_i64, ccA);
-  const test = (mask: number): Temp => b.emit(Op.i32_ne, b.emit(Op.i32_and, bits, b.const32(mask)), b.const32(0));
+  const test = (mask: number): Temp =>
+    b.emit(Op.i32_ne, b.emit(Op.i32_and, bits, b.const32(mask)), b.const32(0));
   switch (cond) {
     case 0:
       return test(0x800);
@@ -145,5 +167,40 @@ function emitExplicit(b: IrBuilder, cond: number, ccA: Temp): Temp {
       return test(0x004);
     default:
       return -1;
+  }
+}
+
+/** A condition on the flags of COMIS: CF less or unordered, ZF equal or unordered, PF unordered, SF = OF = 0. */
+export function emitFloatCondition(b: IrBuilder, cond: number, x: Temp, y: Temp): Temp {
+  const wide = b.typeOf(x) === "d";
+  const not = (temp: Temp): Temp => b.emit(Op.i32_eqz, temp);
+  const differ = (): Temp =>
+    b.emit(Op.i32_or, b.emit(wide ? Op.f64_lt : Op.f32_lt, x, y), b.emit(wide ? Op.f64_gt : Op.f32_gt, x, y));
+  const unordered = (): Temp => {
+    const ne = wide ? Op.f64_ne : Op.f32_ne;
+    return b.emit(Op.i32_or, b.emit(ne, x, x), b.emit(ne, y, y));
+  };
+  switch (cond) {
+    case 2:
+      return not(b.emit(wide ? Op.f64_ge : Op.f32_ge, x, y));
+    case 3:
+      return b.emit(wide ? Op.f64_ge : Op.f32_ge, x, y);
+    case 6:
+      return not(b.emit(wide ? Op.f64_gt : Op.f32_gt, x, y));
+    case 7:
+      return b.emit(wide ? Op.f64_gt : Op.f32_gt, x, y);
+    case 4:
+    case 14:
+      return not(differ());
+    case 5:
+    case 15:
+      return differ();
+    case 10:
+      return unordered();
+    case 11:
+      return not(unordered());
+    default:
+      // O, S and L never hold.
+      return b.const32(cond & 1);
   }
 }

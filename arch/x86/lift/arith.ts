@@ -64,9 +64,22 @@ function withCarry(l: Lift, pair: Pair, kind: number): void {
   const b = l.read(1, size);
   const carry = l.b.ccCond(COND_B);
   const carryWide = size === 8 ? l.b.emit(Op.i64_extend_i32_u, carry) : carry;
-  l.write(0, l.op(pair, size, l.op(pair, size, a, b), carryWide));
+  const partial = isSelf(l, pair, size) ? l.constant(size, 0) : l.op(pair, size, a, b);
+  const result = l.op(pair, size, partial, carryWide);
+  l.write(0, result);
   const op = l.b.emit(Op.i32_add, l.b.emit(Op.i32_shl, carry, l.b.const32(2)), l.b.const32(ccOp(kind, size)));
   l.b.setCcDynamic(op, a, b);
+  if (size < 4) return;
+  // The carry out, for chains of these.
+  const less = size === 8 ? Op.i64_lt_u : Op.i32_lt_u;
+  const first = pair === ADD ? l.b.emit(less, partial, a) : l.b.emit(less, a, b);
+  const second = pair === ADD ? l.b.emit(less, result, partial) : l.b.emit(less, partial, carryWide);
+  l.b.noteCarry(l.b.emit(Op.i32_or, first, second));
+}
+
+/** SBB of a register with itself spreads the carry. */
+function isSelf(l: Lift, pair: Pair, size: number): boolean {
+  return pair === SUB && size >= 4 && !l.isMemory(0) && !l.isMemory(1) && l.registerOf(0) === l.registerOf(1);
 }
 
 function logic(l: Lift, pair: Pair): void {

@@ -156,6 +156,7 @@ function carry(l: Lift, change: "clear" | "set" | "complement"): void {
   else if (change === "set") changed = b.emit(Op.i32_or, flags, one);
   else changed = b.emit(Op.i32_and, flags, b.const32(~1));
   b.setCc(ccOp(CC_EXPLICIT, 8), changed);
+  if (change !== "complement") b.noteCarry(b.const32(change === "set" ? 1 : 0));
 }
 
 export const MOVES: LifterTable = {

@@ -94,6 +94,7 @@ function setRotateFlags(l: Lift, size: number, count: Count, carry: Temp, overfl
   const { b } = l;
   if (count.known >= 0) {
     replaceFlags(l, FLAG_CF | FLAG_OF, packed);
+    b.noteCarry(carry);
     return;
   }
   const flags = b.ccFlags();
@@ -281,6 +282,7 @@ function bitTest(l: Lift, change: "none" | "set" | "reset" | "complement"): void
     l.write(0, changeBit(l, size, value, mask, change));
   }
   replaceFlags(l, FLAG_CF, carry);
+  l.b.noteCarry(carry);
 }
 
 function changeBit(

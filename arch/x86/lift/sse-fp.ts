@@ -168,6 +168,7 @@ function compareFlags(format: Format, kind: "ordered" | "unordered"): Lifter {
     const zero = b.emit(Op.i32_or, b.emit(eq, x, y), unordered);
     const flags = b.emit(Op.i32_or, carry, b.emit(Op.i32_shl, unordered, b.const32(2)));
     b.setCc(ccOp(CC_EXPLICIT, 8), b.emit(Op.i32_or, flags, b.emit(Op.i32_shl, zero, b.const32(6))));
+    b.noteFloatCompare(x, y);
   };
 }
 

@@ -166,8 +166,8 @@ export function checkPacked(
   );
   let plainZero = b.emit(ops.eq, result, zero);
   if (rule !== "exact") {
-    const first = b.emit(ops.eq, operands[0]!, zero);
-    const cause = rule === "quotient" ? first : b.emit(Op.v128_or, first, b.emit(ops.eq, operands[1]!, zero));
+    const first = b.emit(ops.eq, operands[0], zero);
+    const cause = rule === "quotient" ? first : b.emit(Op.v128_or, first, b.emit(ops.eq, operands[1], zero));
     plainZero = b.emit(Op.v128_and, plainZero, cause);
   }
   let plain = b.emit(Op.v128_or, normal, plainZero);
