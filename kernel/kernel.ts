@@ -33,6 +33,7 @@ import { createProcess } from "./fork.ts";
 import { PidTable } from "./pid.ts";
 import { kernelLog } from "./printk.ts";
 import { Scheduler } from "./sched/core.ts";
+import { seededChoice } from "./sched/runqueue.ts";
 import { sendToGroup } from "./signal.ts";
 import {
   type KernelCore,
@@ -60,6 +61,8 @@ export interface KernelParts {
   readonly hostname?: string;
   readonly release?: string;
   readonly version?: string;
+  /** Tasks run in an order drawn from this seed instead of in turn: to find races. */
+  readonly scheduleSeed?: number;
 }
 
 export interface SpawnOptions {
@@ -133,6 +136,7 @@ export class LinuxKernel implements KernelCore {
     this.vfs = parts.createVfs(this);
     this.time = new TimeKeeping(parts.host, parts.cpu);
     this.sched = new Scheduler({ host: parts.host, cpu: parts.cpu, ram: parts.ram, time: this.time });
+    if (parts.scheduleSeed !== undefined) this.sched.queue.choose = seededChoice(parts.scheduleSeed);
     this.tasks = new PidTable(() => this.sched.current);
     this.random = parts.host.entropy;
     this.uts = {
@@ -143,6 +147,8 @@ export class LinuxKernel implements KernelCore {
       machine: parts.arch.name,
       domainname: "(none)",
     };
+    const { release, version } = this.uts;
+    this.printk(5, `Linux version ${release} (rookery) ${version}`);
     this.syscallTable = tableOf(parts);
     this.sched.setRunner(
       new UserLoop({
@@ -248,7 +254,7 @@ export class LinuxKernel implements KernelCore {
   }
 
   #createKernelTask(comm: string, parent: ThreadGroupStruct | undefined): TaskStruct {
-    return createProcess(this, parent, {
+    const task = createProcess(this, parent, {
       comm,
       fs: this.#parts.rootFs(),
       files: this.#parts.createFiles(),
@@ -256,6 +262,8 @@ export class LinuxKernel implements KernelCore {
       sighand: new SigHand(),
       rlimits: defaultLimits(this.frames.totalPages),
     });
+    task.group.isKernel = true;
+    return task;
   }
 
   #oops(task: TaskStruct, error: unknown): void {

@@ -62,6 +62,7 @@ export function defaultAction(signal: number): DefaultAction {
 }
 
 function isIgnored(task: TaskStruct, info: SignalInfo): boolean {
+  if (task.group.isKernel) return true;
   const { signal } = info;
   if (task.blocked.has(signal) || task.awaited?.has(signal) === true) return false;
   if (task.trace !== undefined && signal !== SIGKILL) return false;

@@ -5,6 +5,7 @@ import type { Syscall } from "../include/linux/syscalls.ts";
 import { credSyscalls } from "./cred.ts";
 import { futexSyscalls } from "./futex/syscalls.ts";
 import { membarrierSyscalls } from "./membarrier.ts";
+import { namespaceSyscalls } from "./nsproxy.ts";
 import { prctlSyscalls } from "./prctl.ts";
 import { printkSyscalls } from "./printk.ts";
 import { processSyscalls } from "./process-syscalls.ts";
@@ -32,6 +33,7 @@ export const kernelSyscalls: readonly Syscall[] = [
   ...sysSyscalls,
   ...schedSyscalls,
   ...prctlSyscalls,
+  ...namespaceSyscalls,
   ...ptraceSyscalls,
   ...seccompSyscalls,
   ...membarrierSyscalls,

@@ -121,6 +121,8 @@ export class ThreadGroupStruct implements ThreadGroup {
   reapsByItself: boolean = false;
   /** Signals with the default action do nothing to it (pid 1). */
   isUnkillable: boolean = false;
+  /** Runs no program: signals mean nothing to it. */
+  isKernel: boolean = false;
   /** Reaped: nothing finds it any more. */
   isReaped: boolean = false;
   /** pidfds poll here: woken when the group is dead. */

@@ -44,6 +44,7 @@ import { viewOf, withBytes, words64 } from "../uaccess.ts";
 import { deadlineOf, readTimespecNs } from "../time/timespec.ts";
 import { futexLockPi, futexUnlockPi } from "./pi.ts";
 import { futexRequeue } from "./requeue.ts";
+import { futexWaitv } from "./waitv.ts";
 import { futexWait, futexWake, futexWakeOp } from "./waitwake.ts";
 
 const operation = flagsOf({
@@ -195,5 +196,17 @@ export const futexSyscalls: readonly Syscall[] = [
           futexWait(task, { address, isPrivate, expected: value >>> 0, bitset: mask >>> 0, deadlineNs }),
       );
     },
+  ),
+  syscall(
+    "futex_waitv",
+    [pointer, uint, uint, pointer, int],
+    (task, listAt, count, flags, timeoutAt, clock) =>
+      withDeadline(
+        task,
+        timeoutAt,
+        clock,
+        true,
+        (deadlineNs) => futexWaitv(task, listAt, count, flags, deadlineNs),
+      ),
   ),
 ];

@@ -91,3 +91,14 @@ export class RunQueue {
     return index < woken ? this.#woken.takeAt(index) : this.#expired.takeAt(index - woken);
   }
 }
+
+/** Choices that follow from a seed alone (xorshift32). */
+export function seededChoice(seed: number): (count: number) => number {
+  let state = Math.imul(seed, 0x9e37_79b1) | 1;
+  return (count) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % count;
+  };
+}

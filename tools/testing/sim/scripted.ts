@@ -20,6 +20,7 @@ import type { Host } from "../../../include/host/host.ts";
 import { type Syscall, syscall } from "../../../include/linux/syscalls.ts";
 import { type Sleeps, WaitQueue, WOULD_BLOCK } from "../../../include/linux/wait.ts";
 import { LinuxKernel } from "../../../kernel/kernel.ts";
+import { seededChoice } from "../../../kernel/sched/runqueue.ts";
 import { kernelSyscalls } from "../../../kernel/syscalls.ts";
 import type { TaskStruct } from "../../../kernel/task.ts";
 import { waitUntil } from "../../../kernel/wait.ts";
@@ -417,17 +418,6 @@ export class ScriptedKernel {
     if (frame === undefined) throw new Error("rt_sigreturn without a frame");
     return { mask: frame.mask, altStack: { sp: 0, flags: 2, size: 0 }, result: BigInt(frame.result) };
   }
-}
-
-/** A small generator of numbers from a seed (xorshift32). */
-export function seededChoice(seed: number): (count: number) => number {
-  let state = (seed * 2_654_435_761) | 1;
-  return (count) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % count;
-  };
 }
 
 /** Runs `scenario` under the kernel's own order and under `seeds` others. What it throws names the seed. */

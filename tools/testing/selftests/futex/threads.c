@@ -263,7 +263,34 @@ static void signals_to_threads(void) {
   pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
+static uint32_t many[3];
+static volatile long which = -2;
+
+static void *waits_for_many(void *unused) {
+  (void)unused;
+  struct { uint64_t value, address; uint32_t flags, reserved; } list[3];
+  memset(list, 0, sizeof list);
+  for (int i = 0; i < 3; i++) {
+    list[i].address = (uintptr_t)&many[i];
+    list[i].flags = 2 | 128;
+  }
+  which = syscall(449, list, 3, 0, NULL, 0);
+  return NULL;
+}
+
+static void several_words(void) {
+  pthread_t thread;
+  pthread_create(&thread, NULL, waits_for_many, NULL);
+  for (int i = 0; i < 2000 && futex(&many[1], FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) == 0; i++) usleep(1000);
+  pthread_join(thread, NULL);
+  CHECK(which == 1);
+  many[0] = 1;
+  waits_for_many(NULL);
+  CHECK(which == -1 && errno == EAGAIN);
+}
+
 int main(void) {
+  several_words();
   mutexes();
   conditions();
   errors();
