@@ -15,6 +15,7 @@ interface HostData extends Inode {
   readAt(offset: number, into: Uint8Array): number;
   writeAt(offset: number, from: Uint8Array): number;
   syncData(): void;
+  closed(): void;
 }
 
 export class HostFile extends CachedFile {
@@ -101,6 +102,6 @@ export class HostFile extends CachedFile {
     const inode = this.#data;
     inode.openCount--;
     if (this.isWritable) this.#counted.writeCount--;
-    if (inode.openCount === 0 && inode.nlink === 0) inode.evict();
+    if (inode.openCount === 0) inode.closed();
   }
 }

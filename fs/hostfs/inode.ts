@@ -44,7 +44,8 @@ export class HostInode extends Inode implements PageBacking {
   readonly pages: PageCache | undefined;
   #parent: HostInode | undefined;
   #name: string; // as the host writes it
-  #isHidden = false;
+  /** The name that keeps the bytes of a file whose name was removed while it was open. */
+  #hidden: string | undefined;
   readonly #serials = new Map<string, number>();
 
   /** `name` is the host's; the root has no parent. */
@@ -64,12 +65,12 @@ export class HostInode extends Inode implements PageBacking {
   }
 
   get hostPath(): string {
+    if (this.#hidden !== undefined) return this.#hidden;
     const above = this.#parent?.hostPath ?? "";
     return above === "" ? this.#name : `${above}/${this.#name}`;
   }
 
   place(parent: HostInode, name: string, stat: HostStat): void {
-    if (this.#isHidden) return;
     this.#parent = parent;
     this.#name = name;
     this.#take(stat);
@@ -85,7 +86,7 @@ export class HostInode extends Inode implements PageBacking {
     this.mode = KIND_MODES[stat.kind] | (stat.mode & 0o7777);
     this.uid = stat.uid;
     this.gid = stat.gid;
-    this.nlink = this.#isHidden ? 0 : stat.nlink;
+    this.nlink = stat.nlink - (this.#hidden === undefined ? 0 : 1);
     this.size = stat.size;
     this.blocks = Math.ceil(stat.size / 512);
     this.atime = timeOf(stat.atimeNs);
@@ -145,7 +146,7 @@ export class HostInode extends Inode implements PageBacking {
 
   override unlink(name: string, target: Inode): void {
     const path = this.#pathOf(name);
-    if (target instanceof HostInode && target.openCount > 0 && target.nlink <= 1) {
+    if (target instanceof HostInode && target.openCount > 0 && target.#hidden === undefined) {
       target.#hide(this, path);
       return;
     }
@@ -159,10 +160,8 @@ export class HostInode extends Inode implements PageBacking {
     const name = `.rookery-removed-${this.ino}`;
     const hidden = parent.#pathOf(utf8ToByteString(name));
     hostCall(() => this.#host.rename(path, hidden));
-    this.#parent = parent;
-    this.#name = name;
-    this.#isHidden = true;
-    this.nlink = 0;
+    this.#hidden = hidden;
+    this.nlink--;
   }
 
   override rmdir(name: string, target: Inode): void {
@@ -176,7 +175,9 @@ export class HostInode extends Inode implements PageBacking {
   ): void {
     if (!(toDirectory instanceof HostInode) || !(source instanceof HostInode)) throw EXDEV;
     if (flags !== 0 && !(flags === 1 && target === undefined)) throw EINVAL; // RENAME_NOREPLACE was checked
-    if (target instanceof HostInode && target.openCount > 0) target.#hide(toDirectory, toDirectory.#pathOf(toName));
+    if (target instanceof HostInode && target.openCount > 0 && target.#hidden === undefined) {
+      target.#hide(toDirectory, toDirectory.#pathOf(toName));
+    }
     hostCall(() => this.#host.rename(this.#pathOf(name), toDirectory.#pathOf(toName)));
     source.#parent = toDirectory;
     source.#name = byteStringToUtf8(toName);
@@ -231,13 +232,15 @@ export class HostInode extends Inode implements PageBacking {
     return new HostFile(path, flags, this, this.pages);
   }
 
-  /** The last descriptor of a removed file is gone. */
-  override evict(): void {
+  /** The last descriptor is gone: so is the hidden name. */
+  closed(): void {
+    const hidden = this.#hidden;
+    if (hidden === undefined) return;
+    this.#hidden = undefined;
+    hostCall(() => this.#host.unlink(hidden));
+    if (this.nlink > 0) return;
     this.pages?.evict();
-    if (!this.#isHidden) return;
-    this.#isHidden = false;
     this.superBlock.forget(this);
-    hostCall(() => this.#host.unlink(this.hostPath));
   }
 
   readAt(offset: number, into: Uint8Array): number {
