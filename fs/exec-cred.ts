@@ -5,8 +5,9 @@
 import type { File } from "../include/linux/fs.ts";
 import type { Cred, Task } from "../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
-import { CAP_FULL_SET } from "../include/uapi/capability.ts";
+import { CAP_FULL_SET, CAP_SYS_PTRACE } from "../include/uapi/capability.ts";
 import { MS_NOSUID } from "../include/uapi/mount.ts";
+import { TaskStruct } from "../kernel/task.ts";
 import { EINVAL, EPERM, Errno } from "../lib/errno.ts";
 
 const S_ISUID = 0o4000;
@@ -39,7 +40,8 @@ export function* credentialsAfterExec(task: Task, file: File): Sleeps<ExecCred> 
   const old = task.cred;
   const { inode } = file;
   let { euid, egid } = old;
-  const maySet = !old.noNewPrivs && file.path !== undefined && (file.path.mount.flags & MS_NOSUID) === 0;
+  const maySet = !old.noNewPrivs && file.path !== undefined && (file.path.mount.flags & MS_NOSUID) === 0
+    && !isTracedByUser(task);
   if (inode !== undefined && maySet) {
     if ((inode.mode & S_ISUID) !== 0) euid = inode.uid;
     if ((inode.mode & (S_ISGID | S_IXGRP)) === (S_ISGID | S_IXGRP)) egid = inode.gid;
@@ -64,6 +66,12 @@ export function* credentialsAfterExec(task: Task, file: File): Sleeps<ExecCred> 
     isSecure: isSetId || (old.uid !== 0 && hasGained),
     isPrivileged: euid !== old.euid || egid !== old.egid || hasGained,
   };
+}
+
+/** A tracer without CAP_SYS_PTRACE would own what the program may do. */
+function isTracedByUser(task: Task): boolean {
+  const tracer = task instanceof TaskStruct ? task.trace?.tracer : undefined;
+  return tracer !== undefined && !hasCapability(tracer.cred, CAP_SYS_PTRACE);
 }
 
 type Capabilities = Pick<Cred, "capPermitted" | "capEffective" | "capAmbient">;
