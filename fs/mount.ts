@@ -10,7 +10,8 @@ import { cstring, flagsOf, path, pointer, syscall, type Syscall } from "../inclu
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { PATH_MAX } from "../include/uapi/fs.ts";
 import {
-  MNT_DETACH, MNT_EXPIRE, MNT_FORCE, MOUNT_FLAGS, MS_BIND, MS_MGC_MSK, MS_MGC_VAL, MS_MOVE, MS_NOATIME, MS_PRIVATE,
+  MNT_DETACH, MNT_EXPIRE, MNT_FORCE, MOUNT_FLAGS, MS_BIND, MS_MGC_MSK, MS_MGC_VAL, MS_MOVE, MS_NOATIME,
+  MS_NODIRATIME, MS_PRIVATE,
   MS_RDONLY, MS_REC, MS_RELATIME, MS_REMOUNT, MS_SHARED, MS_SLAVE, MS_STRICTATIME, MS_UNBINDABLE, UMOUNT_FLAGS,
   UMOUNT_NOFOLLOW,
 } from "../include/uapi/mount.ts";
@@ -90,8 +91,17 @@ function requireMountRoot(target: Path): MountNode {
   return node;
 }
 
+const ATIME_FLAGS = MS_NOATIME | MS_NODIRATIME | MS_RELATIME;
+
+/** A remount that says nothing of access times leaves them as they are. */
+function remountFlagsOf(node: MountNode, flags: number): number {
+  if ((flags & (ATIME_FLAGS | MS_STRICTATIME)) !== 0) return mountFlagsOf(flags);
+  return (mountFlagsOf(flags) & ~ATIME_FLAGS) | (node.flags & ATIME_FLAGS);
+}
+
 function changeMountFlags(target: Path, flags: number): void {
-  requireMountRoot(target).flags = mountFlagsOf(flags);
+  const node = requireMountRoot(target);
+  node.flags = remountFlagsOf(node, flags);
 }
 
 function remount(target: Path, flags: number, options: string): void {
@@ -99,7 +109,7 @@ function remount(target: Path, flags: number, options: string): void {
   const { superBlock } = node;
   superBlock.remount?.(options);
   if (superBlock.type.name !== "erofs") superBlock.isReadOnly = (flags & MS_RDONLY) !== 0;
-  node.flags = mountFlagsOf(flags);
+  node.flags = remountFlagsOf(node, flags);
 }
 
 function* bindMount(vfs: VfsImpl, task: Task, source: string, target: Path, flags: number): Sleeps<void> {
