@@ -3,10 +3,10 @@
 //
 // Source: null(4), full(4), random(4), mem(4), Documentation of /dev/kmsg in the kernel's ABI notes.
 
-import { File, type Path, POLLOUT, POLLWRNORM } from "../../include/linux/fs.ts";
+import { File, type Path } from "../../include/linux/fs.ts";
 import type { Kernel, Task } from "../../include/linux/sched.ts";
 import type { IovIter } from "../../include/linux/uio.ts";
-import { type Sleeps, type Try, WOULD_BLOCK } from "../../include/linux/wait.ts";
+import type { Sleeps } from "../../include/linux/wait.ts";
 import type { Vma } from "../../include/linux/mm_types.ts";
 import { CAP_SYS_ADMIN } from "../../include/uapi/capability.ts";
 import {
@@ -20,14 +20,15 @@ import {
 import { MAP_SHARED } from "../../include/uapi/mman.ts";
 import { EINVAL, ENODEV, ENOSPC, EPERM } from "../../lib/errno.ts";
 import { capable } from "../../security/commoncap.ts";
+import { createSharedAnonymous } from "../../mm/shmem_file.ts";
 import { writeInt } from "../../fs/pipe.ts";
+import { KmsgFile } from "./kmsg.ts";
 
 const MEM_MAJOR = 1;
 /** random(4): the pool never has fewer bits once it is ready. */
 const ENTROPY_BITS = 256;
 /** Random bytes are made in pieces of this size. */
 const RANDOM_CHUNK_BYTES = 4096;
-const KMSG_LINE_MAX = 1024;
 
 /** Seeking is allowed and means nothing: the position stays where it was put, 0. */
 class MemoryDevice extends File {
@@ -58,10 +59,13 @@ class ZeroFile extends MemoryDevice {
   override write(iter: IovIter): number {
     return iter.remaining;
   }
-  /** A private mapping is anonymous memory; the default fault handler makes it so. */
-  override mmap(_task: Task, vma: Vma): void {
-    if ((vma.flags & MAP_SHARED) !== 0) throw ENODEV;
-    vma.file = undefined;
+  /** Private mappings are anonymous memory, shared ones a memory object of their own that takes this file's place. */
+  override mmap(task: Task, vma: Vma): void {
+    if ((vma.flags & MAP_SHARED) === 0) return;
+    const memory = createSharedAnonymous(task.kernel, vma.end - vma.start);
+    memory.mmap(task, vma);
+    vma.file = memory;
+    this.put();
   }
 }
 
@@ -109,40 +113,6 @@ class RandomFile extends MemoryDevice {
       default:
         throw EINVAL;
     }
-  }
-}
-
-/** Writing appends to the kernel's log, a "<N>" in front gives the level. Reading waits for records. */
-class KmsgFile extends File {
-  readonly #kernel: Kernel;
-
-  constructor(kernel: Kernel, path: Path, flags: number) {
-    super(path, flags);
-    this.#kernel = kernel;
-  }
-  override read(_iter: IovIter): Try<number> {
-    return WOULD_BLOCK;
-  }
-  override write(iter: IovIter): number {
-    const count = iter.remaining;
-    if (count > KMSG_LINE_MAX) throw EINVAL;
-    const bytes = new Uint8Array(count);
-    iter.copyIn(bytes, 0, count);
-    let text = String.fromCharCode(...bytes);
-    let level = 4;
-    const prefix = /^<(\d+)>/.exec(text);
-    if (prefix !== null) {
-      level = Number(prefix[1]) & 7;
-      text = text.slice(prefix[0].length);
-    }
-    this.#kernel.printk(level, text.endsWith("\n") ? text.slice(0, -1) : text);
-    return count;
-  }
-  override seek(_offset: number, _whence: number): number {
-    return 0;
-  }
-  override poll(): number {
-    return POLLOUT | POLLWRNORM;
   }
 }
 

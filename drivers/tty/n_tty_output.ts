@@ -88,8 +88,14 @@ export class TtyOutput {
     this.#keepColumn();
     this.#outputLength = 0;
     if ((this.#owner.termios.oflag & OPOST) !== 0) this.#process(c, Infinity);
-    else this.#output[this.#outputLength++] = c;
+    else this.#echoUnprocessed(c);
     this.#echo.push(this.#output, 0, this.#outputLength);
+  }
+
+  /** Without OPOST the column stands still, but for the one byte that Linux's echo counts on its own. */
+  #echoUnprocessed(c: number): void {
+    this.#output[this.#outputLength++] = c;
+    if (c === 0xff) this.column++;
   }
 
   /** Echoes a control character as ^X. */

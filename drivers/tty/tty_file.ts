@@ -7,10 +7,12 @@ import { File, type Path, POLLERR, POLLHUP } from "../../include/linux/fs.ts";
 import type { Task } from "../../include/linux/sched.ts";
 import type { IovIter } from "../../include/linux/uio.ts";
 import { type Sleeps, type Try, type WaitQueue, WOULD_BLOCK } from "../../include/linux/wait.ts";
+import { CAP_SYS_ADMIN } from "../../include/uapi/capability.ts";
 import { O_NOCTTY } from "../../include/uapi/fcntl.ts";
 import { SIGTTIN, SIGTTOU } from "../../include/uapi/signal.ts";
 import { ICANON, TOSTOP, VMIN, VTIME } from "../../include/uapi/termios.ts";
-import { EIO } from "../../lib/errno.ts";
+import { EBUSY, EIO } from "../../lib/errno.ts";
+import { capable } from "../../security/commoncap.ts";
 import { waitUntil } from "../../kernel/wait.ts";
 import { READ_EVENTS, type Tty, WRITE_EVENTS } from "./tty_io.ts";
 import { ttyIoctl } from "./tty_ioctl.ts";
@@ -132,6 +134,7 @@ export class TtyFile extends File {
 
 /** Opens a terminal for `task`: takes it as controlling terminal unless O_NOCTTY. */
 export function openTty(task: Task, tty: Tty, path: Path | undefined, flags: number): TtyFile {
+  if (tty.isExclusive && tty.files.size > 0 && !capable(task, CAP_SYS_ADMIN)) throw EBUSY;
   const file = new TtyFile(tty, path, flags);
   if ((flags & O_NOCTTY) === 0 && file.isReadable) takeTerminalOnOpen(task, tty);
   return file;
