@@ -19,9 +19,12 @@ import { LinuxKernel } from "../kernel/kernel.ts";
 import { Ram } from "../lib/ram.ts";
 import { BuddyAllocator } from "../mm/page_alloc.ts";
 import { registerFamily } from "../net/core/family.ts";
+import { procNet } from "../fs/proc/proc_net.ts";
 import { inetFamily } from "../net/ipv4/family.ts";
+import { showDevices, showTcp, showUdp } from "../net/ipv4/proc.ts";
 import { netlinkFamily } from "../net/netlink/af_netlink.ts";
 import { unixFamily } from "../net/unix/family.ts";
+import { showUnix } from "../net/unix/proc.ts";
 import { credentialsOf } from "../security/commoncap.ts";
 import { WasmCpu } from "../virt/cpu.ts";
 import { FRAMES_START } from "../virt/layout.ts";
@@ -72,6 +75,9 @@ export function createKernel(options: KernelOptions): BuiltKernel {
   registerFamily(kernel, unixFamily);
   registerFamily(kernel, inetFamily);
   registerFamily(kernel, netlinkFamily);
+  const { rows } = procNet(kernel);
+  rows.set("unix", () => showUnix(kernel)).set("tcp", () => showTcp(kernel)).set("udp", () => showUdp(kernel));
+  rows.set("dev", showDevices);
   const setRoot = (fs: FsStruct): void => {
     root = fs;
   };

@@ -54,6 +54,11 @@ function portsOf(kernel: Kernel, protocol: number): PortTable {
   return protocol === so.IPPROTO_TCP ? state.tcp : state.udp;
 }
 
+/** Every socket of a protocol that has a port, by port. */
+export function* inetSockets(kernel: Kernel, protocol: number): Iterable<InetSocket> {
+  for (const sockets of portsOf(kernel, protocol).sockets.values()) yield* sockets;
+}
+
 export abstract class InetSocket extends Socket {
   local: Endpoint = NOWHERE;
   remote: Endpoint | undefined;

@@ -28,15 +28,18 @@ const CLOSE = 7;
 const CLOSE_WAIT = 8;
 const LISTEN = 10;
 
+/** TCP_* of <netinet/tcp.h>, as /proc/net/tcp shows it too. */
+export function tcpStateNumber(state: string, shutdownMask: number): number {
+  if (state === "listening") return LISTEN;
+  if (state === "connecting") return SYN_SENT;
+  if (state === "closed") return CLOSE;
+  if ((shutdownMask & 2) !== 0) return FIN_WAIT2;
+  return (shutdownMask & 1) !== 0 ? CLOSE_WAIT : ESTABLISHED;
+}
+
 /** The state byte is told; counters are 0, as nothing is measured on the loopback. */
 export function tcpInfo(state: string, shutdownMask: number): Uint8Array {
   const bytes = new Uint8Array(TCP_INFO_BYTES);
-  bytes[0] = state === "listening" ? LISTEN : state === "connecting" ? SYN_SENT : state === "closed"
-    ? CLOSE
-    : (shutdownMask & 2) !== 0
-    ? FIN_WAIT2
-    : (shutdownMask & 1) !== 0
-    ? CLOSE_WAIT
-    : ESTABLISHED;
+  bytes[0] = tcpStateNumber(state, shutdownMask);
   return bytes;
 }

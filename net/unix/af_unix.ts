@@ -2,10 +2,10 @@
 // AF_UNIX: what the three socket types share, and the family itself. Source: unix(7), socketpair(2).
 
 import { type Inode, POLLERR, POLLHUP, POLLRDHUP } from "../../include/linux/fs.ts";
-import type { Task } from "../../include/linux/sched.ts";
+import { type Kernel, StateKey, type Task } from "../../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../../include/linux/wait.ts";
 import { SIOCINQ, SIOCOUTQ } from "../../include/uapi/ioctls.ts";
-import { SO_PEERCRED, SOL_SOCKET } from "../../include/uapi/socket.ts";
+import { AF_UNIX, SO_PEERCRED, SOL_SOCKET } from "../../include/uapi/socket.ts";
 import { EADDRINUSE, EINVAL, ENOPROTOOPT, EPROTOTYPE } from "../../lib/errno.ts";
 import { writeInt } from "../../fs/pipe.ts";
 import { deviceIoctl } from "../core/dev_ioctl.ts";
@@ -27,10 +27,25 @@ import {
 
 const NOBODY: Credentials = { pid: 0, uid: -1, gid: -1 };
 
+const SOCKETS: StateKey<Set<UnixSocket>> = new StateKey("net.unix-sockets");
+
+/** Every open socket of the family, for /proc/net/unix. */
+export function unixSockets(kernel: Kernel): Set<UnixSocket> {
+  return kernel.state(SOCKETS, () => new Set());
+}
+
 export abstract class UnixSocket extends Socket {
   #name: UnixName = { kind: "unnamed" };
   #node: Inode | undefined;
   #peerCredentials: Credentials | undefined;
+
+  constructor(kernel: Kernel, type: number, owner: { uid: number; gid: number }) {
+    super(kernel, AF_UNIX, type, 0, owner);
+    unixSockets(kernel).add(this);
+  }
+
+  /** Connected, or with a default destination. */
+  abstract readonly hasPeer: boolean;
 
   get name(): UnixName {
     return this.#name;
@@ -130,6 +145,7 @@ export abstract class UnixSocket extends Socket {
   }
 
   override release(): void {
+    unixSockets(this.kernel).delete(this);
     const name = this.#name;
     if (this.#node !== undefined) unbindPath(this.#node);
     else if (name.kind === "abstract" && this.ownsName) unbindAbstract(this.kernel, this.#key(name.key));

@@ -6,7 +6,7 @@
 
 import type { Kernel, Task, WaitOptions } from "../../include/linux/sched.ts";
 import { type Sleeps, type Try, WOULD_BLOCK } from "../../include/linux/wait.ts";
-import { AF_UNIX, MSG_OOB, SOCK_STREAM, SOMAXCONN } from "../../include/uapi/socket.ts";
+import { MSG_OOB, SOCK_STREAM, SOMAXCONN } from "../../include/uapi/socket.ts";
 import {
   EAGAIN,
   ECONNREFUSED,
@@ -54,11 +54,14 @@ export class UnixConnection extends UnixSocket {
   peer: UnixConnection | undefined;
 
   constructor(kernel: Kernel, type: number, owner: { uid: number; gid: number }) {
-    super(kernel, AF_UNIX, type, 0, owner);
+    super(kernel, type, owner);
     if (type === SOCK_STREAM) this.#stream = new StreamQueue(this.options.sendBuffer);
     else this.#messages = new MessageQueue();
   }
 
+  get hasPeer(): boolean {
+    return this.peer !== undefined;
+  }
   get isStream(): boolean {
     return this.type === SOCK_STREAM;
   }

@@ -3,7 +3,7 @@
 
 import type { Kernel, Task } from "../../include/linux/sched.ts";
 import { type Sleeps, type Try, WOULD_BLOCK } from "../../include/linux/wait.ts";
-import { AF_UNIX, AF_UNSPEC, MSG_OOB, SOCK_DGRAM } from "../../include/uapi/socket.ts";
+import { AF_UNSPEC, MSG_OOB, SOCK_DGRAM } from "../../include/uapi/socket.ts";
 import { ECONNREFUSED, EMSGSIZE, ENOTCONN, EOPNOTSUPP, EPERM, EPIPE } from "../../lib/errno.ts";
 import { datagramOf, MessageQueue } from "../core/queues.ts";
 import { credentialsOfTask } from "../core/scm.ts";
@@ -34,9 +34,12 @@ export class UnixDatagram extends UnixSocket {
   peer: UnixDatagram | undefined;
 
   constructor(kernel: Kernel, owner: { uid: number; gid: number }) {
-    super(kernel, AF_UNIX, SOCK_DGRAM, 0, owner);
+    super(kernel, SOCK_DGRAM, owner);
   }
 
+  get hasPeer(): boolean {
+    return this.peer !== undefined;
+  }
   get isStream(): boolean {
     return false;
   }
