@@ -9,6 +9,7 @@ import { CAP_FULL_SET, CAP_SYS_PTRACE } from "../include/uapi/capability.ts";
 import { MS_NOSUID } from "../include/uapi/mount.ts";
 import { TaskStruct } from "../kernel/task.ts";
 import { EINVAL, EPERM, Errno } from "../lib/errno.ts";
+import { hasCapability } from "../security/commoncap.ts";
 
 const S_ISUID = 0o4000;
 const S_ISGID = 0o2000;

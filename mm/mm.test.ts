@@ -269,3 +269,18 @@ test("a debugger writes into read-only text without changing the file", () => {
   const shared = run(t.mm.mmap(t.task, 0, PAGE_SIZE, PROT_READ, MAP_SHARED, file, 0));
   assert.throws(() => run(t.mm.forceCopyOut(shared, new Uint8Array(1))), (e) => e === EFAULT);
 });
+
+test("mmap fills the highest gap that fits, and leaves the one below a stack", () => {
+  const t = start();
+  t.mm.mmapBase = 0x7000_0000;
+  const at = (page: number): number => 0x7000_0000 - page * PAGE_SIZE;
+  assert.equal(map(t, 2 * PAGE_SIZE), at(2));
+  assert.equal(map(t, PAGE_SIZE, PROT_READ), at(3));
+  map(t, PAGE_SIZE, RW, PRIVATE | MAP_FIXED, at(8));
+  assert.equal(map(t, 4 * PAGE_SIZE, PROT_READ), at(7), "between two areas");
+  assert.equal(map(t, 4 * PAGE_SIZE, PROT_NONE), at(12), "below all");
+  t.mm.munmap(at(2), PAGE_SIZE);
+  assert.equal(map(t, PAGE_SIZE, PROT_NONE), at(2), "the hole");
+  map(t, PAGE_SIZE, RW, PRIVATE | MAP_FIXED | MAP_GROWSDOWN, at(20));
+  assert.equal(map(t, 8 * PAGE_SIZE, PROT_NONE), at(20) - (256 + 8) * PAGE_SIZE);
+});

@@ -175,13 +175,9 @@ export class VmaList {
     let top = high;
     for (let i = this.#firstEndingAfter(high); i >= 0; i--) {
       const area = this.#areas[i];
-      if (area === undefined || gapStart(area) >= top) {
-        if (area !== undefined) top = Math.min(top, gapStart(area));
-        continue;
-      }
-      if (area.end <= top && top - area.end >= length && top - length >= low) return top - length;
+      if (area === undefined) continue;
+      if (top - area.end >= length) break;
       top = Math.min(top, gapStart(area));
-      if (top - length < low) return -1;
     }
     return top - length >= low ? top - length : -1;
   }
