@@ -60,11 +60,13 @@ export function unliftedForms(): string[] {
 
 export class X86Lifter {
   readonly #decoder = new Decoder();
+  /** Of the last block: blocks mostly come from the same builder, in the same mode. */
+  #last: Lift | undefined;
 
   lift(builder: IrBuilder, fetch: Fetch, pc: number, limits: LiftLimits, mode: number, out: Lifted): void {
     const decoder = this.#decoder;
     const { insn } = decoder;
-    const l = new Lift(builder, insn, mode);
+    const l = this.#liftFor(builder, mode);
     const pageEnd = (Math.floor(pc / PAGE_SIZE) + 1) * PAGE_SIZE;
     const endPc = Math.min(limits.endPc, pageEnd);
     let at = pc;
@@ -96,5 +98,14 @@ export class X86Lifter {
     } while (!l.ended && count < limits.instructionsMax && at < endPc && builder.hasRoom);
     if (!l.ended) builder.jump(at);
     out.bytes = at - pc;
+  }
+  #liftFor(builder: IrBuilder, mode: number): Lift {
+    let l = this.#last;
+    if (l === undefined || l.b !== builder || l.mode !== mode) {
+      l = new Lift(builder, this.#decoder.insn, mode);
+      this.#last = l;
+    }
+    l.ended = false;
+    return l;
   }
 }
