@@ -63,6 +63,7 @@ function build(name: string): string {
     "-o",
     binary,
     source,
+    "-lm",
   ], {
     stdio: "inherit",
   });
