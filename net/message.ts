@@ -14,6 +14,7 @@ import {
   openFile,
   pointer,
   size,
+  type Support,
   type Syscall,
   syscall,
   type SyscallAnswer,
@@ -363,19 +364,27 @@ function* receiveMany(
   return received;
 }
 
+const NO_URGENT: Support = {
+  level: "partial",
+  missing: "MSG_OOB, MSG_ZEROCOPY; MSG_MORE holds nothing back",
+};
+const NO_ERROR_QUEUE: Support = { level: "partial", missing: "MSG_OOB, MSG_ERRQUEUE, SO_PEEK_OFF" };
+
 export const messageSyscalls: readonly Syscall[] = [
-  syscall("sendto", [openFile, bufferIn, size, uint, pointer, int], sendQuickly),
-  syscall("recvfrom", [openFile, bufferOut, size, uint, pointer, pointer], receiveQuickly),
+  syscall("sendto", [openFile, bufferIn, size, uint, pointer, int], sendQuickly, NO_URGENT),
+  syscall("recvfrom", [openFile, bufferOut, size, uint, pointer, pointer], receiveQuickly, NO_ERROR_QUEUE),
   syscall(
     "sendmsg",
     [openFile, pointer, uint],
     (task, file, address, flags) => sendMessage(task, socketOf(file), address, flags),
+    NO_URGENT,
   ),
   syscall(
     "recvmsg",
     [openFile, pointer, uint],
     (task, file, address, flags) => receiveMessage(task, socketOf(file), address, flags),
+    NO_ERROR_QUEUE,
   ),
-  syscall("sendmmsg", [openFile, pointer, uint, uint], sendMany),
-  syscall("recvmmsg", [openFile, pointer, uint, uint, pointer], receiveMany),
+  syscall("sendmmsg", [openFile, pointer, uint, uint], sendMany, NO_URGENT),
+  syscall("recvmmsg", [openFile, pointer, uint, uint, pointer], receiveMany, NO_ERROR_QUEUE),
 ];

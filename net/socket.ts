@@ -244,7 +244,10 @@ function errnoOf(error: Error | undefined): number {
 }
 
 export const socketSyscalls: readonly Syscall[] = [
-  syscall("socket", [int, int, int], makeSocket),
+  syscall("socket", [int, int, int], makeSocket, {
+    level: "partial",
+    missing: "families other than AF_UNIX, AF_INET (TCP, UDP) and AF_NETLINK; raw sockets",
+  }),
   syscall("socketpair", [int, int, int, pointer], makeSocketPair),
   syscall("bind", [openFile, pointer, int], bindSocket),
   syscall("listen", [openFile, int], (task, file, backlog) => {
@@ -269,6 +272,9 @@ export const socketSyscalls: readonly Syscall[] = [
     (task, file, address, length) => tellName(task, socketOf(file).getPeerName(), address, length),
   ),
   syscall("shutdown", [openFile, int], shutdownSocket),
-  syscall("setsockopt", [openFile, int, int, pointer, int], setOption),
+  syscall("setsockopt", [openFile, int, int, pointer, int], setOption, {
+    level: "partial",
+    missing: "multicast membership; socket filters; what asks for control messages is only remembered",
+  }),
   syscall("getsockopt", [openFile, int, int, pointer, pointer], getOption),
 ];
