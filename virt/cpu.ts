@@ -11,66 +11,39 @@ import {
 } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import { type Block, CodeCache, STEP_AREA } from "./cache.ts";
-import { EXT_LEAVE, type FrontEnd, type GuestAccess, type Lifted, MODE_EXACT, STATUS_EXACT } from "./frontend.ts";
-import { type Handlers, HEADER_BYTES, LINK_NEVER, makeHandlers, TARGETS_BYTES } from "./interp/bytecode.ts";
+import { EXT_LEAVE, type FrontEnd, type Lifted, MODE_EXACT, STATUS_EXACT } from "./frontend.ts";
+import { type Handlers, HEADER_BYTES, LINK_NEVER, makeHandlers, TARGETS, TARGETS_BYTES } from "./interp/bytecode.ts";
 import { LOWERED_BYTES_MAX, Lowering } from "./interp/lower.ts";
 import { IrBuilder } from "./ir/builder.ts";
 import { JUMP_RETURN, TERM_INDIRECT } from "./ir/ops.ts";
 import { type IrBlock, keepIr } from "./translate/ir-block.ts";
-import type { BlockSource, RegionLimits } from "./translate/region.ts";
+import type { BlockSource } from "./translate/region.ts";
 import { type Region, Translator } from "./translate/translator.ts";
-import {
-  CPU_BASE, CPU_STATE, JUMP_CACHE, JUMP_CACHE_ENTRIES, PAGE_SIZE, TLB_ENTRIES, TLB_READ, TLB_WRITE,
-} from "./layout.ts";
-import { buildRuntimeModule, type RuntimeExports } from "./runtime/module.ts";
+import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "./layout.ts";
+import { makeRuntime, type RuntimeExports } from "./runtime/module.ts";
 import {
   COUNT_FILLS, LINK_SLOT, STATUS_CODE_WRITE, STATUS_CONTINUE, STATUS_HOT, STATUS_LINK, STATUS_MISS, STATUS_SLOW,
-  COUNT_DISPATCHES, COUNT_SLOW, GROW_REGION, LAST_ANCHOR, REGION_EXITS, REGION_EXITS_BYTES, SLOW_CACHE, SLOW_CACHE_ENTRIES,
-  STATUS_GROW, STATUS_SLOW_OFTEN, TLB_LOG,
+  COUNT_DISPATCHES, COUNT_SLOW, GROW_REGION, LAST_ANCHOR, REGION_EXITS, REGION_EXITS_BYTES,
+  STATUS_GROW, STATUS_SLOW_OFTEN,
 } from "./runtime/status.ts";
-import { CodeFetch, isCodeFrame, recordFault, walk } from "./walk.ts";
-
-export interface CpuOptions {
-  /** Most instructions of a block. */
-  readonly blockInstructionsMax?: number;
-  /** Entries of a block before it is translated (3000 unless told); 0: never. */
-  readonly hotEntries?: number;
-  /** Hot blocks wait for translateHot(): for tests that translate many small pieces. */
-  readonly translateOnDemand?: boolean;
-  /** By generation; blocks at most 200. */
-  readonly regionLimits?: readonly RegionLimits[];
-  /** Makes a module; a host may steer its compiler around this. */
-  readonly compile?: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
-}
+import { type CpuOptions, HOT_ENTRIES, REGION_LIMITS } from "./options.ts";
+import { AddressSpaces } from "./spaces.ts";
+import { type AccessOwner, ExtAccess } from "./guest-access.ts";
+import { clearTlb, CodeFetch, dropTlbEntries, isCodeFrame, nextPage, recordFault, walk } from "./walk.ts";
 
 /** Instructions between two visits of TypeScript: V8 replaces running code only when it is entered again. */
 const SLICE = 200_000;
-/** Translating pays once a block has run this often. */
-const HOT_ENTRIES = 3000;
-/** Small at first; what is left often grows. */
-const REGION_LIMITS: readonly RegionLimits[] = [
-  { blocksMax: 60, instructionsMax: 600 },
-  { blocksMax: 120, instructionsMax: 1500 },
-  { blocksMax: 200, instructionsMax: 4000 },
-];
 /** Slow exits of a region are rare when so many instructions lie between two looks. */
 const SLOW_RARE = 20_000_000;
 const NEVER_HOT = 0x7fff_ffff;
-const TAGS_MAX = 0xffff;
 const BIG_FLUSH_PAGES = 512;
+
+export type { CpuOptions } from "./options.ts";
 
 const PC = CPU_BASE + CPU_STATE.pc;
 const BUDGET = CPU_BASE + CPU_STATE.budget;
 
-interface SpaceTags {
-  root: number;
-  /** By mode; 0: none yet. */
-  readonly tags: [number, number, number];
-  /** Virtual pages with jump-cache entries under these tags. */
-  readonly codePages: Set<number>;
-}
-
-export class WasmCpu implements Cpu, GuestAccess, BlockSource {
+export class WasmCpu implements Cpu, AccessOwner, BlockSource {
   readonly ram: Ram;
   readonly #frontEnd: FrontEnd;
   readonly #handlers: Handlers;
@@ -86,17 +59,14 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
   readonly #onDemand: boolean;
   /** Where hot blocks are that translateHot() is to take. */
   readonly #waitingPcs = new Set<number>();
-  readonly #spaces = new Map<number, SpaceTags>();
-  #space: SpaceTags = { root: 0, tags: [0, 0, 0], codePages: new Set() };
-  #mmId = -1;
-  #lastTag = 0;
+  readonly #spaces: AddressSpaces;
+  readonly #access: ExtAccess;
   #mode = 0;
   #retired = 0;
   /** What run() last put into the budget in memory. */
   #granted = 0;
   /** Budget put aside by an ext that wants translated code to be left. */
   #setAside = 0;
-  #extFault = 0;
   readonly #counters = { misses: 0, links: 0, lifted: 0, liftedInstructions: 0, codeWrites: 0, dropped: 0, steps: 0, slices: 0 };
 
   constructor(ram: Ram, frontEnd: FrontEnd, options: CpuOptions = {}) {
@@ -105,6 +75,8 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     this.#handlers = makeHandlers();
     this.#lowering = new Lowering(ram, this.#handlers);
     this.#cache = new CodeCache(ram);
+    this.#spaces = new AddressSpaces(ram, this.#cache);
+    this.#access = new ExtAccess(this);
     this.#fetch = new CodeFetch(ram);
     this.#blockInstructionsMax = options.blockInstructionsMax ?? 64;
     this.#hotEntries = options.hotEntries ?? HOT_ENTRIES;
@@ -112,19 +84,14 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     const compile = options.compile ?? ((bytes): WebAssembly.Module => new WebAssembly.Module(bytes));
     const table = new WebAssembly.Table({ element: "anyfunc", initial: 1024 });
     const ext = (id: number): number => this.#ext(id);
-    const instance = new WebAssembly.Instance(compile(buildRuntimeModule(this.#handlers)), {
-      m: { memory: ram.memory, view: () => ram.view, table, ext },
-    });
-    // The module was generated right here with these exports.
-    this.#runtime = instance.exports as unknown as RuntimeExports;
+    this.#runtime = makeRuntime(this.#handlers, compile, { memory: ram.memory, table, ext });
     table.set(0, this.#runtime.interpret);
     this.#translator = new Translator(
-      { memory: ram.memory, view: () => ram.view, table, imports: { ...instance.exports, ext }, compile },
+      { memory: ram.memory, view: () => ram.view, table, imports: { ...this.#runtime, ext }, compile },
       this.#cache,
       options.regionLimits ?? REGION_LIMITS,
     );
-    ram.u8.fill(0xff, TLB_READ, TLB_READ + 2 * TLB_ENTRIES * 16);
-    ram.u32[TLB_LOG >>> 2] = 0;
+    clearTlb(ram);
   }
 
   get retired(): number {
@@ -141,26 +108,17 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
   }
 
   setAddressSpace(root: number, mmId: number): void {
-    if (mmId === this.#mmId && root === this.#space.root) return;
-    this.#mmId = mmId;
-    let space = this.#spaces.get(mmId);
-    if (space === undefined || space.root !== root) {
-      space = { root, tags: [0, 0, 0], codePages: new Set() };
-      this.#spaces.set(mmId, space);
-    }
-    this.#space = space;
-    this.ram.u32[(CPU_BASE + CPU_STATE.pageTableRoot) >>> 2] = root;
+    if (this.#spaces.isCurrent(root, mmId)) return;
+    this.#spaces.switchTo(root, mmId);
     this.#runtime.flushTlb();
-    this.#setTag();
   }
 
   run(budget: number): number {
     this.#refreshMode();
     let left = budget;
     for (;;) {
-      const slice = Math.min(left, SLICE);
       const before = this.#retired;
-      this.#grant(slice);
+      this.#grant(Math.min(left, SLICE));
       const trap = this.#runSlice();
       this.#settle();
       left -= this.#retired - before;
@@ -180,25 +138,17 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
   flushRange(start: number, end: number): void {
     const first = Math.floor(start / PAGE_SIZE);
     const last = Math.ceil(end / PAGE_SIZE);
-    this.#flushCodePages(first, last);
+    this.#spaces.flushPages(first, last);
     if (last - first > BIG_FLUSH_PAGES) {
       this.#runtime.flushTlb();
       return;
     }
-    const u32 = this.ram.u32;
-    for (let page = first; page < last; page++) {
-      const index = (page % TLB_ENTRIES) * 4;
-      const lo = (page * PAGE_SIZE) >>> 0;
-      const hi = Math.floor(page / 0x10_0000);
-      for (const tlb of [(TLB_READ >>> 2) + index, (TLB_WRITE >>> 2) + index]) {
-        if (u32[tlb] === lo && u32[tlb + 1] === hi) u32[tlb] = u32[tlb + 1] = 0xffff_ffff;
-      }
-    }
+    dropTlbEntries(this.ram, first, last);
   }
 
   flushAll(): void {
     this.#runtime.flushTlb();
-    this.#newTags();
+    this.#spaces.renew();
   }
 
   invalidateFrame(frame: number): void {
@@ -220,57 +170,21 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     };
   }
 
-  // GuestAccess
-
-  translate(address: number, access: number): number {
-    const kind: Access = access === ACCESS_WRITE ? ACCESS_WRITE : ACCESS_READ;
-    const frame = walk(this.ram, address, kind);
-    if (frame < 0) {
-      this.#extFault = recordFault(this.ram, address, kind);
-      return -1;
-    }
-    if (kind === ACCESS_WRITE && isCodeFrame(this.ram, frame)) {
-      this.invalidateFrame(frame);
-      this.#setBudgetAside();
-    }
-    return frame + (address % PAGE_SIZE);
-  }
-
-  read(address: number, target: Uint8Array): boolean {
-    let done = 0;
-    while (done < target.length) {
-      const host = this.translate(address + done, ACCESS_READ);
-      if (host < 0) return false;
-      const bytes = Math.min(target.length - done, PAGE_SIZE - (host % PAGE_SIZE));
-      target.set(this.ram.u8.subarray(host, host + bytes), done);
-      done += bytes;
-    }
-    return true;
-  }
-
-  write(address: number, source: Uint8Array): boolean {
-    const end = address + source.length;
-    for (let at = address; at < end; at += PAGE_SIZE - (at % PAGE_SIZE)) {
-      if (this.translate(at, ACCESS_WRITE) < 0) return false;
-    }
-    let done = 0;
-    while (done < source.length) {
-      const host = this.translate(address + done, ACCESS_WRITE);
-      const bytes = Math.min(source.length - done, PAGE_SIZE - (host % PAGE_SIZE));
-      this.ram.u8.set(source.subarray(done, done + bytes), host);
-      done += bytes;
-    }
-    return true;
+  /** AccessOwner. */
+  writesCode(frame: number): void {
+    this.invalidateFrame(frame);
+    this.#setBudgetAside();
   }
 
   #ext(id: number): number {
-    const result = this.#frontEnd.exts[id]!(this);
+    this.#access.fault = 0;
+    const result = this.#frontEnd.exts[id]!(this.#access);
     if (result === EXT_LEAVE) {
       this.#setBudgetAside();
       return 0;
     }
     // The access that failed knows whether the address was canonical.
-    return result === TRAP_FAULT && this.#extFault !== 0 ? this.#extFault : result;
+    return result === TRAP_FAULT && this.#access.fault !== 0 ? this.#access.fault : result;
   }
 
   /** The block in progress ends as if the budget were used up; #settle gives it back. */
@@ -286,7 +200,6 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
   #grant(budget: number): void {
     this.#granted = budget;
     this.#setAside = 0;
-    this.#extFault = 0;
     this.ram.writeU64(BUDGET, budget);
   }
 
@@ -356,7 +269,7 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     const pc = this.ram.readU64(PC);
     const block = this.#blockAt(pc);
     if (typeof block === "number") return block;
-    this.#enterJumpCache(pc, block);
+    this.#spaces.enter(pc, block);
     return 0;
   }
 
@@ -417,55 +330,12 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     return lifted.bytes > 0 ? 0 : recordFault(this.ram, lifted.faultPc, ACCESS_EXEC);
   }
 
-  #enterJumpCache(pc: number, block: Block): void {
-    const at = this.#cacheSlot(pc, JUMP_CACHE, JUMP_CACHE_ENTRIES);
-    const i32 = this.ram.i32;
-    this.#noteCodePages(pc, block);
-    if (block.region !== undefined && this.#isMapped(block.region, pc, block)) {
-      i32[at + 2] = block.tableIndex;
-      i32[at + 3] = block.entry;
-    } else {
-      i32[at + 2] = 0;
-      i32[at + 3] = block.record;
-    }
-  }
-
-  /** Word index of the entry for `pc`, with its key written. */
-  #cacheSlot(pc: number, cache: number, entries: number): number {
-    const lo = pc | 0;
-    const hi = Math.floor(pc / 0x1_0000_0000);
-    const at = (cache >>> 2) + ((lo ^ (lo >>> 12)) & (entries - 1)) * 4;
-    const i32 = this.ram.i32;
-    i32[at] = lo;
-    i32[at + 1] = hi ^ i32[((CPU_BASE + CPU_STATE.addressSpaceTag) >>> 2) + 1]!;
-    return at;
-  }
-
-  #noteCodePages(pc: number, block: Block): void {
-    const page = Math.floor(pc / PAGE_SIZE);
-    this.#space.codePages.add(page);
-    if (block.secondFrame >= 0) this.#space.codePages.add(page + 1);
-  }
-
-  /** True when all pages of the region are mapped as they were when it was made. Notes them as code. */
-  #isMapped(region: Region, pc: number, block: Block): boolean {
-    const anchorPage = Math.floor((pc - (block.entry >> 8)) / PAGE_SIZE);
-    for (const { distance, frame } of region.pages) {
-      const page = anchorPage + distance;
-      if (walk(this.ram, page * PAGE_SIZE, ACCESS_EXEC) !== frame) return false;
-      this.#space.codePages.add(page);
-    }
-    return true;
-  }
-
   /** A region left the instruction at pc to the interpreter. */
   #slow(): number {
     const pc = this.ram.readU64(PC);
     const block = this.#blockAt(pc);
     if (typeof block === "number") return block;
-    this.#noteCodePages(pc, block);
-    const at = this.#cacheSlot(pc, SLOW_CACHE, SLOW_CACHE_ENTRIES);
-    this.ram.i32[at + 2] = block.record;
+    this.#spaces.enterSlow(pc, block);
     return 0;
   }
 
@@ -477,7 +347,7 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     const arenaBefore = this.#cache.arenaEnd;
     const block = this.#blockAt(pc);
     if (typeof block === "number") return block;
-    this.#enterJumpCache(pc, block);
+    this.#spaces.enter(pc, block);
     // The arena was emptied: the slot is gone.
     if (this.#cache.arenaEnd < arenaBefore) return 0;
     const mayLink = block.secondFrame < 0 && block.tableIndex === 0;
@@ -497,8 +367,7 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
       this.#waitingPcs.add(pc);
       return;
     }
-    const region = this.#translator.translate(this, pc);
-    if (region !== undefined) this.#entriesChanged(region);
+    this.#entriesChanged(this.#translator.translate(this, pc));
   }
 
   /**
@@ -516,14 +385,8 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
   #grow(): void {
     const region = this.#translator.byIndex(this.ram.u32[GROW_REGION >>> 2]!);
     if (region === undefined) return;
-    const targets: number[] = [];
-    const at = REGION_EXITS + region.tableIndex * REGION_EXITS_BYTES + 64;
-    for (let n = 0; n < 8; n++) {
-      const pc = this.ram.readU64(at + n * 8);
-      if (pc !== 0) targets.push(pc);
-    }
-    const grown = this.#translator.grow(this, region, this.ram.readU64(LAST_ANCHOR), targets);
-    if (grown !== undefined) this.#entriesChanged(grown);
+    const targets = this.#readTargets(REGION_EXITS + region.tableIndex * REGION_EXITS_BYTES + 64);
+    this.#entriesChanged(this.#translator.grow(this, region, this.ram.readU64(LAST_ANCHOR), targets));
   }
 
   /** Shared checks of a region fail often: by how often, they are worth less than they cost. */
@@ -533,12 +396,12 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     const since = this.retired - region.watchedSince;
     this.#translator.watchSlowExits(region, this.retired);
     if (since > SLOW_RARE) return;
-    const made = this.#translator.ungroup(this, region, this.ram.readU64(LAST_ANCHOR));
-    if (made !== undefined) this.#entriesChanged(made);
+    this.#entriesChanged(this.#translator.ungroup(this, region, this.ram.readU64(LAST_ANCHOR)));
   }
 
   /** Links past the region's entries are undone; the jump cache is filled anew. */
-  #entriesChanged(region: Region): void {
+  #entriesChanged(region: Region | undefined): void {
+    if (region === undefined) return;
     for (const entry of region.entries) {
       for (const slot of entry.incoming) this.ram.u32[slot] = LINK_NEVER;
       entry.incoming.length = 0;
@@ -576,12 +439,14 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
   /** Where the indirect jump at the end of the block went lately. */
   #indirectTargets(block: Block): number[] {
     if (this.#builder.terminator !== TERM_INDIRECT || this.#builder.termKind === JUMP_RETURN) return [];
+    return this.#readTargets(block.end - TARGETS_BYTES);
+  }
+
+  /** Guest addresses noted by generated code; 0 for none. */
+  #readTargets(at: number): number[] {
     const targets: number[] = [];
-    for (let at = block.end - TARGETS_BYTES; at < block.end; at += 8) {
-      const pc = this.ram.readU64(at);
-      if (pc !== 0) targets.push(pc);
-    }
-    return targets;
+    for (let n = 0; n < TARGETS; n++) targets.push(this.ram.readU64(at + n * 8));
+    return targets.filter((pc) => pc !== 0);
   }
 
   /** Drops the code of the frame that a store was about to change. */
@@ -629,56 +494,6 @@ export class WasmCpu implements Cpu, GuestAccess, BlockSource {
     const mode = this.#frontEnd.mode(this.ram);
     if (mode === this.#mode) return;
     this.#mode = mode;
-    this.#setTag();
+    this.#spaces.setMode(mode);
   }
-
-  /** Makes the tag of the current space and mode current. */
-  #setTag(): void {
-    const index = this.#mode;
-    if (this.#space.tags[index] === 0) {
-      if (this.#lastTag === TAGS_MAX) this.#forgetTags();
-      this.#space.tags[index] = ++this.#lastTag;
-    }
-    const at = (CPU_BASE + CPU_STATE.addressSpaceTag) >>> 2;
-    this.ram.i32[at] = 0;
-    this.ram.i32[at + 1] = (this.#space.tags[index] ?? 0) << 16;
-  }
-
-  #forgetTags(): void {
-    this.#lastTag = 0;
-    this.#cache.clearJumpCache();
-    this.#spaces.clear();
-    this.#spaces.set(this.#mmId, this.#space);
-    this.#space.tags.fill(0);
-  }
-
-  /** Jump-cache entries of this space are void. */
-  #newTags(): void {
-    this.#space.tags.fill(0);
-    this.#space.codePages.clear();
-    this.#setTag();
-  }
-
-  #flushCodePages(first: number, last: number): void {
-    const pages = this.#space.codePages;
-    if (last - first < pages.size) {
-      for (let page = first; page < last; page++) {
-        if (pages.has(page)) {
-          this.#newTags();
-          return;
-        }
-      }
-      return;
-    }
-    for (const page of pages) {
-      if (page >= first && page < last) {
-        this.#newTags();
-        return;
-      }
-    }
-  }
-}
-
-function nextPage(pc: number): number {
-  return pc - (pc % PAGE_SIZE) + PAGE_SIZE;
 }

@@ -4,9 +4,11 @@
 import { ACCESS_EXEC, ACCESS_WRITE, type Access, TRAP_FAULT, TRAP_PROTECTION } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import {
-  CPU_BASE, CPU_STATE, FRAME_CODE, FRAME_FLAGS, PTE_ACCESSED, PTE_DIRTY, PTE_EXEC, PTE_PRESENT, PTE_WRITE,
+  CPU_BASE, CPU_STATE, FRAME_CODE, FRAME_FLAGS, PTE_ACCESSED, PAGE_SIZE, PTE_DIRTY, PTE_EXEC, PTE_PRESENT, PTE_WRITE, TLB_ENTRIES,
+  TLB_READ, TLB_WRITE,
 } from "./layout.ts";
 import type { Fetch } from "./frontend.ts";
+import { TLB_LOG } from "./runtime/status.ts";
 
 const TWO_47 = 2 ** 47;
 const UPPER_HALF = 2 ** 64 - TWO_47;
@@ -49,6 +51,25 @@ export function isCodeFrame(ram: Ram, frame: number): boolean {
   return (ram.u8[FRAME_FLAGS + (frame >>> 12)]! & FRAME_CODE) !== 0;
 }
 
+/** Empties both TLBs and their log: for a machine that was just made. */
+export function clearTlb(ram: Ram): void {
+  ram.u8.fill(0xff, TLB_READ, TLB_READ + 2 * TLB_ENTRIES * 16);
+  ram.u32[TLB_LOG >>> 2] = 0;
+}
+
+/** Drops the translations of pages [first, last) of the current address space. */
+export function dropTlbEntries(ram: Ram, first: number, last: number): void {
+  const u32 = ram.u32;
+  for (let page = first; page < last; page++) {
+    const index = (page % TLB_ENTRIES) * 4;
+    const lo = (page * PAGE_SIZE) >>> 0;
+    const hi = Math.floor(page / 0x10_0000);
+    for (const entry of [(TLB_READ >>> 2) + index, (TLB_WRITE >>> 2) + index]) {
+      if (u32[entry] === lo && u32[entry + 1] === hi) u32[entry] = u32[entry + 1] = 0xffff_ffff;
+    }
+  }
+}
+
 /** Fetches code bytes; remembers the last page. */
 export class CodeFetch implements Fetch {
   readonly #ram: Ram;
@@ -75,4 +96,9 @@ export class CodeFetch implements Fetch {
     }
     return this.#ram.u8[this.#host + offset]!;
   }
+}
+
+/** Where the page after that of `address` begins. */
+export function nextPage(address: number): number {
+  return address - (address % PAGE_SIZE) + PAGE_SIZE;
 }

@@ -6,9 +6,9 @@
 // the budget, so state and counters are those of before the instruction.
 
 import { TRAP_PREEMPTED, TRAP_SYSCALL } from "../../include/linux/cpu.ts";
-import { CPU_BASE, CPU_STATE, JUMP_CACHE, TLB_READ, TLB_WRITE } from "../layout.ts";
-import { LOADS, STORES } from "../runtime/access.ts";
-import { pushJumpCacheEntry, pushTlbHit } from "../runtime/inline.ts";
+import { CPU_BASE, CPU_STATE, JUMP_CACHE } from "../layout.ts";
+import { MemoryHandlers } from "./memory.ts";
+import { pushJumpCacheEntry } from "../runtime/inline.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
 import { LINK_SLOT, STATUS_CONTINUE, STATUS_HOT, STATUS_LINK, stateAddress } from "../runtime/status.ts";
 import { type OpInfo, OPS } from "../ir/ops.ts";
@@ -33,9 +33,8 @@ class Generator implements SlotContext {
   readonly #status = this.f.local(I32);
   readonly #side = this.f.local(I32); // {delta, link} of the way taken
   readonly #count = this.f.local(I32); // instructions of the block that ends
-  readonly #va = this.f.local(I64);
   readonly #entry = this.f.local(I32);
-  readonly #host = this.f.local(I32);
+  readonly #memory: MemoryHandlers;
   #top: Label = 0;
   #fault: Label = 0;
   #follow: Label = 0;
@@ -46,6 +45,7 @@ class Generator implements SlotContext {
     this.#handlers = handlers;
     this.runtime = runtime;
     this.#rare = rare;
+    this.#memory = new MemoryHandlers(this, this.#status);
   }
 
   run(): Assembler {
@@ -60,6 +60,7 @@ class Generator implements SlotContext {
     this.#top = f.loop();
     this.#next = f.block(); // out of it: on to the next record
     this.#fault = f.block();
+    this.#memory.fault = this.#fault;
     this.#indirect = f.block();
     this.#follow = f.block();
     this.#emitHandlers();
@@ -423,13 +424,13 @@ class Generator implements SlotContext {
     const f = this.f;
     switch (info.key) {
       case "load":
-        this.#emitLoad(info);
+        this.#memory.load(info);
         break;
       case "store":
-        this.#emitStore(info);
+        this.#memory.store(info);
         break;
       case "probe_write":
-        this.#emitProbe();
+        this.#memory.probe();
         break;
       case "trap_if":
         pushSlot(this, "i", 0);
@@ -481,97 +482,5 @@ class Generator implements SlotContext {
     f.memory(W.i64_store, CPU_STATE.ccOp);
     this.#storeState("ccA", () => pushSlot(this, "ll", 0));
     this.#storeState("ccB", pushB);
-  }
-
-  /** va = slot a + disp. */
-  #address(): void {
-    const f = this.f;
-    pushSlot(this, "l", 0);
-    f.get(this.ip);
-    f.memory(W.i64_load32_s, 8);
-    f.op(W.i64_add);
-    f.set(this.#va);
-  }
-
-  #pushHit(tlb: number, bytes: number): void {
-    pushTlbHit(this.f, tlb, bytes, this.#va, this.#entry);
-  }
-
-  #emitLoad(info: OpInfo): void {
-    const f = this.f;
-    const access = LOADS.get(info.id)!;
-    this.#address();
-    this.#pushHit(TLB_READ, access.bytes);
-    f.if_();
-    this.#host_(TLB_READ);
-    f.else_();
-    f.get(this.#va);
-    f.i32(access.bytes);
-    f.call(this.runtime.loadSlow);
-    f.tee(this.#host);
-    f.op(W.i32_eqz);
-    f.if_();
-    this.#trapStatus();
-    f.br(this.#fault);
-    f.end();
-    f.end();
-    storeResult(this, info.result, () => {
-      f.get(this.#host);
-      f.memory(access.opcode, 0);
-    });
-  }
-
-  #host_(tlb: number): void {
-    const f = this.f;
-    f.get(this.#va);
-    f.op(W.i32_wrap_i64);
-    f.get(this.#entry);
-    f.memory(W.i32_load, tlb + 8);
-    f.op(W.i32_add);
-    f.set(this.#host);
-  }
-
-  #trapStatus(): void {
-    this.f.i32(stateAddress("trapKind"));
-    this.f.memory(W.i32_load, 0);
-    this.f.set(this.#status);
-  }
-
-  #emitStore(info: OpInfo): void {
-    const f = this.f;
-    const access = STORES.get(info.id)!;
-    this.#address();
-    this.#pushHit(TLB_WRITE, access.bytes);
-    f.if_();
-    this.#host_(TLB_WRITE);
-    f.get(this.#host);
-    pushSlot(this, info.operands, 1);
-    f.memory(access.opcode, 0);
-    f.else_();
-    f.get(this.#va);
-    pushSlot(this, "ll", 1);
-    f.i32(access.bytes);
-    f.call(this.runtime.storeSlow);
-    f.tee(this.#status);
-    f.brIf(this.#fault);
-    f.end();
-  }
-
-  #emitProbe(): void {
-    const f = this.f;
-    this.#address();
-    // dst holds the width: the check is that of #pushHit with a width known at run time.
-    pushTlbHit(f, TLB_WRITE, -1, this.#va, this.#entry, () => {
-      f.get(this.ip);
-      f.memory(W.i64_load16_u, 2);
-    });
-    f.op(W.i32_eqz);
-    f.if_();
-    f.get(this.#va);
-    this.#pushField(2);
-    f.call(this.runtime.probeSlow);
-    f.tee(this.#status);
-    f.brIf(this.#fault);
-    f.end();
   }
 }

@@ -386,11 +386,6 @@ export class IrBuilder {
     return type;
   }
 
-  /** True when the record may leave the block. */
-  mayTrap(at: number): boolean {
-    return (OPS[this.op[at]!]!.flags & FLAG_TRAP) !== 0;
-  }
-
   #disp = 0;
 
   /** Strips constant additions off `addr`; the displacement is left in #disp. */

@@ -39,6 +39,15 @@ export interface RuntimeExports {
   readonly fillTlb: (va: bigint, access: number) => number;
 }
 
+/** The instance whose exports all the machine's code shares. */
+export function makeRuntime(
+  handlers: Handlers, compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module, imports: Record<string, unknown>,
+): RuntimeExports {
+  const instance = new WebAssembly.Instance(compile(buildRuntimeModule(handlers)), { m: imports });
+  // The module is generated right here with these exports.
+  return instance.exports as unknown as RuntimeExports;
+}
+
 export function buildRuntimeModule(handlers: Handlers): Uint8Array<ArrayBuffer> {
   const module = new WasmModule();
   module.importMemory("memory", 1, MEMORY_PAGES_MAX);

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which code addresses of which address space may be looked up: tags, and the two caches keyed by them.
+//
+// A key is the guest address xor (tag << 48), so entries of all spaces live side by side; addresses are below
+// 2^47, and a lookup checks that first. A tag belongs to one address space and one mode. When the mapping of a
+// page with code changes, the space gets new tags and its old entries can never match again.
+
+import { ACCESS_EXEC } from "../include/linux/cpu.ts";
+import type { Ram } from "../lib/ram.ts";
+import type { Block, CodeCache } from "./cache.ts";
+import { CPU_BASE, CPU_STATE, JUMP_CACHE, JUMP_CACHE_ENTRIES, PAGE_SIZE } from "./layout.ts";
+import { SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
+import type { Region } from "./translate/translator.ts";
+import { walk } from "./walk.ts";
+
+const TAGS_MAX = 0xffff;
+const TAG_WORD = (CPU_BASE + CPU_STATE.addressSpaceTag) >>> 2;
+
+interface Space {
+  readonly root: number;
+  /** By mode; 0: none yet. */
+  readonly tags: [number, number, number];
+  /** Virtual pages with entries under these tags. */
+  readonly codePages: Set<number>;
+}
+
+export class AddressSpaces {
+  readonly #ram: Ram;
+  readonly #cache: CodeCache;
+  readonly #spaces = new Map<number, Space>();
+  #space: Space = { root: 0, tags: [0, 0, 0], codePages: new Set() };
+  #mmId = -1;
+  #mode = 0;
+  #lastTag = 0;
+
+  constructor(ram: Ram, cache: CodeCache) {
+    this.#ram = ram;
+    this.#cache = cache;
+  }
+
+  isCurrent(root: number, mmId: number): boolean {
+    return mmId === this.#mmId && root === this.#space.root;
+  }
+
+  /** Another root under a known number is another space. */
+  switchTo(root: number, mmId: number): void {
+    this.#mmId = mmId;
+    let space = this.#spaces.get(mmId);
+    if (space === undefined || space.root !== root) {
+      space = { root, tags: [0, 0, 0], codePages: new Set() };
+      this.#spaces.set(mmId, space);
+    }
+    this.#space = space;
+    this.#ram.u32[(CPU_BASE + CPU_STATE.pageTableRoot) >>> 2] = root;
+    this.#setTag();
+  }
+
+  setMode(mode: number): void {
+    this.#mode = mode;
+    this.#setTag();
+  }
+
+  /** Entries of the current space are void. */
+  renew(): void {
+    this.#space.tags.fill(0);
+    this.#space.codePages.clear();
+    this.#setTag();
+  }
+
+  /** The mapping of pages [first, last) changed. */
+  flushPages(first: number, last: number): void {
+    const pages = this.#space.codePages;
+    if (last - first < pages.size) {
+      for (let page = first; page < last; page++) {
+        if (pages.has(page)) return this.renew();
+      }
+      return;
+    }
+    for (const page of pages) {
+      if (page >= first && page < last) return this.renew();
+    }
+  }
+
+  /** Jumps to `pc` find the block, or the region that it is an entry of. */
+  enter(pc: number, block: Block): void {
+    const at = this.#slot(pc, JUMP_CACHE, JUMP_CACHE_ENTRIES);
+    const i32 = this.#ram.i32;
+    this.#noteCodePages(pc, block);
+    if (block.region !== undefined && this.#isMapped(block.region, pc, block)) {
+      i32[at + 2] = block.tableIndex;
+      i32[at + 3] = block.entry;
+    } else {
+      i32[at + 2] = 0;
+      i32[at + 3] = block.record;
+    }
+  }
+
+  /** What a region leaves to the interpreter at `pc` finds the block. */
+  enterSlow(pc: number, block: Block): void {
+    this.#noteCodePages(pc, block);
+    this.#ram.i32[this.#slot(pc, SLOW_CACHE, SLOW_CACHE_ENTRIES) + 2] = block.record;
+  }
+
+  /** Word index of the entry for `pc`, with its key written. */
+  #slot(pc: number, cache: number, entries: number): number {
+    const lo = pc | 0;
+    const hi = Math.floor(pc / 0x1_0000_0000);
+    const at = (cache >>> 2) + ((lo ^ (lo >>> 12)) & (entries - 1)) * 4;
+    const i32 = this.#ram.i32;
+    i32[at] = lo;
+    i32[at + 1] = hi ^ i32[TAG_WORD + 1]!;
+    return at;
+  }
+
+  #noteCodePages(pc: number, block: Block): void {
+    const page = Math.floor(pc / PAGE_SIZE);
+    this.#space.codePages.add(page);
+    if (block.secondFrame >= 0) this.#space.codePages.add(page + 1);
+  }
+
+  /** True when all pages of the region are mapped as they were when it was made. Notes them as code. */
+  #isMapped(region: Region, pc: number, block: Block): boolean {
+    const anchorPage = Math.floor((pc - (block.entry >> 8)) / PAGE_SIZE);
+    for (const { distance, frame } of region.pages) {
+      const page = anchorPage + distance;
+      if (walk(this.#ram, page * PAGE_SIZE, ACCESS_EXEC) !== frame) return false;
+      this.#space.codePages.add(page);
+    }
+    return true;
+  }
+
+  /** Makes the tag of the current space and mode current. */
+  #setTag(): void {
+    const { tags } = this.#space;
+    if (tags[this.#mode] === 0) {
+      if (this.#lastTag === TAGS_MAX) this.#forgetTags();
+      tags[this.#mode] = ++this.#lastTag;
+    }
+    this.#ram.i32[TAG_WORD] = 0;
+    this.#ram.i32[TAG_WORD + 1] = (tags[this.#mode] ?? 0) << 16;
+  }
+
+  #forgetTags(): void {
+    this.#lastTag = 0;
+    this.#cache.clearJumpCache();
+    this.#spaces.clear();
+    this.#spaces.set(this.#mmId, this.#space);
+    this.#space.tags.fill(0);
+  }
+}
