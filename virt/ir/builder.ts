@@ -386,6 +386,10 @@ export class IrBuilder {
     return type;
   }
 
+  mayTrap(at: number): boolean {
+    return (OPS[this.op[at]!]!.flags & FLAG_TRAP) !== 0;
+  }
+
   #disp = 0;
 
   /** Strips constant additions off `addr`; the displacement is left in #disp. */
