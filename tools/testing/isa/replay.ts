@@ -63,7 +63,11 @@ export function replay(key: string, backends: readonly Backend[]): string {
     const runner = newRunner(backend);
     runner.load(batch);
     for (const mode of modesOf(item)) {
-      const { lines } = outcomeLines(runner, item, native, mode);
+      let { lines } = outcomeLines(runner, item, native, mode);
+      if (backend === "translate" && lines.length === 0) {
+        runner.cpu.translateHot();
+        lines = outcomeLines(runner, item, native, mode).lines;
+      }
       out.push(`  ${backend} ${mode}: ${lines.length === 0 ? "none" : lines.join("\n    ")}`);
     }
   }

@@ -132,6 +132,11 @@ export class RookeryRunner {
     this.ram.u32[(table + (Math.floor(address / PAGE) % 1024) * 4) >>> 2] = frame | bits;
   }
 
+  /** Forgets the code of a batch, so that regions make room for others. */
+  forgetCode(batch: PlannedBatch): void {
+    for (let at = 0; at < batch.code.length; at += PAGE) this.cpu.invalidateFrame(this.#codeHost + at);
+  }
+
   /** Places code and data of a batch. */
   load(batch: PlannedBatch): void {
     if (batch.code.length > CODE_BYTES_MAX) throw new RangeError("batch too large");

@@ -52,7 +52,7 @@ const EXAMPLES_MAX = 4;
 const MXCSR_DEFAULT = 0x1f80;
 
 function cpuOptions(backend: Backend): CpuOptions {
-  return backend === "translate" ? { hotEntries: 1 } : { hotEntries: 0 };
+  return backend === "translate" ? { hotEntries: 1, translateOnDemand: true } : { hotEntries: 0 };
 }
 
 export function newRunner(backend: Backend): RookeryRunner {
@@ -116,27 +116,66 @@ export function outcomeLines(
   return { lines: differences(item, native, outcome, mode === "exact"), outcome };
 }
 
-function runBatch(
-  runners: Map<Backend, RookeryRunner>,
-  batch: PlannedBatch,
-  natives: Result[],
-  into: Collector,
-): void {
-  for (const item of batch.cases) {
-    into.instances++;
-    into.count(item).run++;
+/** Instances whose regions are compiled as one module. */
+const CHUNK = 500;
+
+class BatchRun {
+  readonly #runners: Map<Backend, RookeryRunner>;
+  readonly #batch: PlannedBatch;
+  readonly #natives: readonly Result[];
+  readonly #into: Collector;
+
+  constructor(
+    runners: Map<Backend, RookeryRunner>,
+    batch: PlannedBatch,
+    natives: readonly Result[],
+    into: Collector,
+  ) {
+    this.#runners = runners;
+    this.#batch = batch;
+    this.#natives = natives;
+    this.#into = into;
   }
-  for (const [backend, runner] of runners) {
-    runner.load(batch);
-    for (const [n, item] of batch.cases.entries()) {
-      for (const mode of modesOf(item)) {
-        const { lines, outcome } = outcomeLines(runner, item, natives[n]!, mode);
-        into.note(item, `${backend} ${mode}`, lines);
-        if (outcome === undefined) {
-          runners.set(backend, newRunner(backend));
-          runners.get(backend)!.load(batch);
-        }
+
+  run(): void {
+    for (const item of this.#batch.cases) {
+      this.#into.instances++;
+      this.#into.count(item).run++;
+    }
+    for (const backend of this.#runners.keys()) {
+      this.#runners.get(backend)!.load(this.#batch);
+      if (backend === "translate") this.#translated();
+      else this.#batch.cases.forEach((_, n) => this.#one(backend, n, undefined));
+    }
+  }
+
+  /** Runs a chunk in the interpreter, so that its blocks are known, translates it, and runs it again. */
+  #translated(): void {
+    for (let start = 0; start < this.#batch.cases.length; start += CHUNK) {
+      const end = Math.min(start + CHUNK, this.#batch.cases.length);
+      for (const mode of ["relaxed", "exact"] as const) {
+        const each = (): void => {
+          for (let n = start; n < end; n++) this.#one("translate", n, mode);
+        };
+        each();
+        this.#runners.get("translate")!.cpu.translateHot();
+        each();
+        this.#runners.get("translate")!.forgetCode(this.#batch);
       }
+    }
+  }
+
+  /** Runs instance `n` in one mode, or in all that it has. */
+  #one(backend: Backend, n: number, only: "relaxed" | "exact" | undefined): void {
+    const item = this.#batch.cases[n]!;
+    for (const mode of modesOf(item)) {
+      if (only !== undefined && mode !== only) continue;
+      const { lines, outcome } = outcomeLines(this.#runners.get(backend)!, item, this.#natives[n]!, mode);
+      this.#into.note(item, `${backend} ${mode}`, lines);
+      if (outcome !== undefined) continue;
+      const fresh = newRunner(backend);
+      fresh.load(this.#batch);
+      this.#runners.set(backend, fresh);
     }
   }
 }
@@ -152,7 +191,7 @@ export function runOracle(options: OracleOptions): Summary {
   const batches = Math.max(1, Math.ceil(options.instances / perBatch));
   for (let n = 0; n < batches; n++) {
     const batch = planBatch(options.seed, n, forms, sequences);
-    runBatch(runners, batch, runNative(native, batch), into);
+    new BatchRun(runners, batch, runNative(native, batch), into).run();
     const seconds = (performance.now() - started) / 1000;
     if (n % 8 === 7) {
       options.progress(`${into.instances} instances, ${into.differing} differing, ${seconds.toFixed(0)} s`);
