@@ -43,6 +43,8 @@ export class Lowering {
   readonly #slot = new Int32Array(CAPACITY);
   readonly #clean = new Uint8Array(CAPACITY);
   readonly #nextSet = new Int32Array(32);
+  /** By register: the next record that reads it. */
+  readonly #nextGet = new Int32Array(32);
   readonly #holder = new Int32Array(32);
   #fused = -1;
   #nextSlot = 0;
@@ -83,6 +85,7 @@ export class Lowering {
     this.#setBy.fill(-1, 0, length);
     this.#retarget.fill(-1, 0, length);
     this.#nextSet.fill(NEVER);
+    this.#nextGet.fill(NEVER);
     this.#fused = this.#findFused(ir);
     if (this.#fused >= 0) {
       this.#lastUse[ir.a[this.#fused]!] = length;
@@ -158,12 +161,15 @@ export class Lowering {
     if (op === Op.get_gpr || op === Op.get_xmm) {
       const register = op === Op.get_gpr ? ir.imm[i]! : 16 + ir.imm[i]!;
       this.#retarget[i] = this.#lastUse[i]! <= this.#nextSet[register]! ? 1 : 0;
+      this.#nextGet[register] = i;
       return;
     }
     const set = this.#setBy[i]!;
     if (set >= 0) {
       const register = ir.op[set] === Op.set_gpr ? ir.imm[set]! : 16 + ir.imm[set]!;
-      if (this.#nextSet[register] === set && nextTrap > set && this.#lastUse[i]! <= this.#limit[set]!) {
+      // A value shared with an earlier instruction may be made before the register's old value is read.
+      const isFree = this.#nextSet[register] === set && this.#nextGet[register]! > set;
+      if (isFree && nextTrap > set && this.#lastUse[i]! <= this.#limit[set]!) {
         this.#retarget[i] = register;
       }
     }
