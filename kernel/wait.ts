@@ -5,7 +5,7 @@
 // WOULD_BLOCK and the `yield` after it. An exclusive waiter that was woken and leaves without using it (signal,
 // deadline) passes the wake-up on.
 
-import type { Task, WaitOptions } from "../include/linux/sched.ts";
+import type { KernelTimer, Task, WaitOptions } from "../include/linux/sched.ts";
 import {
   type Sleeps,
   type Try,
@@ -49,17 +49,64 @@ function mustLeave(task: TaskStruct, options: WaitOptions): boolean {
   return options.uninterruptible === true ? isKilled(task) : true;
 }
 
-/** Attempts; while the answer is WOULD_BLOCK, sleeps until `queue` announces one of `events`, and attempts again. */
+/** Attempts; while the answer is WOULD_BLOCK, sleeps until `queue` announces one of `events`, and attempts again.
+ *  The same loop as waitAny's, for one queue: a pipe's reader and writer meet here for each byte. */
 export function* waitUntil<T>(
-  task: Task,
+  sleeper: Task,
   queue: WaitQueue,
   events: number,
   attempt: () => Try<T>,
   options: WaitOptions = NO_OPTIONS,
 ): Sleeps<T> {
-  const answer = attempt();
+  let answer = attempt();
   if (answer !== WOULD_BLOCK) return answer;
-  return yield* waitAny(task, [{ queue, events }], attempt, options);
+  const task = self(sleeper);
+  const waiter = new Waiter(task, events, options.exclusive === true);
+  const alarm = options.deadlineNs === undefined ? undefined : new Alarm(task, options.deadlineNs);
+  queue.add(waiter);
+  try {
+    for (;;) {
+      if (alarm?.isPast === true) {
+        if (options.timeout !== undefined) throw options.timeout;
+        // The caller's T admits WOULD_BLOCK when it gives a deadline and no error.
+        return answer as T;
+      }
+      if (mustLeave(task, options)) throw options.interrupted ?? ERESTARTSYS;
+      task.isUninterruptible = options.uninterruptible === true;
+      waiter.isWoken = false;
+      yield WAIT_BLOCKED;
+      answer = attempt();
+      if (answer !== WOULD_BLOCK) {
+        waiter.isWoken = false;
+        return answer;
+      }
+    }
+  } finally {
+    alarm?.cancel();
+    queue.remove(waiter);
+    if (waiter.isWoken && waiter.exclusive) queue.wake(events);
+  }
+}
+
+/** The deadline of a wait. */
+class Alarm {
+  readonly #task: TaskStruct;
+  readonly #deadlineNs: number;
+  readonly #timer: KernelTimer;
+
+  constructor(task: TaskStruct, deadlineNs: number) {
+    this.#task = task;
+    this.#deadlineNs = deadlineNs;
+    this.#timer = task.kernel.time.addTimer(deadlineNs, () => task.wake());
+  }
+
+  get isPast(): boolean {
+    return this.#deadlineNs <= this.#task.kernel.time.monotonicNs();
+  }
+
+  cancel(): void {
+    this.#timer.cancel();
+  }
 }
 
 export interface WaitSource {
@@ -77,13 +124,7 @@ export function* waitAny<T>(
   const task = self(sleeper);
   const waiters = sources.map(({ events }) => new Waiter(task, events, options.exclusive === true));
   sources.forEach(({ queue }, index) => queue.add(waiters[index]!));
-  const { deadlineNs } = options;
-  const time = task.kernel.time;
-  let isPast = false;
-  const timer = deadlineNs === undefined ? undefined : time.addTimer(deadlineNs, () => {
-    isPast = true;
-    task.wake();
-  });
+  const alarm = options.deadlineNs === undefined ? undefined : new Alarm(task, options.deadlineNs);
   let isAnswered = false;
   try {
     for (;;) {
@@ -92,7 +133,7 @@ export function* waitAny<T>(
         isAnswered = true;
         return answer;
       }
-      if (isPast || (deadlineNs !== undefined && deadlineNs <= time.monotonicNs())) {
+      if (alarm?.isPast === true) {
         if (options.timeout !== undefined) throw options.timeout;
         // The caller's T admits WOULD_BLOCK when it gives a deadline and no error.
         return answer as T;
@@ -103,7 +144,7 @@ export function* waitAny<T>(
       yield WAIT_BLOCKED;
     }
   } finally {
-    timer?.cancel();
+    alarm?.cancel();
     sources.forEach(({ queue, events }, index) => {
       queue.remove(waiters[index]!);
       if (!isAnswered && options.exclusive === true && waiters[index]!.isWoken) queue.wake(events);

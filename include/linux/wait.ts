@@ -18,7 +18,7 @@ export type Try<T> = T | typeof WOULD_BLOCK;
 /** Only for `instanceof`: its prototype is the one that all generator objects share. Four times faster than looking
  *  for the methods of a generator, and asked several times in each system call. */
 function GeneratorObject(): void {}
-GeneratorObject.prototype = Object.getPrototypeOf(Object.getPrototypeOf((function* () {})()));
+GeneratorObject.prototype = Object.getPrototypeOf(Object.getPrototypeOf((function*() {})()));
 
 /** True for a generator object: the answer must be awaited with `yield*`. Numbers and the like are final. */
 export function isSleeping<T>(answer: T | Sleeps<T>): answer is Sleeps<T> {
@@ -60,7 +60,12 @@ export class WaitQueue {
       }
     }
     let left = exclusiveMax;
-    for (const entry of [...this.#entries]) {
+    // One waiter is the common case and needs no copy; with more, waking may change the set.
+    const entries = this.#entries.size === 1 ? this.#entries : [...this.#entries];
+    const count = this.#entries.size;
+    let visited = 0;
+    for (const entry of entries) {
+      if (visited++ === count) break;
       if (entry.exclusive === true) {
         if (left > 0 && entry.wake(events)) left--;
       } else {
