@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Short pieces of machine code run to their INT3, interpreted and translated: what only shows when instructions
+// meet. Single instructions are the oracle's (tools/testing/isa).
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { TRAP_BREAKPOINT, TRAP_DIVIDE, TRAP_FAULT, TRAP_PROTECTION } from "../../include/linux/cpu.ts";
+import { Ram } from "../../lib/ram.ts";
+import { WasmCpu } from "../../virt/cpu.ts";
+import { CPU_BASE, CPU_STATE, FRAMES_START, PTE_EXEC, PTE_WRITE } from "../../virt/layout.ts";
+import { ToySpace } from "../../virt/testing/toy.ts";
+import { x86, x86FrontEnd } from "./index.ts";
+
+const CODE = 0x40_0000;
+const DATA = 0x60_0000;
+const STACK = 0x7f_f000;
+const RAX = 0;
+const RCX = 1;
+const RDX = 2;
+const RBX = 3;
+const RSI = 6;
+const RDI = 7;
+const R9 = 9;
+const R11 = 11;
+
+class Machine {
+  readonly ram: Ram;
+  readonly cpu: WasmCpu;
+  readonly data: number;
+
+  constructor(hex: string, hotEntries: number) {
+    this.ram = new Ram(FRAMES_START + (4 << 20), FRAMES_START + (4 << 20));
+    this.cpu = new WasmCpu(this.ram, x86FrontEnd, { hotEntries });
+    const space = new ToySpace(this.ram, FRAMES_START);
+    const code = space.frame();
+    this.ram.u8.set(Buffer.from(`${hex.replaceAll(" ", "")}cc`, "hex"), code);
+    space.map(CODE, code, PTE_EXEC);
+    this.data = space.frame();
+    space.map(DATA, this.data, PTE_WRITE);
+    space.map(STACK - 4096, space.frame(), PTE_WRITE);
+    this.cpu.setAddressSpace(space.root, 1);
+    x86.startThread(this.ram, CODE, STACK);
+    this.set(RBX, BigInt(DATA));
+  }
+
+  set(register: number, value: bigint): void {
+    this.ram.view.setBigUint64(CPU_BASE + CPU_STATE.gpr + 8 * register, value, true);
+  }
+
+  get(register: number): bigint {
+    return this.ram.view.getBigUint64(CPU_BASE + CPU_STATE.gpr + 8 * register, true);
+  }
+
+  run(): number {
+    return this.cpu.run(1_000_000);
+  }
+}
+
+function both(name: string, hex: string, body: (machine: Machine) => void): void {
+  for (const hot of [0, 1]) test(`${name} (hot ${hot})`, () => body(new Machine(hex, hot)));
+}
+
+// add [rbx+8], r9d; imul r11d, esi; stc; mov ecx, esi; mov esi, r9d
+both("a value made early does not reach its register early", "44014b08 440fafde f9 89f1 4489ce", (m) => {
+  m.set(RSI, 0x1111_1111_0000_0003n);
+  m.set(R9, 0x2222_2222_0000_0005n);
+  m.set(R11, 7n);
+  assert.equal(m.run(), TRAP_BREAKPOINT);
+  assert.deepEqual([RCX, RSI, R11].map((n) => m.get(n)), [3n, 5n, 21n]);
+});
+
+// clc; mov ecx, 4; xor eax, eax; l: mov rdx, [rbx+rax*8]; adc rdx, [rbx+rax*8+32]; mov [rbx+rax*8], rdx;
+// lea rax, [rax+1]; dec ecx; jnz l; sbb rsi, rsi
+both(
+  "a carry runs through a loop",
+  "f8 b904000000 31c0 488b14c3 481354c320 488914c3 488d4001 ffc9 75eb 4819f6",
+  (m) => {
+    for (let n = 0; n < 4; n++) m.ram.view.setBigUint64(m.data + 8 * n, 0xffff_ffff_ffff_ffffn, true);
+    m.ram.view.setBigUint64(m.data + 32, 1n, true);
+    assert.equal(m.run(), TRAP_BREAKPOINT);
+    for (let n = 0; n < 4; n++) assert.equal(m.ram.view.getBigUint64(m.data + 8 * n, true), 0n);
+    // XOR cleared the carry before the loop; the last ADC set it.
+    assert.equal(m.get(RSI), 0xffff_ffff_ffff_ffffn);
+  },
+);
+
+// ucomisd xmm0, [rbx]; seta al; setae cl; setb dl; jp +2; inc r9d... by value pairs
+both("float conditions, NaN included", "f20f1003 660f2e4308 0f97c0 0f93c1 0f92c2 400f94c6 400f9ac7", (m) => {
+  const cases: readonly (readonly [number, number, readonly number[]])[] = [
+    [1, 2, [0, 0, 1, 0, 0]],
+    [2, 1, [1, 1, 0, 0, 0]],
+    [2, 2, [0, 1, 0, 1, 0]],
+    [Number.NaN, 1, [0, 0, 1, 1, 1]],
+    [0, -0, [0, 1, 0, 1, 0]],
+  ];
+  for (const [a, b, wanted] of cases) {
+    m.ram.view.setFloat64(m.data, a, true);
+    m.ram.view.setFloat64(m.data + 8, b, true);
+    x86.setPc(m.ram, CODE);
+    assert.equal(m.run(), TRAP_BREAKPOINT);
+    assert.deepEqual([RAX, RCX, RDX, RSI, RDI].map((n) => Number(m.get(n) & 0xffn)), wanted, `${a} ${b}`);
+  }
+});
+
+// mov rdi, rbx; mov ecx, 600 (qwords: past the page); mov eax, 0x55; rep stosq
+both("REP STOS stops at the fault with exact registers", "4889df b958020000 b855000000 f348ab", (m) => {
+  assert.equal(m.run(), TRAP_FAULT);
+  assert.equal(m.cpu.trapAddress, DATA + 4096);
+  assert.deepEqual([m.get(RDI), m.get(RCX)], [BigInt(DATA + 4096), 88n]);
+  assert.equal(x86.getPc(m.ram), CODE + 13);
+  assert.equal(m.ram.u8[m.data + 4088], 0x55);
+});
+
+// lea rsi, [rbx]; lea rdi, [rbx+1]; mov ecx, 10; rep movsb: the first byte spreads
+both("REP MOVS with overlap copies byte by byte", "488d33 488d7b01 b90a000000 f3a4", (m) => {
+  m.ram.u8[m.data] = 0x7a;
+  assert.equal(m.run(), TRAP_BREAKPOINT);
+  assert.deepEqual([...m.ram.u8.subarray(m.data, m.data + 12)], [...Array<number>(11).fill(0x7a), 0]);
+});
+
+// stmxcsr [rbx]; then 1/3 with PE tracked; stmxcsr [rbx+4]
+both(
+  "after STMXCSR the flags are kept",
+  "0fae1b b801000000 f20f2ac0 b803000000 f20f2ac8 f20f5ec1 0fae5b04 f20f59c0 660fefc9 f20f5ec1 0fae5b08",
+  (m) => {
+    assert.equal(m.run(), TRAP_BREAKPOINT);
+    const words = [0, 4, 8].map((at) => m.ram.view.getUint32(m.data + at, true));
+    assert.deepEqual(words, [0x1f80, 0x1fa0, 0x1fa4]);
+  },
+);
+
+both("faults are at the instruction", "b807000000 31d2 31c9 f7f1", (m) => {
+  assert.equal(m.run(), TRAP_DIVIDE);
+  assert.deepEqual([x86.getPc(m.ram), m.get(RAX)], [CODE + 9, 7n]);
+});
+
+both("a jump to an address that is not canonical", "48b80000000000800000 ffe0", (m) => {
+  assert.equal(m.run(), TRAP_PROTECTION);
+  assert.equal(x86.getPc(m.ram), CODE + 10);
+});
