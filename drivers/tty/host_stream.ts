@@ -25,6 +25,9 @@ import { AnonymousInode } from "../../fs/anon_inodes.ts";
 import { brokenPipe, REOPEN_KEY, writeInt } from "../../fs/pipe.ts";
 
 const INPUT_MAX_BYTES = 0x4000_0000;
+/** The host is asked to hold input back above the first and to go on below the second. */
+const INPUT_HIGH_BYTES = 1 << 20;
+const INPUT_LOW_BYTES = 1 << 18;
 /** One write(2) goes to the host in pieces of this size at most. */
 const OUTPUT_CHUNK_BYTES = 65536;
 
@@ -33,13 +36,29 @@ export class HostInput {
   readonly queue: WaitQueue = new WaitQueue();
   readonly bytes: ByteQueue = new ByteQueue(INPUT_MAX_BYTES, 4096);
   isEnded = false;
+  readonly #host: HostConsole;
+  #isPaused = false;
 
   constructor(host: HostConsole) {
+    this.#host = host;
     host.onInput((bytes) => {
       if (bytes === undefined) this.isEnded = true;
       else this.bytes.push(bytes, 0, bytes.length);
       this.queue.wakeAll(POLLIN | POLLRDNORM | (this.isEnded ? POLLHUP : 0));
+      if (this.bytes.length > INPUT_HIGH_BYTES) this.#setPaused(true);
     });
+  }
+
+  take(iter: IovIter, count: number): void {
+    this.bytes.peekTo(iter, count);
+    this.bytes.drop(count);
+    if (this.bytes.length < INPUT_LOW_BYTES) this.#setPaused(false);
+  }
+
+  #setPaused(isPaused: boolean): void {
+    if (this.#isPaused === isPaused) return;
+    this.#isPaused = isPaused;
+    this.#host.setInputPaused?.(isPaused);
   }
 }
 
@@ -80,8 +99,7 @@ export class HostStreamFile extends File {
     const { bytes } = input;
     const count = Math.min(iter.remaining, bytes.length);
     if (count === 0) return input.isEnded || iter.remaining === 0 ? 0 : WOULD_BLOCK;
-    bytes.peekTo(iter, count);
-    bytes.drop(count);
+    input.take(iter, count);
     return count;
   }
 

@@ -35,6 +35,8 @@ export interface HostConsole {
   readonly isOutputClosed?: boolean;
   /** `listener(bytes)` on input, `listener(undefined)` at its end. Returns the unsubscribe function. */
   onInput(listener: (bytes: Uint8Array | undefined) => void): () => void;
+  /** Back-pressure: no input is wanted for now (what is on its way may still come), or it is again. */
+  setInputPaused?(isPaused: boolean): void;
   onResize(listener: (columns: number, rows: number) => void): () => void;
 }
 

@@ -96,6 +96,11 @@ export class NodeConsole implements HostConsole {
     };
   }
 
+  setInputPaused(isPaused: boolean): void {
+    if (isPaused) this.#stdin.pause();
+    else this.#stdin.resume();
+  }
+
   onResize(listener: (columns: number, rows: number) => void): () => void {
     const onResize = (): void => {
       listener(this.columns, this.rows);
