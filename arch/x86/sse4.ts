@@ -84,25 +84,49 @@ const FORMAT_SIGNED = 2;
 export const COMPARE_EXPLICIT = 0x100;
 export const COMPARE_WIDE = 0x200;
 
-interface Text {
-  readonly values: readonly number[];
+/** Where an operand lies, how its elements are read, and how many count. No arrays: this runs in string loops. */
+class Text {
+  readonly view: DataView;
+  readonly at: number;
+  readonly isWords: boolean;
+  readonly isSigned: boolean;
+  /** Elements that fit. */
+  readonly count: number;
   /** Elements before the end. */
   readonly length: number;
-}
 
-function readText(view: DataView, at: number, imm: number, explicitLength: number): Text {
-  const bytes = (imm & FORMAT_WORDS) !== 0 ? 2 : 1;
-  const count = 16 / bytes;
-  const isSigned = (imm & FORMAT_SIGNED) !== 0;
-  const values: number[] = [];
-  for (let i = 0; i < count; i++) {
-    if (bytes === 2) {
-      values.push(isSigned ? view.getInt16(at + 2 * i, true) : view.getUint16(at + 2 * i, true));
-    } else values.push(isSigned ? view.getInt8(at + i) : view.getUint8(at + i));
+  constructor(view: DataView, at: number, imm: number, explicitLength: number) {
+    this.view = view;
+    this.at = at;
+    this.isWords = (imm & FORMAT_WORDS) !== 0;
+    this.isSigned = (imm & FORMAT_SIGNED) !== 0;
+    this.count = this.isWords ? 8 : 16;
+    this.length = explicitLength < 0 ? this.#implicitLength() : Math.min(explicitLength, this.count);
   }
-  const zero = values.indexOf(0);
-  const implicit = zero < 0 ? count : zero;
-  return { values, length: explicitLength < 0 ? implicit : Math.min(explicitLength, count) };
+
+  value(i: number): number {
+    const { view, at } = this;
+    if (this.isWords) {
+      return this.isSigned
+        ? view.getInt16(at + 2 * i, true)
+        : view.getUint16(at + 2 * i, true);
+    }
+    return this.isSigned ? view.getInt8(at + i) : view.getUint8(at + i);
+  }
+
+  includes(value: number): boolean {
+    for (let i = 0; i < this.length; i++) {
+      if (this.value(i) === value) return true;
+    }
+    return false;
+  }
+
+  #implicitLength(): number {
+    for (let i = 0; i < this.count; i++) {
+      if (this.value(i) === 0) return i;
+    }
+    return this.count;
+  }
 }
 
 /** The magnitude of a length register, at most 16. */
@@ -112,33 +136,39 @@ function lengthOf(view: DataView, at: number, control: number): number {
   return magnitude > 16n ? 16 : Number(magnitude);
 }
 
+function inRanges(a: Text, value: number): boolean {
+  for (let i = 0; i + 1 < a.length; i += 2) {
+    if (a.value(i) <= value && value <= a.value(i + 1)) return true;
+  }
+  return false;
+}
+
+/** a, as far as it reaches, stands in b from element j on. */
+function standsAt(a: Text, b: Text, j: number): boolean {
+  for (let i = 0; i + j < a.count && i < a.length; i++) {
+    if (i + j >= b.length || a.value(i) !== b.value(i + j)) return false;
+  }
+  return true;
+}
+
 /** Whether element j of b matches, by the aggregation of the immediate. */
 function matches(imm: number, a: Text, b: Text, j: number): boolean {
-  const count = a.values.length;
   switch ((imm >> 2) & 3) {
     case 0:
-      return j < b.length && a.values.slice(0, a.length).includes(b.values[j]!);
+      return j < b.length && a.includes(b.value(j));
     case 1:
-      if (j >= b.length) return false;
-      for (let i = 0; i + 1 < a.length; i += 2) {
-        if (a.values[i]! <= b.values[j]! && b.values[j]! <= a.values[i + 1]!) return true;
-      }
-      return false;
+      return j < b.length && inRanges(a, b.value(j));
     case 2:
-      if (j < a.length && j < b.length) return a.values[j] === b.values[j];
+      if (j < a.length && j < b.length) return a.value(j) === b.value(j);
       return j >= a.length && j >= b.length;
     default:
-      for (let i = 0; i + j < count && i < a.length; i++) {
-        if (i + j >= b.length || a.values[i] !== b.values[i + j]) return false;
-      }
-      return true;
+      return standsAt(a, b, j);
   }
 }
 
 function result2(imm: number, a: Text, b: Text): number {
-  const count = a.values.length;
   let bits = 0;
-  for (let j = 0; j < count; j++) {
+  for (let j = 0; j < a.count; j++) {
     let bit = matches(imm, a, b, j);
     if ((imm & 0x10) !== 0 && ((imm & 0x20) === 0 || j < b.length)) bit = !bit;
     if (bit) bits |= 1 << j;
@@ -151,9 +181,9 @@ export function packedCompareStringExt(memory: GuestAccess): number {
   const { view } = memory.ram;
   const imm = view.getUint32(SCRATCH, true);
   const explicit = (imm & COMPARE_EXPLICIT) !== 0;
-  const a = readText(view, SCRATCH + 16, imm, explicit ? lengthOf(view, SCRATCH + 48, imm) : -1);
-  const b = readText(view, SCRATCH + 32, imm, explicit ? lengthOf(view, SCRATCH + 64, imm) : -1);
-  const count = a.values.length;
+  const a = new Text(view, SCRATCH + 16, imm, explicit ? lengthOf(view, SCRATCH + 48, imm) : -1);
+  const b = new Text(view, SCRATCH + 32, imm, explicit ? lengthOf(view, SCRATCH + 64, imm) : -1);
+  const { count } = a;
   const bits = result2(imm, a, b);
   const isHigh = (imm & 0x40) !== 0;
   const index = bits === 0 ? count : isHigh ? 31 - Math.clz32(bits) : 31 - Math.clz32(bits & -bits);
