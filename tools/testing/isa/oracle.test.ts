@@ -13,6 +13,7 @@ import { GPR, RFLAGS, SIGNAL } from "./records.ts";
 import { reportText } from "./report.ts";
 import { RookeryRunner } from "./rookery.ts";
 import { runOracle } from "./run.ts";
+import { runUndefinedOpcodes } from "./undefined-opcodes.ts";
 
 const SEED = 20_000;
 
@@ -45,6 +46,12 @@ test("single steps agree with the processor", () => {
 test("every form is tested or excluded with a reason", () => {
   const tested = new Set(testedForms(undefined));
   for (const form of X86_FORMS) assert.ok(tested.has(form) || exclusion(form) !== undefined, form.name);
+});
+
+test("opcodes without a form are undefined instructions", () => {
+  const { count, wrong } = runUndefinedOpcodes();
+  assert.deepEqual(wrong, []);
+  assert.ok(count > 10_000);
 });
 
 test("an instance is a function of its key", () => {

@@ -101,7 +101,7 @@ function cutCase(seed: number, batch: number, from: readonly Case[], end: number
   };
 }
 
-function assemble(
+export function assemble(
   seed: number,
   batch: number,
   given: readonly Case[],
