@@ -483,6 +483,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
       this.ram.writeU64(BUDGET, left - used);
       if (status !== STATUS_CODE_WRITE) {
         if (status === STATUS_CONTINUE) throw new Error("a step went past its instruction");
+        if (status === STATUS_EXACT) return this.#stepExactly();
         this.#refreshMode();
         return status;
       }

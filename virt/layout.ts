@@ -55,15 +55,15 @@ export const TLB_READ = 0x2_0000;
 export const TLB_WRITE = 0x3_0000;
 
 /** Entries of 16 bytes: i64 pc xor tag, i32 table index, i32 entry. */
-export const JUMP_CACHE_ENTRIES = 4096;
-export const JUMP_CACHE = 0x4_0000;
+export const JUMP_CACHE_ENTRIES = 32768;
+export const JUMP_CACHE = 0x20_0000;
 
 /** One byte per frame of the 4 GiB: FRAME_* bits. */
 export const FRAME_FLAGS = 0x10_0000;
 /** Translated code was made from this frame: no write TLB entry may be filled for it. */
 export const FRAME_CODE = 1;
 
-export const BYTECODE_ARENA = 0x20_0000;
+export const BYTECODE_ARENA = 0x28_0000;
 export const FRAMES_START = 0x200_0000;
 
 /*

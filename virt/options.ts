@@ -20,7 +20,7 @@ export interface CpuOptions {
 export const HOT_ENTRIES = 3000;
 /** Small at first; what is left often grows. */
 export const REGION_LIMITS: readonly RegionLimits[] = [
-  { blocksMax: 60, instructionsMax: 600 },
-  { blocksMax: 120, instructionsMax: 1500 },
-  { blocksMax: 200, instructionsMax: 4000 },
+  { blocksMax: 60, instructionsMax: 600, coldest: 64 },
+  { blocksMax: 120, instructionsMax: 1500, coldest: 256 },
+  { blocksMax: 200, instructionsMax: 4000, coldest: 1024 },
 ];

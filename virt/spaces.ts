@@ -9,6 +9,7 @@ import { ACCESS_EXEC } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import type { Block, CodeCache } from "./cache.ts";
 import { CPU_BASE, CPU_STATE, JUMP_CACHE, JUMP_CACHE_ENTRIES, PAGE_SIZE } from "./layout.ts";
+import { TAG_INDEX_SHIFT } from "./runtime/inline.ts";
 import { SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
 import type { Region } from "./translate/translator.ts";
 import { walk } from "./walk.ts";
@@ -105,8 +106,9 @@ export class AddressSpaces {
   #slot(pc: number, cache: number, entries: number): number {
     const lo = pc | 0;
     const hi = Math.floor(pc / 0x1_0000_0000);
-    const at = (cache >>> 2) + ((lo ^ (lo >>> 12)) & (entries - 1)) * 4;
     const i32 = this.#ram.i32;
+    const tag = cache === JUMP_CACHE ? i32[TAG_WORD + 1]! >>> TAG_INDEX_SHIFT : 0;
+    const at = (cache >>> 2) + ((lo ^ (lo >>> 12) ^ tag) & (entries - 1)) * 4;
     i32[at] = lo;
     i32[at + 1] = hi ^ i32[TAG_WORD + 1]!;
     return at;

@@ -168,7 +168,6 @@ export class IrBuilder {
     return this.raw(Op.const128, -1, -1, -1, this.#poolAdd(w0, w1, w2, w3), 0);
   }
 
-  /** A code address. */
   pcConst(pc: number): Temp {
     const offset = pc - this.basePc;
     return this.#shared(Op.pc_const, -1, -1, -1, offset | 0, Math.floor(offset / TWO_32) | 0);

@@ -13,6 +13,8 @@ import type { IrBlock } from "./ir-block.ts";
 export interface RegionLimits {
   readonly blocksMax: number;
   readonly instructionsMax: number;
+  /** Blocks that run this many times less often than the hottest are left out. */
+  readonly coldest: number;
 }
 
 /** What region formation asks of the CPU. */
@@ -33,8 +35,6 @@ export interface RegionPlan {
 
 /** Offsets from the anchor must fit the site word. */
 const OFFSET_MAX = 1 << 22;
-/** Blocks that run this many times less often than the hottest are left out. */
-const COLD = 64;
 /** The entry word has 8 bits for the entry. */
 const ENTRIES_MAX = 200;
 
@@ -52,8 +52,8 @@ export function planRegion(
   candidates.add(headPc);
   for (let next = candidates.next(); next !== undefined; next = candidates.next()) {
     const { pc, heat } = next;
-    hottest = Math.max(hottest, heat);
-    if (heat < hottest / COLD) break; // and all that wait are colder
+    if (heat !== Infinity) hottest = Math.max(hottest, heat);
+    if (heat < hottest / limits.coldest) break; // and all that wait are colder
     const found = source.take(pc);
     if (found === undefined) continue;
     blocks.push(found.block);
@@ -61,7 +61,8 @@ export function planRegion(
     nodeByPc.set(pc, blocks.length);
     instructions += found.ir.instructions;
     if (blocks.length >= limits.blocksMax || instructions >= limits.instructionsMax) break;
-    if (blocks.length === 1) extras.forEach((extra) => candidates.add(extra));
+    // What the region is left for is hot whatever its count says: not all regions count.
+    if (blocks.length === 1) extras.forEach((extra) => candidates.add(extra, Infinity));
     for (const target of found.targets) indirect.add(target);
     for (const to of [...jumpTargets(found.ir), ...returnPoints(found.ir), ...found.targets]) candidates.add(to);
   }
@@ -81,11 +82,11 @@ class Candidates {
     this.#headPc = headPc;
   }
 
-  add(pc: number): void {
+  add(pc: number, known?: number): void {
     if (this.#seen.has(pc) || Math.abs(pc - this.#headPc) >= OFFSET_MAX) return;
     this.#seen.add(pc);
     const heat = this.#source.heat(pc);
-    if (heat >= 0) this.#waiting.push({ pc, heat });
+    if (heat >= 0) this.#waiting.push({ pc, heat: known ?? heat });
   }
 
   next(): { readonly pc: number; readonly heat: number } | undefined {
