@@ -65,14 +65,11 @@ export function* ptraceSignalStop(task: TaskStruct, info: SignalInfo): Sleeps<Si
 export function* ptraceGroupStop(task: TaskStruct): Sleeps<void> {
   const { trace, group } = task;
   if (trace === undefined) return;
-  trace.interrupt = false;
-  const { pendingEvent } = trace;
-  if (pendingEvent !== 0) {
-    trace.pendingEvent = 0;
-    recalcSignal(task);
-    yield* ptraceEvent(task, pendingEvent, task.pid);
+  if (trace.pendingEvent !== 0) {
+    yield* ptracePendingEvent(task);
     return;
   }
+  trace.interrupt = false;
   const signal = group.stopSignal === 0 ? SIGTRAP : group.stopSignal;
   const status = trace.isSeized
     ? signal | (PTRACE_EVENT_STOP << 8)
@@ -108,4 +105,15 @@ export function* ptraceEvent(task: TaskStruct, event: number, message: number): 
 
 function hasSigkill(task: TaskStruct): boolean {
   return task.pending.set.has(SIGKILL) || task.group.pending.set.has(SIGKILL);
+}
+
+/** The event that execve(2) left to report, if there is one. */
+export function* ptracePendingEvent(task: TaskStruct): Sleeps<void> {
+  const { trace } = task;
+  const event = trace?.pendingEvent ?? 0;
+  if (trace === undefined || event === 0) return;
+  trace.pendingEvent = 0;
+  trace.interrupt = false;
+  recalcSignal(task);
+  yield* ptraceEvent(task, event, task.pid);
 }

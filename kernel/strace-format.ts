@@ -33,9 +33,11 @@ function signalNames(): string[] {
 
 export function signalName(signal: number): string {
   if (signal === 0) return "0";
-  if (signal >= 34) return signal === 34 ? "SIGRTMIN" : `SIGRT_${String(signal - 32)}`;
-  return SIGNAL_NAMES[signal]
-    ?? (signal === 32 || signal === 33 ? `SIGRT_${String(signal - 32)}` : String(signal));
+  if (signal === signals.SIGRTMIN) return "SIGRTMIN";
+  if (signal > signals.SIGRTMIN && signal <= signals.NSIG) {
+    return `SIGRT_${String(signal - signals.SIGRTMIN)}`;
+  }
+  return SIGNAL_NAMES[signal] ?? String(signal);
 }
 
 export function hexText(value: number): string {

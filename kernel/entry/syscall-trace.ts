@@ -5,6 +5,7 @@
 import type { Syscall } from "../../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps } from "../../include/linux/wait.ts";
 import { ENOSYS, Errno, RestartError } from "../../lib/errno.ts";
+import { ptracePendingEvent } from "../ptrace-stop.ts";
 import { ptraceSyscallEnter, ptraceSyscallExit } from "../ptrace-syscall.ts";
 import { checkSeccomp } from "../seccomp.ts";
 import { SYSCALL_SECCOMP, SYSCALL_TRACE, type TaskStruct } from "../task.ts";
@@ -37,6 +38,8 @@ export function* tracedSyscall(
     result = error;
   }
   if (task.state !== "running") return undefined;
+  // execve's event comes before the stop at its end.
+  if (task.trace !== undefined) yield* ptracePendingEvent(task);
   if (hooks.isActive) hooks.exit(task, number, call, result);
   if ((task.syscallWork & SYSCALL_TRACE) !== 0) return yield* ptraceSyscallExit(task, result);
   if (typeof result === "object") throw result;
