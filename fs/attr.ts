@@ -14,6 +14,7 @@ import { SIGXFSZ } from "../include/uapi/signal.ts";
 import {
   isDirectory, isRegular, isSymlink, S_IALLUGO, S_ISGID, UTIME_NOW, UTIME_OMIT,
 } from "../include/uapi/stat.ts";
+import { XATTR_NAME_POSIX_ACL_ACCESS } from "../include/uapi/xattr.ts";
 import { EACCES, EBADF, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, EPERM, ETXTBSY } from "../lib/errno.ts";
 import { kernelSignal, sendToTask } from "../kernel/signal.ts";
 import { announceInode } from "./fsnotify.ts";
@@ -22,6 +23,7 @@ import {
   withoutSetIdBits,
 } from "./permission.ts";
 import { PathFile } from "./open.ts";
+import { ACCESS_ACL, chmodAcl } from "./posix_acl.ts";
 import { findAt } from "./stat.ts";
 import { readS64, userOf } from "./uio.ts";
 import { vfsOf } from "./vfs.ts";
@@ -59,8 +61,19 @@ function* changeMode(task: Task, target: Target, mode: number): Sleeps<number> {
   if (!isOwnerOrCapable(inode, task.cred)) throw EPERM;
   let next = mode & S_IALLUGO;
   if ((next & S_ISGID) !== 0 && !inGroup(task.cred, inode.gid) && !hasCapability(task.cred, CAP_FSETID)) next &= ~S_ISGID;
+  yield* changeAcl(inode, next);
   yield* apply(task, target, { mode: next, ctime: task.kernel.time.realtime() }, IN_ATTRIB);
   return 0;
+}
+
+/** An access ACL follows the mode. */
+function* changeAcl(inode: Inode, mode: number): Sleeps<void> {
+  const acl = inode.attached?.get(ACCESS_ACL);
+  if (!(acl instanceof Uint8Array)) return;
+  const changed = chmodAcl(acl, mode);
+  const answer = inode.setXattr(XATTR_NAME_POSIX_ACL_ACCESS, changed, 0);
+  if (isSleeping(answer)) yield* answer;
+  inode.attached?.set(ACCESS_ACL, changed);
 }
 
 function* chmodAt(task: Task, at: number, name: number, mode: number, flags: number): Sleeps<number> {

@@ -9,6 +9,7 @@ import { attributeSyscalls } from "./attr.ts";
 import { chdirSyscalls } from "./chdir.ts";
 import { copySyscalls } from "./copy_file_range.ts";
 import { fcntlSyscalls } from "./fcntl.ts";
+import { handleSyscalls } from "./fhandle.ts";
 import { inotifySyscalls } from "./inotify.ts";
 import { ioctlSyscalls } from "./ioctl.ts";
 import { mountSyscalls } from "./mount.ts";
@@ -40,5 +41,5 @@ export { AnonymousFile, AnonymousInode } from "./anon_inodes.ts";
 export const fsSyscalls: readonly Syscall[] = [
   ...openSyscalls, ...readWriteSyscalls, ...statSyscalls, ...readdirSyscalls, ...nameSyscalls, ...renameSyscalls,
   ...chdirSyscalls, ...attributeSyscalls, ...mountSyscalls,
-  ...fcntlSyscalls, ...ioctlSyscalls, ...syncSyscalls, ...copySyscalls, ...inotifySyscalls, ...xattrSyscalls,
+  ...fcntlSyscalls, ...ioctlSyscalls, ...syncSyscalls, ...copySyscalls, ...inotifySyscalls, ...handleSyscalls, ...xattrSyscalls,
 ];

@@ -16,6 +16,7 @@ import {
 import {
   EBUSY, EEXIST, EINVAL, EISDIR, EMLINK, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV,
 } from "../lib/errno.ts";
+import { creationMode, finishCreation } from "./create.ts";
 import { dcacheAdd, dcacheRemove, type DentryNode } from "./dcache.ts";
 import { announceName, announceSelf } from "./fsnotify.ts";
 import { asDentry, asNode } from "./namespace.ts";
@@ -81,9 +82,10 @@ export function* makeNode(task: Task, at: number, name: string, mode: number, rd
   // A character device 0:0 is a whiteout, which anyone may make.
   const isDevice = type === S_IFBLK || (type === S_IFCHR && rdev !== 0);
   if (isDevice && !hasCapability(task.cred, CAP_MKNOD)) throw EPERM;
-  const full = type | (mode & S_IALLUGO & ~task.fs.umask);
+  const full = type | creationMode(task, directory, mode & S_IALLUGO);
   const answer = directory.create(walk.lastName, full, rdev, task.cred);
   const inode = isSleeping(answer) ? yield* answer : answer;
+  yield* finishCreation(directory, inode);
   return finishCreate(vfs, walk, directory, inode).pathIn(walk.mount);
 }
 
@@ -108,8 +110,9 @@ export function* makeDirectory(task: Task, at: number, name: string, mode: numbe
   const { walk, directory } = yield* startCreate(vfs, task, at, name, "directory");
   mayCreate(directory, task.cred);
   if (directory.nlink >= LINKS_MAX) throw EMLINK;
-  const answer = directory.mkdir(walk.lastName, mode & 0o1777 & ~task.fs.umask, task.cred);
+  const answer = directory.mkdir(walk.lastName, creationMode(task, directory, mode & 0o1777), task.cred);
   const inode = isSleeping(answer) ? yield* answer : answer;
+  yield* finishCreation(directory, inode);
   return finishCreate(vfs, walk, directory, inode).pathIn(walk.mount);
 }
 

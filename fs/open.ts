@@ -17,6 +17,7 @@ import { S_IALLUGO, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG
 import {
   EACCES, EAGAIN, EBADF, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO, EPERM, ETXTBSY,
 } from "../lib/errno.ts";
+import { creationMode, finishCreation } from "./create.ts";
 import { dcacheAdd, DentryNode } from "./dcache.ts";
 import { announceInode, announceName, announceOpen } from "./fsnotify.ts";
 import { DirectoryFile } from "./libfs.ts";
@@ -174,7 +175,7 @@ function* createRegular(
   if (directory === undefined || walk.dentry.isRemoved) throw ENOENT;
   checkWritable(walk.mount);
   checkPermission(directory, MAY_WRITE | MAY_EXEC, task.cred);
-  const full = S_IFREG | (mode & S_IALLUGO & ~task.fs.umask);
+  const full = S_IFREG | creationMode(task, directory, mode & S_IALLUGO);
   let inode: Inode;
   try {
     const answer = directory.create(walk.lastName, full, 0, task.cred);
@@ -183,6 +184,7 @@ function* createRegular(
     if (error === EEXIST && (flags & O_EXCL) === 0) return undefined;
     throw error;
   }
+  yield* finishCreation(directory, inode);
   const made = dcacheAdd(walk.dentry, walk.lastName, inode);
   if (vfs.watchCount > 0) announceName(vfs, directory, IN_CREATE, walk.lastName, made.inode, 0);
   const answer = inode.open(task, made.pathIn(walk.mount), flags & ~CREATION_FLAGS);
@@ -200,8 +202,9 @@ function* openTemporary(
   const directory = inodeOf(found);
   checkWritable(found.mount);
   checkPermission(directory, MAY_WRITE | MAY_EXEC, task.cred);
-  const made = directory.tmpfile(S_IFREG | (mode & S_IALLUGO & ~task.fs.umask), task.cred);
+  const made = directory.tmpfile(S_IFREG | creationMode(task, directory, mode & S_IALLUGO), task.cred);
   const inode = isSleeping(made) ? yield* made : made;
+  yield* finishCreation(directory, inode);
   const dentry = new DentryNode(`#${inode.ino}`, asDentry(found.dentry), inode);
   dentry.isRemoved = true;
   const kept = flags & ~CREATION_FLAGS & ~__O_TMPFILE & ~O_DIRECTORY;

@@ -8,6 +8,7 @@ import type { Cred } from "../include/linux/sched.ts";
 import { MS_NOEXEC, MS_RDONLY } from "../include/uapi/mount.ts";
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID, S_ISVTX, S_IXGRP } from "../include/uapi/stat.ts";
 import { EACCES, EPERM, EROFS } from "../lib/errno.ts";
+import { ACCESS_ACL } from "./posix_acl.ts";
 
 export const CAP_CHOWN = 0;
 export const CAP_DAC_OVERRIDE = 1;
@@ -57,8 +58,6 @@ function checkOverride(inode: Inode, mask: number, cred: Cred): void {
   throw EACCES;
 }
 
-/** Where fs/xattr.ts keeps the decoded-on-use bytes of system.posix_acl_access. */
-export const ACCESS_ACL = "posix_acl_access";
 const ACL_USER_OBJ = 0x01;
 const ACL_USER = 0x02;
 const ACL_GROUP_OBJ = 0x04;

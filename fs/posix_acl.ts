@@ -70,3 +70,43 @@ export function modeOfAcl({ entries }: Acl): number {
   }
   return (user << 6) | ((mask ?? group) << 3) | other;
 }
+
+/** Keys of Inode.attached under which the ACLs that were set are at hand without a call of the file system. */
+export const ACCESS_ACL = "posix_acl_access";
+export const DEFAULT_ACL = "posix_acl_default";
+
+function encodeAcl(entries: readonly AclEntry[]): Uint8Array {
+  const bytes = new Uint8Array(4 + entries.length * ENTRY_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, VERSION, true);
+  entries.forEach(({ tag, rights, id }, index) => {
+    view.setUint16(4 + index * ENTRY_BYTES, tag, true);
+    view.setUint16(6 + index * ENTRY_BYTES, rights, true);
+    view.setUint32(8 + index * ENTRY_BYTES, id, true);
+  });
+  return bytes;
+}
+
+/** Each entry that stands for mode bits, changed by `change(rights, bits of the mode)`. */
+function mapClasses(acl: Acl, mode: number, change: (rights: number, bits: number) => number): AclEntry[] {
+  const groupTag = acl.entries.some(({ tag }) => tag === ACL_MASK) ? ACL_MASK : ACL_GROUP_OBJ;
+  return acl.entries.map((entry) => {
+    if (entry.tag === ACL_USER_OBJ) return { ...entry, rights: change(entry.rights, (mode >> 6) & 7) };
+    if (entry.tag === groupTag) return { ...entry, rights: change(entry.rights, (mode >> 3) & 7) };
+    if (entry.tag === ACL_OTHER) return { ...entry, rights: change(entry.rights, mode & 7) };
+    return entry;
+  });
+}
+
+/** chmod(2) of a file with an access ACL: owner, mask and others follow the mode. */
+export function chmodAcl(bytes: Uint8Array, mode: number): Uint8Array {
+  return encodeAcl(mapClasses(parseAcl(bytes), mode, (_rights, bits) => bits));
+}
+
+/** What a new file gets from its directory's default ACL: no right that neither the ACL nor `mode` gives. */
+export function inheritAcl(bytes: Uint8Array, mode: number): { access: Uint8Array | undefined; mode: number } {
+  const acl = parseAcl(bytes);
+  const entries = mapClasses(acl, mode, (rights, bits) => rights & bits);
+  const made = { entries, isMinimal: acl.isMinimal };
+  return { access: acl.isMinimal ? undefined : encodeAcl(entries), mode: (mode & ~0o777) | modeOfAcl(made) };
+}

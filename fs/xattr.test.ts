@@ -45,6 +45,23 @@ test("user attributes: create, replace, list, remove", () => {
   assert.equal(m.call("lsetxattr", "/l", "trusted.a", "x", 1, 0), 0);
 });
 
+test("a default ACL takes the place of the umask and is handed down", () => {
+  const m = machine();
+  m.call("mkdir", "/d", 0o755);
+  const list = acl([1, 7], [2, 7, 1000], [4, 5], [0x10, 7], [0x20, 0]);
+  assert.equal(m.call("setxattr", "/d", "system.posix_acl_default", list, list.length, 0), 0);
+  m.writeFile("/d/f", "text", 0o666);
+  assert.equal(m.stat("/d/f").mode, 0o100660);
+  m.call("mkdir", "/d/sub", 0o777);
+  assert.equal(m.stat("/d/sub").mode, 0o040770);
+  m.writeFile("/d/sub/g", "deep", 0o640);
+  m.become(1000);
+  assert.equal(m.readFile("/d/sub/g"), "deep");
+  m.writeFile("/d/f", "written", 0);
+  m.become(1001);
+  assert.equal(m.fails("open", "/d/f", 0, 0), "EACCES");
+});
+
 test("an access ACL decides, and the mode shows its mask", () => {
   const m = machine();
   m.writeFile("/f", "text", 0o600);
@@ -61,6 +78,13 @@ test("an access ACL decides, and the mode shows its mask", () => {
   assert.equal(m.call("setxattr", "/f", "system.posix_acl_access", plain, plain.length, 0), 0);
   assert.equal(m.stat("/f").mode, 0o100751);
   assert.equal(m.fails("getxattr", "/f", "system.posix_acl_access", 0, 0), "ENODATA");
+  const again = acl([1, 6], [2, 7, 1000], [4, 4], [0x10, 7], [0x20, 4]);
+  m.call("setxattr", "/f", "system.posix_acl_access", again, again.length, 0);
+  m.call("chmod", "/f", 0o610);
+  m.become(1000);
+  assert.equal(m.fails("access", "/f", 4), "EACCES");
+  assert.equal(m.fails("access", "/f", 1), "0");
+  m.become(0);
   const bad = acl([1, 7], [0x20, 1]);
   assert.equal(m.fails("setxattr", "/f", "system.posix_acl_access", bad, bad.length, 0), "EINVAL");
 });

@@ -23,9 +23,9 @@ import { announceInode } from "./fsnotify.ts";
 import { wait } from "./libfs.ts";
 import { PathFile } from "./open.ts";
 import {
-  ACCESS_ACL, CAP_SETFCAP, CAP_SYS_ADMIN, checkPermission, checkWritable, hasCapability, isOwnerOrCapable,
+  CAP_SETFCAP, CAP_SYS_ADMIN, checkPermission, checkWritable, hasCapability, isOwnerOrCapable,
 } from "./permission.ts";
-import { modeOfAcl, parseAcl } from "./posix_acl.ts";
+import { ACCESS_ACL, DEFAULT_ACL, modeOfAcl, parseAcl } from "./posix_acl.ts";
 import { findAt } from "./stat.ts";
 import { userOf } from "./uio.ts";
 import { vfsOf } from "./vfs.ts";
@@ -92,10 +92,10 @@ function* setAcl(task: Task, inode: Inode, name: string, bytes: Uint8Array, flag
     } catch (error) {
       if (error !== ENODATA) throw error;
     }
-    if (isAccess) inode.attached?.delete(ACCESS_ACL);
+    inode.attached?.delete(isAccess ? ACCESS_ACL : DEFAULT_ACL);
   } else {
     yield* wait(inode.setXattr(name, bytes, flags));
-    if (isAccess) (inode.attached ??= new Map<string, unknown>()).set(ACCESS_ACL, bytes);
+    (inode.attached ??= new Map<string, unknown>()).set(isAccess ? ACCESS_ACL : DEFAULT_ACL, bytes);
   }
   if (isAccess && acl.entries.length > 0) {
     const mode = (inode.mode & 0o7000) | modeOfAcl(acl);
@@ -140,6 +140,7 @@ function* removeAttribute(task: Task, target: Target, nameAddress: number): Slee
   checkNamespace(inode, name, task.cred, "write");
   yield* wait(inode.removeXattr(name));
   if (name === XATTR_NAME_POSIX_ACL_ACCESS) inode.attached?.delete(ACCESS_ACL);
+  if (name === XATTR_NAME_POSIX_ACL_DEFAULT) inode.attached?.delete(DEFAULT_ACL);
   announceAttribute(task, target);
   return 0;
 }
