@@ -9,7 +9,7 @@ import type { Task } from "../include/linux/sched.ts";
 import { fd, flagsOf, int, long, path, pointer, syscall, uint, type Syscall } from "../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, AT_FLAGS, AT_SYMLINK_NOFOLLOW } from "../include/uapi/fcntl.ts";
-import { IN_ATTRIB, IN_MODIFY } from "../include/uapi/inotify.ts";
+import { IN_ACCESS, IN_ATTRIB, IN_MODIFY } from "../include/uapi/inotify.ts";
 import { SIGXFSZ } from "../include/uapi/signal.ts";
 import {
   isDirectory, isRegular, isSymlink, S_IALLUGO, S_ISGID, UTIME_NOW, UTIME_OMIT,
@@ -187,7 +187,8 @@ function* changeTimes(task: Task, target: Target, atime: TimeChange, mtime: Time
   const change: AttributeChange = { ctime: now };
   if (atime !== undefined) change.atime = atime === "now" ? now : atime;
   if (mtime !== undefined) change.mtime = mtime === "now" ? now : mtime;
-  yield* apply(task, target, change, IN_ATTRIB);
+  const event = atime === undefined ? IN_MODIFY : mtime === undefined ? IN_ACCESS : IN_ATTRIB;
+  yield* apply(task, target, change, event);
   return 0;
 }
 

@@ -5,9 +5,10 @@
 // Source: inotify(7).
 
 import type { File, Inode } from "../include/linux/fs.ts";
-import { IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_ISDIR, IN_OPEN } from "../include/uapi/inotify.ts";
+import type { Kernel } from "../include/linux/sched.ts";
+import { IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_DELETE_SELF, IN_ISDIR, IN_MOVE_SELF, IN_OPEN } from "../include/uapi/inotify.ts";
 import { isDirectory } from "../include/uapi/stat.ts";
-import type { VfsImpl } from "./vfs.ts";
+import { VfsImpl } from "./vfs.ts";
 
 /** Someone who watches an inode. */
 export interface Mark {
@@ -55,12 +56,12 @@ export function announceName(
   deliver(directory, isDir ? mask | IN_ISDIR : mask, cookie, name);
 }
 
-/** An event on an inode itself and, under its name, on the directory that holds it. */
+/** An event on an inode: first under its name for the directory that holds it, then for itself. */
 export function announceInode(vfs: VfsImpl, inode: Inode, mask: number, parent: Inode | undefined, name: string): void {
   if (vfs.watchCount === 0) return;
   const full = isDirectory(inode.mode) ? mask | IN_ISDIR : mask;
-  deliver(inode, full, 0, undefined);
   if (parent !== undefined && parent !== inode) deliver(parent, full, 0, name);
+  deliver(inode, full, 0, undefined);
 }
 
 /** An event on an open file. */
@@ -75,8 +76,13 @@ export function announceOpen(vfs: VfsImpl, file: File): void {
   file.addCloseListener(() => announceFile(vfs, file, file.isWritable ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE));
 }
 
-/** The inode is gone or its file system unmounted. */
+/** An event on the inode alone: its links changed, it is gone or was moved. */
 export function announceSelf(vfs: VfsImpl, inode: Inode, mask: number): void {
   if (vfs.watchCount === 0) return;
-  deliver(inode, isDirectory(inode.mode) ? mask | IN_ISDIR : mask, 0, undefined);
+  deliver(inode, isDirectory(inode.mode) && mask !== IN_MOVE_SELF ? mask | IN_ISDIR : mask, 0, undefined);
+}
+
+/** An inode without a name lost its last open file. */
+export function announceDeletion(kernel: Kernel, inode: Inode): void {
+  if (kernel.vfs instanceof VfsImpl) announceSelf(kernel.vfs, inode, IN_DELETE_SELF);
 }

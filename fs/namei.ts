@@ -185,8 +185,8 @@ function* linkAt(
   if (inode.nlink >= LINKS_MAX) throw EMLINK;
   const answer = directory.link(walk.lastName, inode);
   if (isSleeping(answer)) yield* answer;
-  finishCreate(vfs, walk, directory, inode);
   announceSelf(vfs, inode, IN_ATTRIB);
+  finishCreate(vfs, walk, directory, inode);
   return 0;
 }
 
@@ -211,8 +211,8 @@ function* unlinkAt(task: Task, at: number, nameAddress: number): Sleeps<number> 
   if (isSleeping(answer)) yield* answer;
   dcacheRemove(dentry);
   announceSelf(vfs, inode, IN_ATTRIB);
-  if (inode.nlink === 0) announceSelf(vfs, inode, IN_DELETE_SELF);
   announceName(vfs, directory, IN_DELETE, walk.lastName, inode, 0);
+  if (inode.nlink === 0 && inode.openCount === 0) announceSelf(vfs, inode, IN_DELETE_SELF);
   return 0;
 }
 
@@ -233,8 +233,8 @@ function* rmdirAt(task: Task, at: number, nameAddress: number): Sleeps<number> {
   const answer = directory.rmdir(walk.lastName, inode);
   if (isSleeping(answer)) yield* answer;
   dcacheRemove(dentry);
-  announceSelf(vfs, inode, IN_DELETE_SELF);
   announceName(vfs, directory, IN_DELETE, walk.lastName, inode, 0);
+  announceSelf(vfs, inode, IN_DELETE_SELF);
   return 0;
 }
 

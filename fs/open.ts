@@ -85,14 +85,15 @@ export function* openFound(vfs: VfsImpl, task: Task, path: Path, flags: number):
   const refreshed = inode.refresh();
   if (isSleeping(refreshed)) yield* refreshed;
   mayOpen(task, path, inode, flags);
-  if ((flags & O_TRUNC) !== 0 && (inode.mode & S_IFMT) === S_IFREG) {
-    yield* truncateOnOpen(task, inode);
-    announceInode(vfs, inode, IN_MODIFY, path.dentry.parent.inode, path.dentry.name);
-  }
+  const isTruncating = (flags & O_TRUNC) !== 0 && (inode.mode & S_IFMT) === S_IFREG;
+  if (isTruncating) yield* truncateOnOpen(task, inode);
   const answer = openInode(vfs, task, path, inode, flags & ~CREATION_FLAGS | (flags & O_NOCTTY));
   const file = isSleeping(answer) ? yield* answer : answer;
   file.setStatusFlags(file.flags & ~O_NOCTTY);
-  if (vfs.watchCount > 0) announceOpen(vfs, file);
+  if (vfs.watchCount > 0) {
+    announceOpen(vfs, file);
+    if (isTruncating) announceInode(vfs, inode, IN_MODIFY, path.dentry.parent.inode, path.dentry.name);
+  }
   return file;
 }
 

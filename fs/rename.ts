@@ -9,7 +9,7 @@ import type { Task } from "../include/linux/sched.ts";
 import { fd, flagsOf, path, syscall, type Syscall } from "../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { AT_FDCWD, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from "../include/uapi/fcntl.ts";
-import { IN_DELETE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_MOVE_SELF } from "../include/uapi/inotify.ts";
+import { IN_ATTRIB, IN_DELETE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_MOVE_SELF } from "../include/uapi/inotify.ts";
 import { isDirectory } from "../include/uapi/stat.ts";
 import { EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV } from "../lib/errno.ts";
 import { dcacheExchange, dcacheMove, isBelow, type DentryNode } from "./dcache.ts";
@@ -100,8 +100,17 @@ function announce(
   announceName(vfs, from.directory, IN_MOVED_FROM, from.walk.lastName, source, cookie);
   announceName(vfs, to.directory, IN_MOVED_TO, to.walk.lastName, source, cookie);
   announceSelf(vfs, source, IN_MOVE_SELF);
-  if (isExchange || target === undefined) return;
-  if (target.nlink === 0 || isDirectory(target.mode)) announceSelf(vfs, target, IN_DELETE_SELF);
+  if (target === undefined) return;
+  if (isExchange) {
+    const back = vfs.nextCookie();
+    announceName(vfs, to.directory, IN_MOVED_FROM, to.walk.lastName, target, back);
+    announceName(vfs, from.directory, IN_MOVED_TO, from.walk.lastName, target, back);
+    announceSelf(vfs, target, IN_MOVE_SELF);
+    return;
+  }
+  announceSelf(vfs, target, IN_ATTRIB);
+  const isGone = isDirectory(target.mode) || (target.nlink === 0 && target.openCount === 0);
+  if (isGone) announceSelf(vfs, target, IN_DELETE_SELF);
 }
 
 export const rename: Syscall = syscall("rename", [path, path], (task, from, to) =>

@@ -21,7 +21,7 @@ import { isDirectory, S_IFCHR } from "../../include/uapi/stat.ts";
 import { EEXIST, ENODATA, ENOENT, ENOTEMPTY, EROFS, EXDEV } from "../../lib/errno.ts";
 import { stringToBytes } from "../../lib/byte-string.ts";
 import { copyUp } from "./copy_up.ts";
-import { mergeEntries } from "./readdir.ts";
+import { listUpper, mergeEntries } from "./readdir.ts";
 import { isOpaque, isWhiteout, OVERLAY_OPAQUE, OVERLAY_PREFIX, type Overlay, type OverlayNode } from "./layers.ts";
 
 function* wait<T>(answer: T | Sleeps<T>): Sleeps<T> {
@@ -310,6 +310,7 @@ export class OverlayInode extends Inode implements OverlayNode {
   }
 
   *#iterate(position: number, emit: (entry: DirEntry, next: number) => boolean): Sleeps<void> {
+    if (this.lowers.length === 0 && this.upper !== undefined) return yield* listUpper(this, this.upper, position, emit);
     for (const entry of yield* mergeEntries(this)) {
       const serial = this.serials.get(entry.name) ?? 0;
       if (serial > position && !emit(entry, serial)) return;

@@ -29,18 +29,40 @@ export function* mergeEntries(node: OverlayNode): Sleeps<readonly DirEntry[]> {
       found.set(entry.name, yield* visible(node, layer, entry));
     }
   }
+  yield* numberNames(node, found);
   const entries: { entry: DirEntry; serial: number }[] = [];
   for (const [name, entry] of found) {
-    let serial = node.serials.get(name);
-    if (serial === undefined) {
-      serial = node.serials.size + 1;
-      node.serials.set(name, serial);
-    }
-    if (entry !== undefined) entries.push({ entry, serial });
+    if (entry !== undefined) entries.push({ entry, serial: node.serials.get(name) ?? 0 });
   }
   entries.sort((one, other) => one.serial - other.serial);
   node.merged = entries.map(({ entry }) => entry);
   return node.merged;
+}
+
+/** New names get their numbers: those of the lowest layer first, as Linux lists them. */
+function* numberNames(node: OverlayNode, found: Map<string, DirEntry | undefined>): Sleeps<void> {
+  const { serials } = node;
+  const lowest = node.lowers.at(-1);
+  if (serials.size === 0 && lowest !== undefined) {
+    for (const { name } of yield* list(lowest)) serials.set(name, serials.size + 1);
+  }
+  for (const name of found.keys()) if (!serials.has(name)) serials.set(name, serials.size + 1);
+}
+
+/** A directory of the upper layer alone is listed as it is there. */
+export function* listUpper(
+  node: OverlayNode, upper: Inode, position: number, emit: (entry: DirEntry, next: number) => boolean,
+): Sleeps<void> {
+  const batch: { entry: DirEntry; next: number }[] = [];
+  const answer = upper.iterate(position, (entry, next) => {
+    batch.push({ entry, next });
+    return true;
+  });
+  if (isSleeping(answer)) yield* answer;
+  for (const { entry, next } of batch) {
+    const shown = yield* visible(node, upper, entry);
+    if (shown !== undefined && !emit(shown, next)) return;
+  }
 }
 
 /** The entry as the overlay shows it; undefined for a whiteout. */

@@ -6,6 +6,7 @@ import type { Sleeps } from "../../include/linux/wait.ts";
 import { F_SEAL_SEAL, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../../include/uapi/fcntl.ts";
 import { EOPNOTSUPP, EPERM } from "../../lib/errno.ts";
 import { CachedFile } from "../../mm/generic_file.ts";
+import { announceDeletion } from "../fsnotify.ts";
 import type { ShmemMapping } from "../../mm/shmem.ts";
 
 export class TmpfsFile extends CachedFile {
@@ -20,6 +21,7 @@ export class TmpfsFile extends CachedFile {
     this.#shmem = pages;
     data.openCount++;
     this.#counted = this.inode;
+    if (this.#counted !== data) this.#counted.openCount++;
     if (this.isWritable) this.#counted.writeCount++;
   }
 
@@ -53,8 +55,11 @@ export class TmpfsFile extends CachedFile {
 
   override release(): void {
     const inode = this.#data;
+    const counted = this.#counted;
     inode.openCount--;
-    if (this.isWritable) this.#counted.writeCount--;
+    if (counted !== inode) counted.openCount--;
+    if (this.isWritable) counted.writeCount--;
     if (inode.openCount === 0 && inode.nlink === 0) inode.evict();
+    if (counted.openCount === 0 && counted.nlink === 0) announceDeletion(this.cache.kernel, counted);
   }
 }

@@ -25,6 +25,8 @@ import { XattrTable } from "./xattrs.ts";
 
 /** What Linux charges a directory entry with, for st_size of a directory. */
 const BOGO_DIRENT_BYTES = 20;
+/** Listings go from the newest name to the oldest, as Linux's do: positions count down from here. */
+const SERIALS_END = 0x7fff_0000;
 
 export class TmpfsSuperBlock extends SimpleSuperBlock implements ShmemAccounting {
   readonly kernel: Kernel;
@@ -207,9 +209,10 @@ export class TmpfsInode extends Inode {
   }
 
   override iterate(position: number, emit: (entry: DirEntry, next: number) => boolean): void {
-    for (const [name, { inode, serial }] of this.#directory()) {
-      if (serial <= position) continue;
-      if (!emit({ name, ino: inode.ino, type: direntType(inode.mode) }, serial)) return;
+    for (const [name, { inode, serial }] of [...this.#directory()].reverse()) {
+      const next = SERIALS_END - serial;
+      if (next <= position) continue;
+      if (!emit({ name, ino: inode.ino, type: direntType(inode.mode) }, next)) return;
     }
   }
 
