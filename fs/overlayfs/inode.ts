@@ -39,6 +39,7 @@ export class OverlayInode extends Inode implements OverlayNode {
   parent: OverlayNode | undefined;
   name: string;
   readonly serials: Map<string, number> = new Map();
+  nextSerial = 1;
   /** Merged names, while nothing changed: for readdir. */
   merged: readonly DirEntry[] | undefined = undefined;
   /** A copy-up is under way: others wait for it. */

@@ -37,6 +37,7 @@ export interface OverlayNode extends Inode {
   isCopying: boolean;
   /** Serial numbers of the names of a directory, for readdir. */
   readonly serials: Map<string, number>;
+  nextSerial: number;
   merged: readonly DirEntry[] | undefined;
   raise(withData?: boolean): Sleeps<Inode>;
   syncFromReal(): void;

@@ -44,9 +44,12 @@ function* numberNames(node: OverlayNode, found: Map<string, DirEntry | undefined
   const { serials } = node;
   const lowest = node.lowers.at(-1);
   if (serials.size === 0 && lowest !== undefined) {
-    for (const { name } of yield* list(lowest)) serials.set(name, serials.size + 1);
+    for (const { name } of yield* list(lowest)) serials.set(name, node.nextSerial++);
   }
-  for (const name of found.keys()) if (!serials.has(name)) serials.set(name, serials.size + 1);
+  for (const name of found.keys()) if (!serials.has(name)) serials.set(name, node.nextSerial++);
+  // Numbers of names long gone are forgotten; a name that comes back is a new one.
+  if (serials.size < 2 * found.size + 1000) return;
+  for (const name of serials.keys()) if (!found.has(name)) serials.delete(name);
 }
 
 /** A directory of the upper layer alone is listed as it is there. */
