@@ -30,7 +30,7 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from "../include/uapi/mman.ts";
-import { EINVAL, EIO, ELIBBAD, ENOEXEC, ENOMEM } from "../lib/errno.ts";
+import { EACCES, EINVAL, EIO, ELIBBAD, ENOEXEC, ENOMEM } from "../lib/errno.ts";
 import type { Ram } from "../lib/ram.ts";
 import type { ProcessMm } from "../mm/mm.ts";
 import { pageDown, pageUp } from "../mm/mmap.ts";
@@ -121,6 +121,7 @@ export function* readElf(
   const request = segments.find((segment) => segment.type === PT_INTERP);
   if (request === undefined) return { file, header, segments, interpreter: undefined, stackIsExecutable };
   const path = yield* readInterpreterPath(task.kernel.ram, file, request);
+  if (path === "") throw EACCES; // Linux opens the working directory, which is no regular file.
   const opened = yield* openInterpreter(path);
   try {
     const interpreter = yield* readInterpreter(task, opened);
