@@ -50,7 +50,8 @@ function allTests(): string[] {
 function build(name: string): string {
   const source = join(SOURCE, `${name}.c`);
   const binary = join(BUILD, name);
-  if (existsSync(binary) && statSync(binary).mtimeMs > statSync(source).mtimeMs) return binary;
+  const sources = [source, join(SOURCE, "check.h")].map((path) => statSync(path).mtimeMs);
+  if (existsSync(binary) && statSync(binary).mtimeMs > Math.max(...sources)) return binary;
   mkdirSync(dirname(binary), { recursive: true });
   execFileSync("cc", [
     "-O1",
