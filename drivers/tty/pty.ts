@@ -115,8 +115,8 @@ class PtySlave extends Tty {
     }
     super.settingsChanged(old);
   }
-  override fileClosed(): void {
-    if (this.files.size === 0) this.#master.slaveClosed();
+  override lastClosed(): void {
+    this.#master.slaveClosed();
   }
 }
 

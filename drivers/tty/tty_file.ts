@@ -30,7 +30,7 @@ export class TtyFile extends File {
     super(path, flags);
     this.tty = tty;
     this.#isConsole = isConsole;
-    tty.files.add(this);
+    tty.fileOpened(this);
   }
 
   get isHungUp(): boolean {
@@ -127,8 +127,7 @@ export class TtyFile extends File {
   override fsync(): void {}
 
   override release(): void {
-    this.tty.files.delete(this);
-    if (!this.#isHungUp) this.tty.fileClosed();
+    this.tty.fileClosed(this);
   }
 }
 

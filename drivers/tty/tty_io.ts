@@ -41,7 +41,10 @@ export class Tty implements SessionTerminal {
   readonly queue: WaitQueue = new WaitQueue();
   readonly driver: TtyDriver;
   readonly discipline: LineDiscipline;
+  /** Opens that a hang-up would kill. */
   readonly files: Set<OpenTerminal> = new Set();
+  /** All opens, those that were hung up included. */
+  openCount = 0;
   foregroundPgid = 0;
   sessionId = 0;
   /** TIOCEXCL. */
@@ -151,8 +154,16 @@ export class Tty implements SessionTerminal {
     return events;
   }
 
-  /** Called when an open file goes away; a pseudoterminal tells its master. */
-  fileClosed(): void {}
+  fileOpened(file: OpenTerminal): void {
+    this.files.add(file);
+    this.openCount++;
+  }
+  fileClosed(file: OpenTerminal): void {
+    this.files.delete(file);
+    if (--this.openCount === 0) this.lastClosed();
+  }
+  /** A pseudoterminal tells its master. */
+  lastClosed(): void {}
 }
 
 /** The task's controlling terminal, or ENOTTY for one of another kind. */

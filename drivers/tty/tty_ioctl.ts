@@ -239,12 +239,9 @@ function flowControl(tty: Tty, action: number): number {
   }
 }
 
-/** TIOCSTI. Like a kernel with dev.tty.legacy_tiocsti = 0: only for CAP_SYS_ADMIN, EIO for others. */
+/** TIOCSTI, as a kernel with dev.tty.legacy_tiocsti = 0 has it: for CAP_SYS_ADMIN alone. */
 function* simulateInput(task: Task, tty: Tty, address: number): Sleeps<number> {
-  if (!capable(task, CAP_SYS_ADMIN)) {
-    if (task.group.tty !== tty) throw EPERM;
-    throw EIO;
-  }
+  if (!capable(task, CAP_SYS_ADMIN)) throw EIO;
   const bytes = yield* mmOf(task).user.copyIn(address, 1);
   tty.receive(bytes);
   return 0;
