@@ -107,7 +107,8 @@ export class AddressSpaces {
     const lo = pc | 0;
     const hi = Math.floor(pc / 0x1_0000_0000);
     const i32 = this.#ram.i32;
-    const tag = cache === JUMP_CACHE ? i32[TAG_WORD + 1]! >>> TAG_INDEX_SHIFT : 0;
+    // As pushJumpCacheEntry has it, for both caches: they differ in size alone.
+    const tag = i32[TAG_WORD + 1]! >>> TAG_INDEX_SHIFT;
     const at = (cache >>> 2) + ((lo ^ (lo >>> 12) ^ tag) & (entries - 1)) * 4;
     i32[at] = lo;
     i32[at + 1] = hi ^ i32[TAG_WORD + 1]!;
