@@ -125,13 +125,18 @@ export class CodeCache {
     if (code === undefined) return;
     this.#frames.delete(frame);
     for (const onDeath of [...code.dependants]) onDeath();
-    for (const block of code.blocks.values()) this.#kill(block);
-    for (const block of code.guests) {
+    const killed = new Set<number>();
+    for (const block of [...code.blocks.values(), ...code.guests]) {
       this.#kill(block);
+      killed.add(block.record);
+    }
+    for (const block of code.guests) {
       const blocks = this.#frames.get(block.frame)?.blocks;
       if (blocks?.get(block.offset * 4 + block.mode) === block) blocks.delete(block.offset * 4 + block.mode);
     }
-    this.clearJumpCache();
+    // The regions of the frame died above; what the jump cache knows of regions is little, and filled anew.
+    this.purgeJumpCache((tableIndex, entry) => tableIndex !== 0 || killed.has(entry));
+    this.#clearSlowCache();
   }
 
   /** Forgets everything and empties the arena. */
@@ -145,6 +150,20 @@ export class CodeCache {
   /** Empties the slow cache with it. */
   clearJumpCache(): void {
     this.#ram.u8.fill(0xff, JUMP_CACHE, JUMP_CACHE + JUMP_CACHE_ENTRIES * 16);
+    this.#clearSlowCache();
+  }
+
+  /** Takes out of the jump cache what `isStale` says of (table index, entry or record). */
+  purgeJumpCache(isStale: (tableIndex: number, entry: number) => boolean): void {
+    const i32 = this.#ram.i32;
+    const end = (JUMP_CACHE >>> 2) + JUMP_CACHE_ENTRIES * 4;
+    for (let at = JUMP_CACHE >>> 2; at < end; at += 4) {
+      if (i32[at + 1] === -1) continue; // empty: a tag is never all ones
+      if (isStale(i32[at + 2]!, i32[at + 3]!)) i32[at] = i32[at + 1] = -1;
+    }
+  }
+
+  #clearSlowCache(): void {
     this.#ram.u8.fill(0xff, SLOW_CACHE, SLOW_CACHE + SLOW_CACHE_ENTRIES * 16);
   }
 

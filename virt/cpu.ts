@@ -399,14 +399,20 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     this.#entriesChanged(this.#translator.ungroup(this, region, this.ram.readU64(LAST_ANCHOR)));
   }
 
-  /** Links past the region's entries are undone; the jump cache is filled anew. */
+  /** Links past the region's entries are undone; the jump cache forgets those entries, and regions that are gone. */
   #entriesChanged(region: Region | undefined): void {
     if (region === undefined) return;
+    const records = new Set<number>();
     for (const entry of region.entries) {
+      records.add(entry.record);
       for (const slot of entry.incoming) this.ram.u32[slot] = LINK_NEVER;
       entry.incoming.length = 0;
     }
-    this.#cache.clearJumpCache();
+    this.#cache.purgeJumpCache((tableIndex, entry) =>
+      tableIndex === 0
+        ? records.has(entry)
+        : tableIndex === region.tableIndex || this.#translator.byIndex(tableIndex) === undefined
+    );
   }
 
   /** BlockSource: known blocks that have run a fair share of the times that make one hot. */
