@@ -32,9 +32,16 @@ export class Meter implements Disposable {
   }
 
   /** Runs `argv` in the group; each line "suite.name values" on its standard output becomes a sample. */
-  async run(argv: readonly string[], env: NodeJS.ProcessEnv, onSample?: (sample: Sample) => void): Promise<Sample[]> {
+  async run(
+    argv: readonly string[],
+    env: NodeJS.ProcessEnv,
+    onSample?: (sample: Sample) => void,
+  ): Promise<Sample[]> {
     const script = "echo $$ > \"$0/cgroup.procs\" && exec \"$@\"";
-    const child = spawn("sh", ["-c", script, this.#group, ...argv], { env, stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn("sh", ["-c", script, this.#group, ...argv], {
+      env,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     const samples: Sample[] = [];
     let cpu = this.#seconds();
     let wall = performance.now();
@@ -43,7 +50,12 @@ export class Meter implements Disposable {
       const wallNow = performance.now();
       const match = /^((?:cpu|sys|real)\.\w+) (.*)$/.exec(line.trim());
       if (match !== null) {
-        const sample = { name: match[1]!, values: match[2]!, cpu: cpuNow - cpu, wall: (wallNow - wall) / 1000 };
+        const sample = {
+          name: match[1]!,
+          values: match[2]!,
+          cpu: cpuNow - cpu,
+          wall: (wallNow - wall) / 1000,
+        };
         samples.push(sample);
         onSample?.(sample);
       }

@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The contenders: how each runs a command in the same root image with the workloads at /bench and the inputs at /data.
 
-import { copyFileSync, existsSync, mkdirSync, openSync, writeFileSync, writeSync, closeSync, chmodSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 
 export type PeerName = "native" | "qemu" | "rookery";
@@ -59,5 +68,18 @@ export function peerCommand(peer: PeerName, files: BenchFiles, argv: readonly st
   mkdirSync(top, { recursive: true });
   writeFileSync(join(files.programs, "in-qemu"), IN_QEMU, { mode: 0o755 });
   const qemu = peer === "qemu" ? markedQemu(files.scratch) : "";
-  return ["unshare", "-m", "sh", "-c", ENTER, "enter", files.image, top, files.programs, files.data, qemu, ...argv];
+  return [
+    "unshare",
+    "-m",
+    "sh",
+    "-c",
+    ENTER,
+    "enter",
+    files.image,
+    top,
+    files.programs,
+    files.data,
+    qemu,
+    ...argv,
+  ];
 }

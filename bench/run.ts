@@ -24,14 +24,23 @@ function prepare(image: string): BenchFiles {
   mkdirSync(programs);
   cpSync(SOURCES, programs, { recursive: true });
   for (const name of ["cpu", "sys", "timeit"]) {
-    execFileSync("gcc", ["-O2", "-static", "-pthread", "-o", join(programs, name), join(SOURCES, `${name}.c`)]);
+    execFileSync("gcc", [
+      "-O2",
+      "-static",
+      "-pthread",
+      "-o",
+      join(programs, name),
+      join(SOURCES, `${name}.c`),
+    ]);
   }
   execFileSync("sh", [join(programs, "mkdata.sh"), data]);
   return { image, programs, data, scratch };
 }
 
 function suiteCommand(suite: string, only: readonly string[]): string[] {
-  const names = only.filter((name) => name.startsWith(`${suite}.`)).map((name) => name.slice(suite.length + 1));
+  const names = only.filter((name) => name.startsWith(`${suite}.`)).map((name) =>
+    name.slice(suite.length + 1)
+  );
   switch (suite) {
     case "cpu":
       return ["/bench/cpu", ...names];
@@ -78,7 +87,9 @@ function printTable(costs: Costs, peers: readonly string[]): void {
   for (const suite of new Set([...native.keys()].map((row) => row.split(".")[0]!))) {
     const means = peers.map((peer) => {
       const values = logs.get(peer)?.get(suite);
-      return values === undefined ? "-" : Math.exp(values.reduce((a, b) => a + b, 0) / values.length).toFixed(2);
+      return values === undefined
+        ? "-"
+        : Math.exp(values.reduce((a, b) => a + b, 0) / values.length).toFixed(2);
     });
     console.log(`| **${suite}, geometric mean** | | ${means.join(" | ")} |`);
   }
@@ -94,7 +105,9 @@ async function main(): Promise<void> {
       root: { type: "string", default: defaultImagePath() },
     },
   });
-  if (!existsSync(values.root)) throw new Error(`no image at ${values.root}: build one, or give --root IMAGE`);
+  if (!existsSync(values.root)) {
+    throw new Error(`no image at ${values.root}: build one, or give --root IMAGE`);
+  }
   const peers = values.peers.split(",").map((p): PeerName => {
     if (p === "qemu" || p === "rookery" || p === "native") return p;
     throw new Error(`--peers: "${p}" is not one of native, qemu, rookery`);

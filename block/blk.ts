@@ -5,8 +5,8 @@
 // Source: design: block/ sits between file systems and the host's disks.
 
 import type { HostDisk } from "../include/host/host.ts";
-import { StateKey, type Kernel } from "../include/linux/sched.ts";
-import { WaitQueue, WOULD_BLOCK, type Sleeps } from "../include/linux/wait.ts";
+import { type Kernel, StateKey } from "../include/linux/sched.ts";
+import { type Sleeps, WaitQueue, WOULD_BLOCK } from "../include/linux/wait.ts";
 import { EINVAL, EIO, ENODEV, EROFS } from "../lib/errno.ts";
 import { waitUntil } from "../kernel/wait.ts";
 
@@ -82,7 +82,9 @@ function* waitFor(kernel: Kernel, pending: Promise<void>): Sleeps<void> {
   pending.then(() => settle("done"), () => settle("failed"));
   const task = kernel.tasks.current;
   if (task === undefined) throw EIO;
-  yield* waitUntil(task, queue, 0, () => (outcome === undefined ? WOULD_BLOCK : true), { uninterruptible: true });
+  yield* waitUntil(task, queue, 0, () => (outcome === undefined ? WOULD_BLOCK : true), {
+    uninterruptible: true,
+  });
   if (outcome === "failed") throw EIO;
 }
 

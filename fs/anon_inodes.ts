@@ -2,8 +2,8 @@
 // Files without a name in any tree: pipes, sockets, eventfd, epoll. Each has an inode of its own, so that fstat(2),
 // fchmod(2) and /proc/PID/fd have something to show.
 
-import { File, Inode, type FileSystemType, type SuperBlock } from "../include/linux/fs.ts";
-import { StateKey, type Kernel } from "../include/linux/sched.ts";
+import { File, type FileSystemType, Inode, type SuperBlock } from "../include/linux/fs.ts";
+import { type Kernel, StateKey } from "../include/linux/sched.ts";
 import type { AttributeChange } from "../include/linux/fs.ts";
 import { EINVAL } from "../lib/errno.ts";
 import { ANON_INODE_FS_MAGIC } from "../include/uapi/fs.ts";
@@ -21,8 +21,15 @@ const anonInodeFs: FileSystemType = {
 };
 
 function superBlockOf(kernel: Kernel): SimpleSuperBlock {
-  return kernel.state(ANONYMOUS, () =>
-    new SimpleSuperBlock({ type: anonInodeFs, dev: allocateAnonymousDevice(kernel), magic: ANON_INODE_FS_MAGIC }));
+  return kernel.state(
+    ANONYMOUS,
+    () =>
+      new SimpleSuperBlock({
+        type: anonInodeFs,
+        dev: allocateAnonymousDevice(kernel),
+        magic: ANON_INODE_FS_MAGIC,
+      }),
+  );
 }
 
 /** The inode of a nameless file. `mode` carries the type: S_IFIFO | 0o600 for pipes, S_IFSOCK | 0o777 for sockets,

@@ -4,22 +4,51 @@
 // Rules: only the owner (or CAP_FOWNER) changes modes and times; set-group-ID needs membership in the group; a change
 // of owner or a write by the unprivileged takes set-ID bits away. Sources: the pages named, inode(7).
 
-import { MAY_WRITE, type AttributeChange, type Inode, type Mount, type TimeSpec } from "../include/linux/fs.ts";
+import {
+  type AttributeChange,
+  type Inode,
+  MAY_WRITE,
+  type Mount,
+  type TimeSpec,
+} from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
-import { fd, flagsOf, int, long, path, pointer, syscall, uint, type Syscall } from "../include/linux/syscalls.ts";
+import {
+  fd,
+  flagsOf,
+  int,
+  long,
+  path,
+  pointer,
+  type Syscall,
+  syscall,
+  uint,
+} from "../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, AT_FLAGS, AT_SYMLINK_NOFOLLOW } from "../include/uapi/fcntl.ts";
 import { IN_ACCESS, IN_ATTRIB, IN_MODIFY } from "../include/uapi/inotify.ts";
 import { SIGXFSZ } from "../include/uapi/signal.ts";
 import {
-  isDirectory, isRegular, isSymlink, S_IALLUGO, S_ISGID, UTIME_NOW, UTIME_OMIT,
+  isDirectory,
+  isRegular,
+  isSymlink,
+  S_IALLUGO,
+  S_ISGID,
+  UTIME_NOW,
+  UTIME_OMIT,
 } from "../include/uapi/stat.ts";
 import { XATTR_NAME_POSIX_ACL_ACCESS } from "../include/uapi/xattr.ts";
 import { EACCES, EBADF, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, EPERM, ETXTBSY } from "../lib/errno.ts";
 import { kernelSignal, sendToTask } from "../kernel/signal.ts";
 import { announceInode } from "./fsnotify.ts";
 import {
-  CAP_CHOWN, CAP_FSETID, CAP_FOWNER, checkPermission, checkWritable, hasCapability, inGroup, isOwnerOrCapable,
+  CAP_CHOWN,
+  CAP_FOWNER,
+  CAP_FSETID,
+  checkPermission,
+  checkWritable,
+  hasCapability,
+  inGroup,
+  isOwnerOrCapable,
   withoutSetIdBits,
 } from "./permission.ts";
 import { PathFile } from "./open.ts";
@@ -34,7 +63,10 @@ const atFlags = flagsOf(AT_FLAGS);
 
 interface Target {
   readonly inode: Inode;
-  readonly path: { readonly mount: Mount; readonly dentry: { readonly name: string; readonly parent: { inode: Inode | undefined } } } | undefined;
+  readonly path: {
+    readonly mount: Mount;
+    readonly dentry: { readonly name: string; readonly parent: { inode: Inode | undefined } };
+  } | undefined;
 }
 
 function targetOfFile(task: Task, descriptor: number): Target {
@@ -44,7 +76,12 @@ function targetOfFile(task: Task, descriptor: number): Target {
 }
 
 /** Applies a checked change and tells watchers. */
-function* apply(task: Task, { inode, path: found }: Target, change: AttributeChange, event: number): Sleeps<void> {
+function* apply(
+  task: Task,
+  { inode, path: found }: Target,
+  change: AttributeChange,
+  event: number,
+): Sleeps<void> {
   const answer = inode.setAttributes(change);
   if (isSleeping(answer)) yield* answer;
   announceInode(vfsOf(task), inode, event, found?.dentry.parent.inode, found?.dentry.name ?? "");
@@ -60,7 +97,9 @@ function* changeMode(task: Task, target: Target, mode: number): Sleeps<number> {
   if (isSymlink(inode.mode)) throw EOPNOTSUPP;
   if (!isOwnerOrCapable(inode, task.cred)) throw EPERM;
   let next = mode & S_IALLUGO;
-  if ((next & S_ISGID) !== 0 && !inGroup(task.cred, inode.gid) && !hasCapability(task.cred, CAP_FSETID)) next &= ~S_ISGID;
+  if ((next & S_ISGID) !== 0 && !inGroup(task.cred, inode.gid) && !hasCapability(task.cred, CAP_FSETID)) {
+    next &= ~S_ISGID;
+  }
   yield* changeAcl(inode, next);
   yield* apply(task, target, { mode: next, ctime: task.kernel.time.realtime() }, IN_ATTRIB);
   return 0;
@@ -81,11 +120,21 @@ function* chmodAt(task: Task, at: number, name: number, mode: number, flags: num
   return yield* changeMode(task, yield* findAt(task, at, name, flags), mode);
 }
 
-export const chmod: Syscall = syscall("chmod", [path, uint], (task, name, mode) => chmodAt(task, AT_FDCWD, name, mode, 0));
-export const fchmod: Syscall = syscall("fchmod", [fd, uint], (task, descriptor, mode) =>
-  changeMode(task, targetOfFile(task, descriptor), mode));
-export const fchmodat: Syscall = syscall("fchmodat", [fd, path, uint], (task, at, name, mode) =>
-  chmodAt(task, at, name, mode, 0));
+export const chmod: Syscall = syscall(
+  "chmod",
+  [path, uint],
+  (task, name, mode) => chmodAt(task, AT_FDCWD, name, mode, 0),
+);
+export const fchmod: Syscall = syscall(
+  "fchmod",
+  [fd, uint],
+  (task, descriptor, mode) => changeMode(task, targetOfFile(task, descriptor), mode),
+);
+export const fchmodat: Syscall = syscall(
+  "fchmodat",
+  [fd, path, uint],
+  (task, at, name, mode) => chmodAt(task, at, name, mode, 0),
+);
 export const fchmodat2: Syscall = syscall("fchmodat2", [fd, path, uint, atFlags], chmodAt);
 
 function* changeOwner(task: Task, target: Target, uid: number, gid: number): Sleeps<number> {
@@ -94,27 +143,47 @@ function* changeOwner(task: Task, target: Target, uid: number, gid: number): Sle
   checkMount(target);
   const mayChange = hasCapability(cred, CAP_CHOWN);
   if (uid !== NO_ID && !mayChange && !(cred.fsuid === inode.uid && uid === inode.uid)) throw EPERM;
-  if (gid !== NO_ID && !mayChange && !(cred.fsuid === inode.uid && (inGroup(cred, gid) || gid === inode.gid))) throw EPERM;
+  if (
+    gid !== NO_ID && !mayChange && !(cred.fsuid === inode.uid && (inGroup(cred, gid) || gid === inode.gid))
+  ) throw EPERM;
   const change: AttributeChange = { ctime: task.kernel.time.realtime() };
   if (uid !== NO_ID) change.uid = uid;
   if (gid !== NO_ID) change.gid = gid;
   // Also for root: a program that changes hands loses its set-ID bits.
-  if (!isDirectory(inode.mode) && (inode.mode & 0o6000) !== 0) change.mode = withoutSetIdBits(inode.mode) & S_IALLUGO;
+  if (!isDirectory(inode.mode) && (inode.mode & 0o6000) !== 0) {
+    change.mode = withoutSetIdBits(inode.mode) & S_IALLUGO;
+  }
   yield* apply(task, target, change, IN_ATTRIB);
   return 0;
 }
 
-function* chownAt(task: Task, at: number, name: number, uid: number, gid: number, flags: number): Sleeps<number> {
+function* chownAt(
+  task: Task,
+  at: number,
+  name: number,
+  uid: number,
+  gid: number,
+  flags: number,
+): Sleeps<number> {
   if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) throw EINVAL;
   return yield* changeOwner(task, yield* findAt(task, at, name, flags), uid, gid);
 }
 
-export const chown: Syscall = syscall("chown", [path, uint, uint], (task, name, uid, gid) =>
-  chownAt(task, AT_FDCWD, name, uid, gid, 0));
-export const lchown: Syscall = syscall("lchown", [path, uint, uint], (task, name, uid, gid) =>
-  chownAt(task, AT_FDCWD, name, uid, gid, AT_SYMLINK_NOFOLLOW));
-export const fchown: Syscall = syscall("fchown", [fd, uint, uint], (task, descriptor, uid, gid) =>
-  changeOwner(task, targetOfFile(task, descriptor), uid, gid));
+export const chown: Syscall = syscall(
+  "chown",
+  [path, uint, uint],
+  (task, name, uid, gid) => chownAt(task, AT_FDCWD, name, uid, gid, 0),
+);
+export const lchown: Syscall = syscall(
+  "lchown",
+  [path, uint, uint],
+  (task, name, uid, gid) => chownAt(task, AT_FDCWD, name, uid, gid, AT_SYMLINK_NOFOLLOW),
+);
+export const fchown: Syscall = syscall(
+  "fchown",
+  [fd, uint, uint],
+  (task, descriptor, uid, gid) => changeOwner(task, targetOfFile(task, descriptor), uid, gid),
+);
 export const fchownat: Syscall = syscall("fchownat", [fd, path, uint, uint, atFlags], chownAt);
 
 /** What a change of size or contents does beside: times, set-ID bits. */
@@ -132,7 +201,7 @@ function checkSize(task: Task, length: number): void {
   }
 }
 
-export const truncate: Syscall = syscall("truncate", [path, long], function* (task, name, length) {
+export const truncate: Syscall = syscall("truncate", [path, long], function*(task, name, length) {
   if (length < 0) throw EINVAL;
   const target = yield* findAt(task, AT_FDCWD, name, 0);
   const { inode } = target;
@@ -146,7 +215,7 @@ export const truncate: Syscall = syscall("truncate", [path, long], function* (ta
   return 0;
 });
 
-export const ftruncate: Syscall = syscall("ftruncate", [fd, long], function* (task, descriptor, length) {
+export const ftruncate: Syscall = syscall("ftruncate", [fd, long], function*(task, descriptor, length) {
   if (length < 0) throw EINVAL;
   const file = task.files.get(descriptor);
   if (file instanceof PathFile) throw EBADF;
@@ -159,8 +228,10 @@ export const ftruncate: Syscall = syscall("ftruncate", [fd, long], function* (ta
   return 0;
 });
 
-export const fallocate: Syscall = syscall("fallocate", [fd, int, long, long],
-  function* (task, descriptor, mode, offset, length) {
+export const fallocate: Syscall = syscall(
+  "fallocate",
+  [fd, int, long, long],
+  function*(task, descriptor, mode, offset, length) {
     const file = task.files.get(descriptor);
     if (offset < 0 || length <= 0) throw EINVAL;
     if (file instanceof PathFile || !file.isWritable) throw EBADF;
@@ -169,7 +240,9 @@ export const fallocate: Syscall = syscall("fallocate", [fd, int, long, long],
     const answer = file.fallocate(mode, offset, length);
     if (isSleeping(answer)) yield* answer;
     return 0;
-  }, { level: "partial", missing: "FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE" });
+  },
+  { level: "partial", missing: "FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE" },
+);
 
 /** undefined leaves the time alone, "now" is the time of the call. */
 type TimeChange = TimeSpec | "now" | undefined;
@@ -214,8 +287,10 @@ function* readTimes(task: Task, address: number, unit: "nsec" | "usec"): Sleeps<
   return [times[0], times[1]];
 }
 
-export const utimensat: Syscall = syscall("utimensat", [fd, path, pointer, atFlags],
-  function* (task, at, name, times, flags) {
+export const utimensat: Syscall = syscall(
+  "utimensat",
+  [fd, path, pointer, atFlags],
+  function*(task, at, name, times, flags) {
     const [atime, mtime] = yield* readTimes(task, times, "nsec");
     if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) throw EINVAL;
     if (atime === undefined && mtime === undefined) return 0;
@@ -224,20 +299,21 @@ export const utimensat: Syscall = syscall("utimensat", [fd, path, pointer, atFla
       return yield* changeTimes(task, targetOfFile(task, at), atime, mtime);
     }
     return yield* changeTimes(task, yield* findAt(task, at, name, flags), atime, mtime);
-  });
+  },
+);
 
-export const futimesat: Syscall = syscall("futimesat", [fd, path, pointer], function* (task, at, name, times) {
+export const futimesat: Syscall = syscall("futimesat", [fd, path, pointer], function*(task, at, name, times) {
   const [atime, mtime] = yield* readTimes(task, times, "usec");
   if (name === 0) return yield* changeTimes(task, targetOfFile(task, at), atime, mtime);
   return yield* changeTimes(task, yield* findAt(task, at, name, 0), atime, mtime);
 });
 
-export const utimes: Syscall = syscall("utimes", [path, pointer], function* (task, name, times) {
+export const utimes: Syscall = syscall("utimes", [path, pointer], function*(task, name, times) {
   const [atime, mtime] = yield* readTimes(task, times, "usec");
   return yield* changeTimes(task, yield* findAt(task, AT_FDCWD, name, 0), atime, mtime);
 });
 
-export const utime: Syscall = syscall("utime", [path, pointer], function* (task, name, times) {
+export const utime: Syscall = syscall("utime", [path, pointer], function*(task, name, times) {
   let atime: TimeChange = "now";
   let mtime: TimeChange = "now";
   if (times !== 0) {
@@ -250,6 +326,19 @@ export const utime: Syscall = syscall("utime", [path, pointer], function* (task,
 });
 
 export const attributeSyscalls: readonly Syscall[] = [
-  chmod, fchmod, fchmodat, fchmodat2, chown, lchown, fchown, fchownat, truncate, ftruncate, fallocate,
-  utimensat, futimesat, utimes, utime,
+  chmod,
+  fchmod,
+  fchmodat,
+  fchmodat2,
+  chown,
+  lchown,
+  fchown,
+  fchownat,
+  truncate,
+  ftruncate,
+  fallocate,
+  utimensat,
+  futimesat,
+  utimes,
+  utime,
 ];

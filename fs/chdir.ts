@@ -3,7 +3,7 @@
 
 import { MAY_EXEC, type Path } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
-import { bufferOut, fd, int, path, size, syscall, type Syscall } from "../include/linux/syscalls.ts";
+import { bufferOut, fd, int, path, size, type Syscall, syscall } from "../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { isDirectory } from "../include/uapi/stat.ts";
 import { ENOENT, ENOTDIR, EPERM, ERANGE } from "../lib/errno.ts";
@@ -20,7 +20,7 @@ function* findDirectory(task: Task, nameAddress: number): Sleeps<Path> {
   return found;
 }
 
-export const chdir: Syscall = syscall("chdir", [path], function* (task, name) {
+export const chdir: Syscall = syscall("chdir", [path], function*(task, name) {
   task.fs.cwd = yield* findDirectory(task, name);
   return 0;
 });
@@ -34,7 +34,7 @@ export const fchdir: Syscall = syscall("fchdir", [fd], (task, descriptor) => {
   return 0;
 });
 
-export const chroot: Syscall = syscall("chroot", [path], function* (task, name) {
+export const chroot: Syscall = syscall("chroot", [path], function*(task, name) {
   const found = yield* findDirectory(task, name);
   if (!hasCapability(task.cred, CAP_SYS_CHROOT)) throw EPERM;
   task.fs.root = found;

@@ -3,8 +3,8 @@
 
 import type { File } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
-import { fd, pointer, size, syscall, uint, type Syscall } from "../include/linux/syscalls.ts";
-import { isSleeping, WOULD_BLOCK, type Sleeps, type Try } from "../include/linux/wait.ts";
+import { fd, pointer, size, type Syscall, syscall, uint } from "../include/linux/syscalls.ts";
+import { isSleeping, type Sleeps, type Try, WOULD_BLOCK } from "../include/linux/wait.ts";
 import { O_APPEND } from "../include/uapi/fcntl.ts";
 import { MAX_RW_COUNT } from "../include/uapi/fs.ts";
 import { isDirectory, isRegular } from "../include/uapi/stat.ts";
@@ -20,7 +20,14 @@ function* finish(answer: Try<number> | Sleeps<number>): Sleeps<number> {
   return isSleeping<number>(answer) ? yield* answer : answer;
 }
 
-function* copy(task: Task, from: File, start: number, to: File, target: number, length: number): Sleeps<number> {
+function* copy(
+  task: Task,
+  from: File,
+  start: number,
+  to: File,
+  target: number,
+  length: number,
+): Sleeps<number> {
   const { ram } = task.kernel;
   const buffer = new Uint8Array(Math.min(length, CHUNK_BYTES));
   let done = 0;
@@ -62,8 +69,10 @@ function checkFiles(from: File, to: File): void {
   if (!from.isReadable || !to.isWritable || (to.flags & O_APPEND) !== 0) throw EBADF;
 }
 
-export const copyFileRange: Syscall = syscall("copy_file_range", [fd, pointer, fd, pointer, size, uint],
-  function* (task, input, inputOffset, output, outputOffset, count, flags) {
+export const copyFileRange: Syscall = syscall(
+  "copy_file_range",
+  [fd, pointer, fd, pointer, size, uint],
+  function*(task, input, inputOffset, output, outputOffset, count, flags) {
     if (flags !== 0) throw EINVAL;
     const from = task.files.get(input);
     const to = task.files.get(output);
@@ -82,6 +91,7 @@ export const copyFileRange: Syscall = syscall("copy_file_range", [fd, pointer, f
     if (toPosition === undefined) to.pos = target + done;
     else yield* writeOffset(task, outputOffset, toPosition + done);
     return done;
-  });
+  },
+);
 
 export const copySyscalls: readonly Syscall[] = [copyFileRange];

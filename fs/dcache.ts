@@ -9,8 +9,16 @@
 
 import type { Dentry, Inode, Mount, Path, SuperBlock } from "../include/linux/fs.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
-import { MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_RDONLY, MS_RELATIME }
-  from "../include/uapi/mount.ts";
+import {
+  MS_NOATIME,
+  MS_NODEV,
+  MS_NODIRATIME,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_NOSYMFOLLOW,
+  MS_RDONLY,
+  MS_RELATIME,
+} from "../include/uapi/mount.ts";
 import { ENAMETOOLONG, ENOENT } from "../lib/errno.ts";
 
 /** Absent names remembered per directory, at most. */
@@ -55,8 +63,8 @@ export class DentryNode implements Dentry {
 }
 
 /** The flags of mount(2) that a mount keeps. */
-export const MNT_FLAGS: number = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME |
-  MS_RELATIME | MS_NOSYMFOLLOW;
+export const MNT_FLAGS: number = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME
+  | MS_RELATIME | MS_NOSYMFOLLOW;
 
 export type Propagation = "private" | "shared" | "slave" | "unbindable";
 
@@ -107,7 +115,9 @@ export function dcacheLookup(directory: DentryNode, name: string): DentryNode | 
 }
 
 function* finishLookup(
-  directory: DentryNode, name: string, answer: Sleeps<Inode | undefined>,
+  directory: DentryNode,
+  name: string,
+  answer: Sleeps<Inode | undefined>,
 ): Sleeps<DentryNode> {
   const inode = yield* answer;
   return settle(directory, name, inode);
@@ -176,7 +186,7 @@ export function dcacheExchange(one: DentryNode, other: DentryNode): void {
 
 /** True when `dentry` is `ancestor` or lies below it. */
 export function isBelow(dentry: DentryNode, ancestor: DentryNode): boolean {
-  for (let at = dentry; ; at = at.parent) {
+  for (let at = dentry;; at = at.parent) {
     if (at === ancestor) return true;
     if (at.parent === at) return false;
   }

@@ -5,16 +5,28 @@
 
 import type { File, Inode } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
-import { fd, flagsOf, pointer, syscall, type Syscall, type SyscallAnswer } from "../include/linux/syscalls.ts";
-import { WOULD_BLOCK, type Sleeps } from "../include/linux/wait.ts";
+import {
+  fd,
+  flagsOf,
+  pointer,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
+} from "../include/linux/syscalls.ts";
+import { type Sleeps, WOULD_BLOCK } from "../include/linux/wait.ts";
 import * as uapi from "../include/uapi/fcntl.ts";
 import { isRegular } from "../include/uapi/stat.ts";
-import {
-  EAGAIN, EBADF, EINVAL, ENOLCK, EOVERFLOW, EPERM, ESRCH,
-} from "../lib/errno.ts";
+import { EAGAIN, EBADF, EINVAL, ENOLCK, EOVERFLOW, EPERM, ESRCH } from "../lib/errno.ts";
 import { descriptorLimit } from "./file.ts";
-import { findConflict, flockAttempt, flockWait, setRangeLock, waitRangeLock, type LockOwner, type RangeLock }
-  from "./locks.ts";
+import {
+  findConflict,
+  flockAttempt,
+  flockWait,
+  type LockOwner,
+  type RangeLock,
+  setRangeLock,
+  waitRangeLock,
+} from "./locks.ts";
 import { PathFile } from "./open.ts";
 import { isOwnerOrCapable } from "./permission.ts";
 import { getPipeSize, setPipeSize } from "./pipe.ts";
@@ -58,7 +70,12 @@ function setStatusFlags(task: Task, file: File, flags: number): number {
 }
 
 /** struct flock of x86-64: short type, whence; off_t start, length; pid. */
-function decodeLock(bytes: Uint8Array, file: File, owner: LockOwner, pid: number): RangeLock & { length: number } {
+function decodeLock(
+  bytes: Uint8Array,
+  file: File,
+  owner: LockOwner,
+  pid: number,
+): RangeLock & { length: number } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const whence = view.getInt16(2, true);
   if (whence < 0 || whence > 2) throw EINVAL;
@@ -104,7 +121,9 @@ function* lockCommand(task: Task, file: File, command: number, address: number):
 function setOwner(task: Task, file: File, type: number, pid: number): number {
   if (pid !== 0) {
     const group = [...task.kernel.tasks.processGroup(pid)];
-    if (type === uapi.F_OWNER_PGRP ? group.length === 0 : task.kernel.tasks.find(pid) === undefined) throw ESRCH;
+    if (type === uapi.F_OWNER_PGRP ? group.length === 0 : task.kernel.tasks.find(pid) === undefined) {
+      throw ESRCH;
+    }
   }
   file.owner = { ...file.owner, type, pid };
   return 0;
@@ -128,7 +147,12 @@ function* ownerEx(task: Task, file: File, command: number, address: number): Sle
 
 /** What an O_PATH descriptor still answers. */
 const PATH_COMMANDS = new Set([
-  uapi.F_DUPFD, uapi.F_DUPFD_CLOEXEC, uapi.F_GETFD, uapi.F_SETFD, uapi.F_GETFL, uapi.F_DUPFD_QUERY,
+  uapi.F_DUPFD,
+  uapi.F_DUPFD_CLOEXEC,
+  uapi.F_GETFD,
+  uapi.F_SETFD,
+  uapi.F_GETFL,
+  uapi.F_DUPFD_QUERY,
 ]);
 
 function control(task: Task, descriptor: number, command: number, argument: number): SyscallAnswer {
@@ -136,26 +160,41 @@ function control(task: Task, descriptor: number, command: number, argument: numb
   if (file instanceof PathFile && !PATH_COMMANDS.has(command)) throw EBADF;
   const value = argument | 0;
   switch (command) {
-    case uapi.F_DUPFD: return duplicate(task, file, value, false);
-    case uapi.F_DUPFD_CLOEXEC: return duplicate(task, file, value, true);
-    case uapi.F_GETFD: return task.files.closeOnExec(descriptor) ? uapi.FD_CLOEXEC : 0;
+    case uapi.F_DUPFD:
+      return duplicate(task, file, value, false);
+    case uapi.F_DUPFD_CLOEXEC:
+      return duplicate(task, file, value, true);
+    case uapi.F_GETFD:
+      return task.files.closeOnExec(descriptor) ? uapi.FD_CLOEXEC : 0;
     case uapi.F_SETFD:
       task.files.setCloseOnExec(descriptor, (value & uapi.FD_CLOEXEC) !== 0);
       return 0;
-    case uapi.F_GETFL: return file.flags | (file.path === undefined || file instanceof PathFile ? 0 : uapi.O_LARGEFILE);
-    case uapi.F_SETFL: return setStatusFlags(task, file, value);
-    case uapi.F_GETLK: case uapi.F_SETLK: case uapi.F_SETLKW:
-    case uapi.F_OFD_GETLK: case uapi.F_OFD_SETLK: case uapi.F_OFD_SETLKW:
+    case uapi.F_GETFL:
+      return file.flags | (file.path === undefined || file instanceof PathFile ? 0 : uapi.O_LARGEFILE);
+    case uapi.F_SETFL:
+      return setStatusFlags(task, file, value);
+    case uapi.F_GETLK:
+    case uapi.F_SETLK:
+    case uapi.F_SETLKW:
+    case uapi.F_OFD_GETLK:
+    case uapi.F_OFD_SETLK:
+    case uapi.F_OFD_SETLKW:
       return lockCommand(task, file, command, argument);
-    case uapi.F_SETOWN: return setOwner(task, file, value < 0 ? uapi.F_OWNER_PGRP : uapi.F_OWNER_PID, Math.abs(value));
-    case uapi.F_GETOWN: return file.owner.type === uapi.F_OWNER_PGRP ? -file.owner.pid : file.owner.pid;
-    case uapi.F_SETOWN_EX: case uapi.F_GETOWN_EX: return ownerEx(task, file, command, argument);
+    case uapi.F_SETOWN:
+      return setOwner(task, file, value < 0 ? uapi.F_OWNER_PGRP : uapi.F_OWNER_PID, Math.abs(value));
+    case uapi.F_GETOWN:
+      return file.owner.type === uapi.F_OWNER_PGRP ? -file.owner.pid : file.owner.pid;
+    case uapi.F_SETOWN_EX:
+    case uapi.F_GETOWN_EX:
+      return ownerEx(task, file, command, argument);
     case uapi.F_SETSIG:
       if (value < 0 || value > 64) throw EINVAL;
       file.owner = { ...file.owner, signal: value };
       return 0;
-    case uapi.F_GETSIG: return file.owner.signal;
-    case uapi.F_GETLEASE: return uapi.F_UNLCK;
+    case uapi.F_GETSIG:
+      return file.owner.signal;
+    case uapi.F_GETLEASE:
+      return uapi.F_UNLCK;
     case uapi.F_SETLEASE:
       if (file.inode === undefined || !isRegular(file.inode.mode)) throw EINVAL;
       if (value === uapi.F_UNLCK) throw EAGAIN; // No lease to give up.
@@ -164,11 +203,16 @@ function control(task: Task, descriptor: number, command: number, argument: numb
     case uapi.F_ADD_SEALS:
       sealable(file).addSeals(value);
       return 0;
-    case uapi.F_GET_SEALS: return sealable(file).seals;
-    case uapi.F_DUPFD_QUERY: return task.files.find(value) === file ? 1 : 0;
-    case uapi.F_GETPIPE_SZ: return pipeSize(getPipeSize(file));
-    case uapi.F_SETPIPE_SZ: return pipeSize(setPipeSize(task, file, value));
-    default: throw EINVAL;
+    case uapi.F_GET_SEALS:
+      return sealable(file).seals;
+    case uapi.F_DUPFD_QUERY:
+      return task.files.find(value) === file ? 1 : 0;
+    case uapi.F_GETPIPE_SZ:
+      return pipeSize(getPipeSize(file));
+    case uapi.F_SETPIPE_SZ:
+      return pipeSize(setPipeSize(task, file, value));
+    default:
+      throw EINVAL;
   }
 }
 
@@ -177,12 +221,16 @@ function pipeSize(size: number | undefined): number {
   return size;
 }
 
-export const fcntl: Syscall = syscall("fcntl", [fd, flagsOf(uapi.FCNTL_COMMANDS), pointer], control,
-  { level: "partial", missing: "F_SETLEASE, F_NOTIFY, read/write hints" });
+export const fcntl: Syscall = syscall("fcntl", [fd, flagsOf(uapi.FCNTL_COMMANDS), pointer], control, {
+  level: "partial",
+  missing: "F_SETLEASE, F_NOTIFY, read/write hints",
+});
 
 const { LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN } = uapi;
 
-export const flock: Syscall = syscall("flock", [fd, flagsOf({ LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN })],
+export const flock: Syscall = syscall(
+  "flock",
+  [fd, flagsOf({ LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN })],
   (task, descriptor, operation) => {
     const file = task.files.get(descriptor);
     if (file instanceof PathFile) throw EBADF;
@@ -193,7 +241,8 @@ export const flock: Syscall = syscall("flock", [fd, flagsOf({ LOCK_SH, LOCK_EX, 
     if (flockAttempt(task, file, file.inode, type) !== WOULD_BLOCK) return 0;
     if ((operation & LOCK_NB) !== 0) throw EAGAIN;
     return waitForFlock(task, file, file.inode, type);
-  });
+  },
+);
 
 function* waitForFlock(task: Task, file: File, inode: Inode, type: number): Sleeps<number> {
   yield* flockWait(task, file, inode, type);

@@ -34,12 +34,25 @@ export function createVfs(kernel: Kernel): VfsImpl {
   return new KernelVfs(kernel);
 }
 
-export { vfsOf, type VfsImpl } from "./vfs.ts";
+export { type VfsImpl, vfsOf } from "./vfs.ts";
 export { FilesStructImpl } from "./file.ts";
 export { AnonymousFile, AnonymousInode } from "./anon_inodes.ts";
 
 export const fsSyscalls: readonly Syscall[] = [
-  ...openSyscalls, ...readWriteSyscalls, ...statSyscalls, ...readdirSyscalls, ...nameSyscalls, ...renameSyscalls,
-  ...chdirSyscalls, ...attributeSyscalls, ...mountSyscalls,
-  ...fcntlSyscalls, ...ioctlSyscalls, ...syncSyscalls, ...copySyscalls, ...inotifySyscalls, ...handleSyscalls, ...xattrSyscalls,
+  ...openSyscalls,
+  ...readWriteSyscalls,
+  ...statSyscalls,
+  ...readdirSyscalls,
+  ...nameSyscalls,
+  ...renameSyscalls,
+  ...chdirSyscalls,
+  ...attributeSyscalls,
+  ...mountSyscalls,
+  ...fcntlSyscalls,
+  ...ioctlSyscalls,
+  ...syncSyscalls,
+  ...copySyscalls,
+  ...inotifySyscalls,
+  ...handleSyscalls,
+  ...xattrSyscalls,
 ];

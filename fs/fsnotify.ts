@@ -6,7 +6,14 @@
 
 import type { File, Inode } from "../include/linux/fs.ts";
 import type { Kernel } from "../include/linux/sched.ts";
-import { IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_DELETE_SELF, IN_ISDIR, IN_MOVE_SELF, IN_OPEN } from "../include/uapi/inotify.ts";
+import {
+  IN_CLOSE_NOWRITE,
+  IN_CLOSE_WRITE,
+  IN_DELETE_SELF,
+  IN_ISDIR,
+  IN_MOVE_SELF,
+  IN_OPEN,
+} from "../include/uapi/inotify.ts";
 import { isDirectory } from "../include/uapi/stat.ts";
 import { VfsImpl } from "./vfs.ts";
 
@@ -49,7 +56,12 @@ function deliver(inode: Inode, mask: number, cookie: number, name: string | unde
 
 /** An event on the entry `name` of `directory`: created, deleted, moved. `child` tells whether it is a directory. */
 export function announceName(
-  vfs: VfsImpl, directory: Inode, mask: number, name: string, child: Inode | undefined, cookie: number,
+  vfs: VfsImpl,
+  directory: Inode,
+  mask: number,
+  name: string,
+  child: Inode | undefined,
+  cookie: number,
 ): void {
   if (vfs.watchCount === 0) return;
   const isDir = child !== undefined && isDirectory(child.mode);
@@ -57,7 +69,13 @@ export function announceName(
 }
 
 /** An event on an inode: first under its name for the directory that holds it, then for itself. */
-export function announceInode(vfs: VfsImpl, inode: Inode, mask: number, parent: Inode | undefined, name: string): void {
+export function announceInode(
+  vfs: VfsImpl,
+  inode: Inode,
+  mask: number,
+  parent: Inode | undefined,
+  name: string,
+): void {
   if (vfs.watchCount === 0) return;
   const full = isDirectory(inode.mode) ? mask | IN_ISDIR : mask;
   if (parent !== undefined && parent !== inode) deliver(parent, full, 0, name);
@@ -68,7 +86,13 @@ export function announceInode(vfs: VfsImpl, inode: Inode, mask: number, parent: 
 export function announceFile(vfs: VfsImpl, file: File, mask: number): void {
   if (vfs.watchCount === 0 || file.path === undefined || file.inode === undefined) return;
   const { dentry } = file.path;
-  announceInode(vfs, file.inode, mask, dentry.parent === dentry ? undefined : dentry.parent.inode, dentry.name);
+  announceInode(
+    vfs,
+    file.inode,
+    mask,
+    dentry.parent === dentry ? undefined : dentry.parent.inode,
+    dentry.name,
+  );
 }
 
 export function announceOpen(vfs: VfsImpl, file: File): void {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as uapi from "../include/uapi/inotify.ts";
-import { machine, type Machine } from "./fixture.test.ts";
+import { type Machine, machine } from "./fixture.test.ts";
 
 function events(m: Machine, fd: number): string[] {
   const address = m.buffer(4096);
@@ -13,7 +13,8 @@ function events(m: Machine, fd: number): string[] {
   for (let at = 0; at < count; at += 16 + bytes.readUInt32LE(at + 12)) {
     const mask = bytes.readUInt32LE(at + 4);
     const names = Object.entries(uapi).filter(([, bit]) =>
-      typeof bit === "number" && (bit & (bit - 1)) === 0 && (mask & bit) !== 0 && bit !== uapi.IN_NONBLOCK);
+      typeof bit === "number" && (bit & (bit - 1)) === 0 && (mask & bit) !== 0 && bit !== uapi.IN_NONBLOCK
+    );
     const length = bytes.readUInt32LE(at + 12);
     const name = bytes.toString("latin1", at + 16, at + 16 + length).replace(/\0+$/, "");
     found.push(`${bytes.readInt32LE(at)} ${names.map(([key]) => key).join("|")} ${name}`.trim());
@@ -32,8 +33,15 @@ test("a watched directory tells what happens in it", () => {
   m.call("mkdir", "/d/sub", 0o755);
   m.call("unlink", "/d/g");
   assert.deepEqual(events(m, fd), [
-    "1 IN_CREATE f", "1 IN_OPEN f", "1 IN_MODIFY f", "1 IN_CLOSE_WRITE f", "1 IN_MOVED_FROM f", "1 IN_MOVED_TO g",
-    "1 IN_ATTRIB g", "1 IN_CREATE|IN_ISDIR sub", "1 IN_DELETE g",
+    "1 IN_CREATE f",
+    "1 IN_OPEN f",
+    "1 IN_MODIFY f",
+    "1 IN_CLOSE_WRITE f",
+    "1 IN_MOVED_FROM f",
+    "1 IN_MOVED_TO g",
+    "1 IN_ATTRIB g",
+    "1 IN_CREATE|IN_ISDIR sub",
+    "1 IN_DELETE g",
   ]);
   assert.deepEqual(events(m, fd), ["-11"]);
   m.call("rmdir", "/d/sub");

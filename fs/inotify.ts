@@ -4,20 +4,20 @@
 // Invariants: one instance has at most one watch on an inode; watch descriptors are never used twice; an event equal
 // to the last queued one is not queued again; a full queue ends in one IN_Q_OVERFLOW.
 
-import { MAY_READ, POLLIN, POLLRDNORM, type Inode } from "../include/linux/fs.ts";
+import { type Inode, MAY_READ, POLLIN, POLLRDNORM } from "../include/linux/fs.ts";
 import type { Kernel, Task } from "../include/linux/sched.ts";
-import { fd, hex, int, path, syscall, type Syscall } from "../include/linux/syscalls.ts";
+import { fd, hex, int, path, type Syscall, syscall } from "../include/linux/syscalls.ts";
 import type { IovIter } from "../include/linux/uio.ts";
-import { isSleeping, WaitQueue, WOULD_BLOCK, type Sleeps, type Try } from "../include/linux/wait.ts";
+import { isSleeping, type Sleeps, type Try, WaitQueue, WOULD_BLOCK } from "../include/linux/wait.ts";
 import { FIONREAD } from "../include/uapi/fs.ts";
 import * as uapi from "../include/uapi/inotify.ts";
 import { EEXIST, EINVAL, ENOENT, ENOSPC, ENOTTY } from "../lib/errno.ts";
 import { AnonymousFile, AnonymousInode } from "./anon_inodes.ts";
-import { addMark, removeMark, type Mark } from "./fsnotify.ts";
+import { addMark, type Mark, removeMark } from "./fsnotify.ts";
 import { getName } from "./namei.ts";
 import { checkPermission } from "./permission.ts";
 import { userOf } from "./uio.ts";
-import { vfsOf, type VfsImpl } from "./vfs.ts";
+import { type VfsImpl, vfsOf } from "./vfs.ts";
 
 const EVENTS_MAX = 16384;
 const WATCHES_MAX = 65536;
@@ -108,8 +108,10 @@ class InotifyFile extends AnonymousFile {
 
   queue(event: QueuedEvent): void {
     const last = this.#events.at(-1);
-    if (last !== undefined && last.mask === event.mask && last.watch === event.watch &&
-      last.cookie === event.cookie && last.name === event.name) return;
+    if (
+      last !== undefined && last.mask === event.mask && last.watch === event.watch
+      && last.cookie === event.cookie && last.name === event.name
+    ) return;
     if (this.#events.length >= EVENTS_MAX) {
       if (last?.mask === uapi.IN_Q_OVERFLOW) return;
       this.#events.push({ watch: -1, mask: uapi.IN_Q_OVERFLOW, cookie: 0, name: "" });
@@ -133,7 +135,9 @@ class InotifyFile extends AnonymousFile {
       view.setUint32(4, event.mask, true);
       view.setUint32(8, event.cookie, true);
       view.setUint32(12, length - uapi.INOTIFY_EVENT_BYTES, true);
-      for (let index = 0; index < event.name.length; index++) bytes[16 + index] = event.name.charCodeAt(index);
+      for (let index = 0; index < event.name.length; index++) {
+        bytes[16 + index] = event.name.charCodeAt(index);
+      }
       iter.copyOut(bytes, 0, length);
       done += length;
       this.#events.shift();
@@ -161,8 +165,8 @@ class InotifyFile extends AnonymousFile {
   override showFdInfo(): string {
     let text = "";
     for (const { descriptor, inode, mask } of this.#watches.values()) {
-      text += `inotify wd:${descriptor.toString(16)} ino:${inode.ino.toString(16)} ` +
-        `sdev:${inode.superBlock.dev.toString(16)} mask:${(mask >>> 0).toString(16)} ignored_mask:0\n`;
+      text += `inotify wd:${descriptor.toString(16)} ino:${inode.ino.toString(16)} `
+        + `sdev:${inode.superBlock.dev.toString(16)} mask:${(mask >>> 0).toString(16)} ignored_mask:0\n`;
     }
     return text;
   }
@@ -188,23 +192,32 @@ function instanceOf(task: Task, descriptor: number): InotifyFile {
 export const inotifyInit: Syscall = syscall("inotify_init", [], (task) => create(task, 0));
 export const inotifyInit1: Syscall = syscall("inotify_init1", [int], create);
 
-export const inotifyAddWatch: Syscall = syscall("inotify_add_watch", [fd, path, hex],
-  function* (task, descriptor, nameAddress, mask) {
+export const inotifyAddWatch: Syscall = syscall(
+  "inotify_add_watch",
+  [fd, path, hex],
+  function*(task, descriptor, nameAddress, mask) {
     const instance = instanceOf(task, descriptor);
     const both = uapi.IN_MASK_ADD | uapi.IN_MASK_CREATE;
     if ((mask & uapi.IN_ALL_EVENTS) === 0 || (mask & both) === both) throw EINVAL;
     const answer = vfsOf(task).resolve(task, yield* getName(task, nameAddress), {
-      followLast: (mask & uapi.IN_DONT_FOLLOW) === 0, directory: (mask & uapi.IN_ONLYDIR) !== 0,
+      followLast: (mask & uapi.IN_DONT_FOLLOW) === 0,
+      directory: (mask & uapi.IN_ONLYDIR) !== 0,
     });
     const inode = (isSleeping(answer) ? yield* answer : answer).dentry.inode;
     if (inode === undefined) throw ENOENT;
     checkPermission(inode, MAY_READ, task.cred);
     return instance.watch(inode, mask);
-  });
+  },
+);
 
 export const inotifyRmWatch: Syscall = syscall("inotify_rm_watch", [fd, int], (task, descriptor, watch) => {
   instanceOf(task, descriptor).unwatch(watch);
   return 0;
 });
 
-export const inotifySyscalls: readonly Syscall[] = [inotifyInit, inotifyInit1, inotifyAddWatch, inotifyRmWatch];
+export const inotifySyscalls: readonly Syscall[] = [
+  inotifyInit,
+  inotifyInit1,
+  inotifyAddWatch,
+  inotifyRmWatch,
+];

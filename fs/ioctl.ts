@@ -3,11 +3,21 @@
 
 import type { File } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
-import { fd, hex, pointer, syscall, type Syscall, type SyscallAnswer } from "../include/linux/syscalls.ts";
+import { fd, hex, pointer, type Syscall, syscall, type SyscallAnswer } from "../include/linux/syscalls.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { O_ASYNC, O_NONBLOCK } from "../include/uapi/fcntl.ts";
-import { FIBMAP, FIGETBSZ, FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE, FS_IOC_GETFLAGS, FS_IOC_SETFLAGS }
-  from "../include/uapi/fs.ts";
+import {
+  FIBMAP,
+  FIGETBSZ,
+  FIOASYNC,
+  FIOCLEX,
+  FIONBIO,
+  FIONCLEX,
+  FIONREAD,
+  FIOQSIZE,
+  FS_IOC_GETFLAGS,
+  FS_IOC_SETFLAGS,
+} from "../include/uapi/fs.ts";
 import { isDirectory, isRegular, isSymlink } from "../include/uapi/stat.ts";
 import { EBADF, EINVAL, ENOTTY, EOPNOTSUPP } from "../lib/errno.ts";
 import { PathFile } from "./open.ts";
@@ -41,9 +51,12 @@ function control(task: Task, descriptor: number, command: number, argument: numb
     case FIONCLEX:
       task.files.setCloseOnExec(descriptor, false);
       return 0;
-    case FIONBIO: return setFlag(task, file, O_NONBLOCK, argument);
-    case FIOASYNC: return setFlag(task, file, O_ASYNC, argument);
-    default: return fileCommand(task, file, command, argument);
+    case FIONBIO:
+      return setFlag(task, file, O_NONBLOCK, argument);
+    case FIOASYNC:
+      return setFlag(task, file, O_ASYNC, argument);
+    default:
+      return fileCommand(task, file, command, argument);
   }
 }
 
@@ -52,7 +65,9 @@ function fileCommand(task: Task, file: File, command: number, argument: number):
   const inode = file.inode;
   const isFile = inode !== undefined && isRegular(inode.mode);
   const isSized = inode !== undefined && (isFile || isDirectory(inode.mode) || isSymlink(inode.mode));
-  if (isFile && command === FIONREAD) return answerWord(task, argument, Math.max(0, inode.size - file.pos) | 0);
+  if (isFile && command === FIONREAD) {
+    return answerWord(task, argument, Math.max(0, inode.size - file.pos) | 0);
+  }
   if (isSized && command === FIOQSIZE) return answerLong(task, argument, inode.size);
   if (isSized && command === FIGETBSZ) return answerWord(task, argument, inode.superBlock.blockSize);
   if (isFile && command === FIBMAP) throw EINVAL;
@@ -60,7 +75,9 @@ function fileCommand(task: Task, file: File, command: number, argument: number):
     return file.ioctl(task, command, argument);
   } catch (error) {
     // chattr(1) and lsattr(1) tell a file system without flags from a file that is no file.
-    if (error === ENOTTY && isSized && (command === FS_IOC_GETFLAGS || command === FS_IOC_SETFLAGS)) throw EOPNOTSUPP;
+    if (error === ENOTTY && isSized && (command === FS_IOC_GETFLAGS || command === FS_IOC_SETFLAGS)) {
+      throw EOPNOTSUPP;
+    }
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What file systems share: the open directory, and changing an inode's attributes in memory.
 
-import { File, type AttributeChange, type DirEntry, type Inode, type TimeSpec } from "../include/linux/fs.ts";
+import { type AttributeChange, type DirEntry, File, type Inode, type TimeSpec } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { O_NOATIME } from "../include/uapi/fcntl.ts";
@@ -74,10 +74,14 @@ const DAY_SECONDS = 86400;
 /** relatime: the access time moves when it is not after a change, or is a day old. */
 export function touchAtime(task: Task, file: File, inode: Inode): void {
   if ((file.flags & O_NOATIME) !== 0 || inode.superBlock.isReadOnly) return;
-  if (file.path !== undefined && (file.path.mount.flags & (MS_NOATIME | MS_NODIRATIME | MS_RDONLY)) !== 0) return;
+  if (file.path !== undefined && (file.path.mount.flags & (MS_NOATIME | MS_NODIRATIME | MS_RDONLY)) !== 0) {
+    return;
+  }
   const now = task.kernel.time.realtime();
   const { atime, mtime, ctime } = inode;
-  if (!isAfter(atime, mtime) || !isAfter(atime, ctime) || now.sec - atime.sec >= DAY_SECONDS) inode.atime = now;
+  if (!isAfter(atime, mtime) || !isAfter(atime, ctime) || now.sec - atime.sec >= DAY_SECONDS) {
+    inode.atime = now;
+  }
 }
 
 function isAfter(one: TimeSpec, other: TimeSpec): boolean {

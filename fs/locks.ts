@@ -6,9 +6,9 @@
 // Ranges are owned by a descriptor table (POSIX: the process) or by an open file (OFD, flock).
 // Sources: fcntl(2), flock(2).
 
-import { POLLIN, type File, type Inode } from "../include/linux/fs.ts";
-import { StateKey, type FilesStruct, type Task } from "../include/linux/sched.ts";
-import { WaitQueue, WOULD_BLOCK, type Sleeps, type Try } from "../include/linux/wait.ts";
+import { type File, type Inode, POLLIN } from "../include/linux/fs.ts";
+import { type FilesStruct, StateKey, type Task } from "../include/linux/sched.ts";
+import { type Sleeps, type Try, WaitQueue, WOULD_BLOCK } from "../include/linux/wait.ts";
 import { F_RDLCK, F_UNLCK, F_WRLCK } from "../include/uapi/fcntl.ts";
 import { EAGAIN, EDEADLK } from "../lib/errno.ts";
 import { waitUntil } from "../kernel/wait.ts";
@@ -54,8 +54,11 @@ function makeLocks(inode: Inode): InodeLocks {
 
 /** The first lock that stands in the way of `wanted`. */
 export function findConflict(inode: Inode, wanted: RangeLock): RangeLock | undefined {
-  return locksOf(inode)?.ranges.find((lock) => lock.owner !== wanted.owner &&
-    lock.start < wanted.end && wanted.start < lock.end && (lock.type === F_WRLCK || wanted.type === F_WRLCK));
+  return locksOf(inode)?.ranges.find((lock) =>
+    lock.owner !== wanted.owner
+    && lock.start < wanted.end && wanted.start < lock.end
+    && (lock.type === F_WRLCK || wanted.type === F_WRLCK)
+  );
 }
 
 /** Replaces what the owner holds in the range of `lock` by it; F_UNLCK leaves nothing. */

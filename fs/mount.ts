@@ -6,13 +6,30 @@
 
 import type { Path } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
-import { cstring, flagsOf, path, pointer, syscall, type Syscall } from "../include/linux/syscalls.ts";
+import { cstring, flagsOf, path, pointer, type Syscall, syscall } from "../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { PATH_MAX } from "../include/uapi/fs.ts";
 import {
-  MNT_DETACH, MNT_EXPIRE, MNT_FORCE, MOUNT_FLAGS, MS_BIND, MS_MGC_MSK, MS_MGC_VAL, MS_MOVE, MS_NOATIME,
-  MS_NODIRATIME, MS_PRIVATE,
-  MS_RDONLY, MS_REC, MS_RELATIME, MS_REMOUNT, MS_SHARED, MS_SLAVE, MS_STRICTATIME, MS_UNBINDABLE, UMOUNT_FLAGS,
+  MNT_DETACH,
+  MNT_EXPIRE,
+  MNT_FORCE,
+  MOUNT_FLAGS,
+  MS_BIND,
+  MS_MGC_MSK,
+  MS_MGC_VAL,
+  MS_MOVE,
+  MS_NOATIME,
+  MS_NODIRATIME,
+  MS_PRIVATE,
+  MS_RDONLY,
+  MS_REC,
+  MS_RELATIME,
+  MS_REMOUNT,
+  MS_SHARED,
+  MS_SLAVE,
+  MS_STRICTATIME,
+  MS_UNBINDABLE,
+  UMOUNT_FLAGS,
   UMOUNT_NOFOLLOW,
 } from "../include/uapi/mount.ts";
 import { isDirectory } from "../include/uapi/stat.ts";
@@ -22,7 +39,7 @@ import { getName } from "./namei.ts";
 import { asDentry, asNode, isMountBusy } from "./namespace.ts";
 import { CAP_SYS_ADMIN, hasCapability } from "./permission.ts";
 import { userOf } from "./uio.ts";
-import { vfsOf, type VfsImpl } from "./vfs.ts";
+import { type VfsImpl, vfsOf } from "./vfs.ts";
 
 const OPTION_BYTES_MAX = 4095;
 
@@ -43,9 +60,13 @@ export function mountFlagsOf(flags: number): number {
   return kept;
 }
 
-export const mount: Syscall = syscall("mount", [cstring, path, cstring, flagsOf(MOUNT_FLAGS), pointer],
-  function* (task, sourceAddress, targetAddress, typeAddress, givenFlags, data) {
-    const typeName = typeAddress === 0 ? "" : yield* userOf(task).readString(typeAddress, PATH_MAX - 1, EINVAL);
+export const mount: Syscall = syscall(
+  "mount",
+  [cstring, path, cstring, flagsOf(MOUNT_FLAGS), pointer],
+  function*(task, sourceAddress, targetAddress, typeAddress, givenFlags, data) {
+    const typeName = typeAddress === 0
+      ? ""
+      : yield* userOf(task).readString(typeAddress, PATH_MAX - 1, EINVAL);
     const source = yield* optionalString(task, sourceAddress);
     const options = data === 0 ? "" : yield* readOptions(task, data);
     const target = yield* resolve(task, yield* getName(task, targetAddress), true);
@@ -53,7 +74,9 @@ export const mount: Syscall = syscall("mount", [cstring, path, cstring, flagsOf(
     const flags = ((givenFlags & MS_MGC_MSK) >>> 0) === MS_MGC_VAL ? givenFlags & ~MS_MGC_MSK : givenFlags;
     yield* mountAt(task, source, target, typeName, flags, options);
     return 0;
-  }, { level: "partial", missing: "mount propagation between peers" });
+  },
+  { level: "partial", missing: "mount propagation between peers" },
+);
 
 /** The option page: text up to a NUL, as far as the page goes. */
 function* readOptions(task: Task, address: number): Sleeps<string> {
@@ -67,7 +90,12 @@ function* readOptions(task: Task, address: number): Sleeps<string> {
 
 /** What mount(2) does once its strings are read. Also for init's own mounts. */
 export function* mountAt(
-  task: Task, source: string, target: Path, typeName: string, flags: number, options: string,
+  task: Task,
+  source: string,
+  target: Path,
+  typeName: string,
+  flags: number,
+  options: string,
 ): Sleeps<void> {
   const vfs = vfsOf(task);
   if ((flags & (MS_REMOUNT | MS_BIND)) === (MS_REMOUNT | MS_BIND)) return changeMountFlags(target, flags);
@@ -129,7 +157,10 @@ function* moveMount(vfs: VfsImpl, task: Task, source: string, target: Path): Sle
 }
 
 const PROPAGATIONS: Readonly<Record<number, Propagation>> = {
-  [MS_SHARED]: "shared", [MS_PRIVATE]: "private", [MS_SLAVE]: "slave", [MS_UNBINDABLE]: "unbindable",
+  [MS_SHARED]: "shared",
+  [MS_PRIVATE]: "private",
+  [MS_SLAVE]: "slave",
+  [MS_UNBINDABLE]: "unbindable",
 };
 
 function changePropagation(vfs: VfsImpl, target: Path, flag: number, isRecursive: boolean): void {
@@ -142,53 +173,64 @@ function changePropagation(vfs: VfsImpl, target: Path, flag: number, isRecursive
   }
 }
 
-export const umount2: Syscall = syscall("umount2", [path, flagsOf(UMOUNT_FLAGS)], function* (task, name, flags) {
-  if ((flags & ~(MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW)) !== 0) throw EINVAL;
-  const target = yield* resolve(task, yield* getName(task, name), (flags & UMOUNT_NOFOLLOW) === 0);
-  if (!hasCapability(task.cred, CAP_SYS_ADMIN)) throw EPERM;
-  const node = requireMountRoot(target);
-  const { mounts } = vfsOf(task);
-  if ((flags & MNT_EXPIRE) !== 0) {
-    if ((flags & (MNT_FORCE | MNT_DETACH)) !== 0) throw EINVAL;
-    if (isMountBusy(task, node)) throw EBUSY;
-    if (!node.isExpiring) {
-      node.isExpiring = true;
-      throw EAGAIN;
+export const umount2: Syscall = syscall(
+  "umount2",
+  [path, flagsOf(UMOUNT_FLAGS)],
+  function*(task, name, flags) {
+    if ((flags & ~(MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW)) !== 0) throw EINVAL;
+    const target = yield* resolve(task, yield* getName(task, name), (flags & UMOUNT_NOFOLLOW) === 0);
+    if (!hasCapability(task.cred, CAP_SYS_ADMIN)) throw EPERM;
+    const node = requireMountRoot(target);
+    const { mounts } = vfsOf(task);
+    if ((flags & MNT_EXPIRE) !== 0) {
+      if ((flags & (MNT_FORCE | MNT_DETACH)) !== 0) throw EINVAL;
+      if (isMountBusy(task, node)) throw EBUSY;
+      if (!node.isExpiring) {
+        node.isExpiring = true;
+        throw EAGAIN;
+      }
     }
-  }
-  if ((flags & MNT_DETACH) === 0) yield* node.superBlock.sync();
-  mounts.unmount(node, (flags & MNT_DETACH) !== 0, (each) => isMountBusy(task, each));
-  return 0;
-});
+    if ((flags & MNT_DETACH) === 0) yield* node.superBlock.sync();
+    mounts.unmount(node, (flags & MNT_DETACH) !== 0, (each) => isMountBusy(task, each));
+    return 0;
+  },
+);
 
-export const pivotRoot: Syscall = syscall("pivot_root", [path, path], function* (task, newAddress, oldAddress) {
-  if (!hasCapability(task.cred, CAP_SYS_ADMIN)) throw EPERM;
-  const newRoot = yield* resolve(task, yield* getName(task, newAddress), true);
-  const putOld = yield* resolve(task, yield* getName(task, oldAddress), true);
-  const { mounts } = vfsOf(task);
-  const { root } = task.fs;
-  const fresh = asNode(newRoot.mount);
-  const former = asNode(root.mount);
-  if (!isDirectory(newRoot.dentry.inode?.mode ?? 0) || !isDirectory(putOld.dentry.inode?.mode ?? 0)) throw ENOTDIR;
-  if (fresh === former || asNode(putOld.mount) === former) throw EBUSY;
-  if (newRoot.dentry !== fresh.root || root.dentry !== former.root) throw EINVAL;
-  if (fresh.parent === undefined) throw EINVAL;
-  if (!isUnder(putOld, newRoot)) throw EINVAL;
-  const place = former.mountPoint === undefined || former.parent === undefined
-    ? undefined : { mount: former.parent, dentry: former.mountPoint };
-  mounts.detach(fresh);
-  if (place !== undefined) mounts.detach(former);
-  mounts.attach(former, putOld);
-  if (place !== undefined) mounts.attach(fresh, place);
-  else mounts.root = fresh;
-  const next = fresh.root.pathIn(fresh);
-  for (const other of task.kernel.tasks.all()) {
-    if (other.mm === undefined) continue;
-    if (other.fs.root.mount === former && other.fs.root.dentry === former.root) other.fs.root = next;
-    if (other.fs.cwd.mount === former && other.fs.cwd.dentry === former.root) other.fs.cwd = next;
-  }
-  return 0;
-});
+export const pivotRoot: Syscall = syscall(
+  "pivot_root",
+  [path, path],
+  function*(task, newAddress, oldAddress) {
+    if (!hasCapability(task.cred, CAP_SYS_ADMIN)) throw EPERM;
+    const newRoot = yield* resolve(task, yield* getName(task, newAddress), true);
+    const putOld = yield* resolve(task, yield* getName(task, oldAddress), true);
+    const { mounts } = vfsOf(task);
+    const { root } = task.fs;
+    const fresh = asNode(newRoot.mount);
+    const former = asNode(root.mount);
+    if (
+      !isDirectory(newRoot.dentry.inode?.mode ?? 0) || !isDirectory(putOld.dentry.inode?.mode ?? 0)
+    ) throw ENOTDIR;
+    if (fresh === former || asNode(putOld.mount) === former) throw EBUSY;
+    if (newRoot.dentry !== fresh.root || root.dentry !== former.root) throw EINVAL;
+    if (fresh.parent === undefined) throw EINVAL;
+    if (!isUnder(putOld, newRoot)) throw EINVAL;
+    const place = former.mountPoint === undefined || former.parent === undefined
+      ? undefined
+      : { mount: former.parent, dentry: former.mountPoint };
+    mounts.detach(fresh);
+    if (place !== undefined) mounts.detach(former);
+    mounts.attach(former, putOld);
+    if (place !== undefined) mounts.attach(fresh, place);
+    else mounts.root = fresh;
+    const next = fresh.root.pathIn(fresh);
+    for (const other of task.kernel.tasks.all()) {
+      if (other.mm === undefined) continue;
+      if (other.fs.root.mount === former && other.fs.root.dentry === former.root) other.fs.root = next;
+      if (other.fs.cwd.mount === former && other.fs.cwd.dentry === former.root) other.fs.cwd = next;
+    }
+    return 0;
+  },
+);
 
 /** True when `inner` lies at or below `outer`, mounts included. */
 function isUnder(inner: Path, outer: Path): boolean {

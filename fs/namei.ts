@@ -4,17 +4,35 @@
 // Each stands on the parent directory first, then looks the last component up, checks in Linux's order, lets the file
 // system act and brings the dentry cache up to date. Sources: the pages named, path_resolution(7).
 
-import { MAY_EXEC, MAY_READ, MAY_WRITE, type Inode, type Path } from "../include/linux/fs.ts";
+import { type Inode, MAY_EXEC, MAY_READ, MAY_WRITE, type Path } from "../include/linux/fs.ts";
 import type { Cred, Task } from "../include/linux/sched.ts";
-import { fd, flagsOf, path, syscall, uint, type Syscall } from "../include/linux/syscalls.ts";
+import { fd, flagsOf, path, type Syscall, syscall, uint } from "../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, AT_FLAGS, AT_REMOVEDIR, AT_SYMLINK_FOLLOW } from "../include/uapi/fcntl.ts";
 import { IN_ATTRIB, IN_CREATE, IN_DELETE, IN_DELETE_SELF } from "../include/uapi/inotify.ts";
 import {
-  isDirectory, isRegular, S_IALLUGO, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK,
+  isDirectory,
+  isRegular,
+  S_IALLUGO,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
 } from "../include/uapi/stat.ts";
 import {
-  EBUSY, EEXIST, EINVAL, EISDIR, EMLINK, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV,
+  EBUSY,
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  EMLINK,
+  ENOENT,
+  ENOTDIR,
+  ENOTEMPTY,
+  EPERM,
+  EXDEV,
 } from "../lib/errno.ts";
 import { creationMode, finishCreation } from "./create.ts";
 import { dcacheAdd, dcacheRemove, type DentryNode } from "./dcache.ts";
@@ -22,9 +40,15 @@ import { announceName, announceSelf } from "./fsnotify.ts";
 import { asDentry, asNode } from "./namespace.ts";
 import { lookupLast, type Walk } from "./path-walk.ts";
 import {
-  CAP_DAC_READ_SEARCH, CAP_MKNOD, checkDelete, checkPermission, checkWritable, hasCapability, isOwnerOrCapable,
+  CAP_DAC_READ_SEARCH,
+  CAP_MKNOD,
+  checkDelete,
+  checkPermission,
+  checkWritable,
+  hasCapability,
+  isOwnerOrCapable,
 } from "./permission.ts";
-import { vfsOf, type VfsImpl } from "./vfs.ts";
+import { type VfsImpl, vfsOf } from "./vfs.ts";
 
 const LINKS_MAX = 65000;
 const atFlags = flagsOf(AT_FLAGS);
@@ -52,7 +76,11 @@ export function directoryOf(walk: Walk): Inode {
 
 /** Stands where a new name is to be made. Throws EEXIST, and ENOENT for "missing/" unless a directory is made. */
 export function* startCreate(
-  vfs: VfsImpl, task: Task, at: number, name: string, kind: "directory" | "other",
+  vfs: VfsImpl,
+  task: Task,
+  at: number,
+  name: string,
+  kind: "directory" | "other",
 ): Sleeps<{ walk: Walk; directory: Inode }> {
   const walk = yield* walkParent(vfs, task, at, name);
   if (!isPlainName(walk.lastName)) throw EEXIST;
@@ -99,10 +127,16 @@ function* mknodAt(task: Task, at: number, nameAddress: number, mode: number, rde
   return 0;
 }
 
-export const mknod: Syscall = syscall("mknod", [path, uint, uint], (task, name, mode, rdev) =>
-  mknodAt(task, AT_FDCWD, name, mode & 0xffff, rdev));
-export const mknodat: Syscall = syscall("mknodat", [fd, path, uint, uint], (task, at, name, mode, rdev) =>
-  mknodAt(task, at, name, mode & 0xffff, rdev));
+export const mknod: Syscall = syscall(
+  "mknod",
+  [path, uint, uint],
+  (task, name, mode, rdev) => mknodAt(task, AT_FDCWD, name, mode & 0xffff, rdev),
+);
+export const mknodat: Syscall = syscall(
+  "mknodat",
+  [fd, path, uint, uint],
+  (task, at, name, mode, rdev) => mknodAt(task, at, name, mode & 0xffff, rdev),
+);
 
 /** mkdir(2) by name: also for the kernel's own use. */
 export function* makeDirectory(task: Task, at: number, name: string, mode: number): Sleeps<Path> {
@@ -121,7 +155,11 @@ function* mkdirAt(task: Task, at: number, nameAddress: number, mode: number): Sl
   return 0;
 }
 
-export const mkdir: Syscall = syscall("mkdir", [path, uint], (task, name, mode) => mkdirAt(task, AT_FDCWD, name, mode));
+export const mkdir: Syscall = syscall(
+  "mkdir",
+  [path, uint],
+  (task, name, mode) => mkdirAt(task, AT_FDCWD, name, mode),
+);
 export const mkdirat: Syscall = syscall("mkdirat", [fd, path, uint], mkdirAt);
 
 function* symlinkAt(task: Task, targetAddress: number, at: number, nameAddress: number): Sleeps<number> {
@@ -136,8 +174,11 @@ function* symlinkAt(task: Task, targetAddress: number, at: number, nameAddress: 
   return 0;
 }
 
-export const symlink: Syscall = syscall("symlink", [path, path], (task, target, name) =>
-  symlinkAt(task, target, AT_FDCWD, name));
+export const symlink: Syscall = syscall(
+  "symlink",
+  [path, path],
+  (task, target, name) => symlinkAt(task, target, AT_FDCWD, name),
+);
 export const symlinkat: Syscall = syscall("symlinkat", [path, fd, path], symlinkAt);
 
 function* linkSource(vfs: VfsImpl, task: Task, at: number, name: string, flags: number): Sleeps<Path> {
@@ -149,7 +190,8 @@ function* linkSource(vfs: VfsImpl, task: Task, at: number, name: string, flags: 
     return file.path;
   }
   const answer = vfs.resolve(task, name, {
-    at: vfs.baseOf(task, at, name), followLast: (flags & AT_SYMLINK_FOLLOW) !== 0,
+    at: vfs.baseOf(task, at, name),
+    followLast: (flags & AT_SYMLINK_FOLLOW) !== 0,
   });
   return isSleeping(answer) ? yield* answer : answer;
 }
@@ -167,7 +209,12 @@ function checkLinkSource(inode: Inode, cred: Cred): void {
 }
 
 function* linkAt(
-  task: Task, fromAt: number, fromAddress: number, toAt: number, toAddress: number, flags: number,
+  task: Task,
+  fromAt: number,
+  fromAddress: number,
+  toAt: number,
+  toAddress: number,
+  flags: number,
 ): Sleeps<number> {
   if ((flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)) !== 0) throw EINVAL;
   const vfs = vfsOf(task);
@@ -190,8 +237,11 @@ function* linkAt(
   return 0;
 }
 
-export const link: Syscall = syscall("link", [path, path], (task, from, to) =>
-  linkAt(task, AT_FDCWD, from, AT_FDCWD, to, 0));
+export const link: Syscall = syscall(
+  "link",
+  [path, path],
+  (task, from, to) => linkAt(task, AT_FDCWD, from, AT_FDCWD, to, 0),
+);
 export const linkat: Syscall = syscall("linkat", [fd, path, fd, path, atFlags], linkAt);
 
 function* unlinkAt(task: Task, at: number, nameAddress: number): Sleeps<number> {
@@ -240,11 +290,25 @@ function* rmdirAt(task: Task, at: number, nameAddress: number): Sleeps<number> {
 
 export const unlink: Syscall = syscall("unlink", [path], (task, name) => unlinkAt(task, AT_FDCWD, name));
 export const rmdir: Syscall = syscall("rmdir", [path], (task, name) => rmdirAt(task, AT_FDCWD, name));
-export const unlinkat: Syscall = syscall("unlinkat", [fd, path, flagsOf({ AT_REMOVEDIR })], (task, at, name, flags) => {
-  if ((flags & ~AT_REMOVEDIR) !== 0) throw EINVAL;
-  return (flags & AT_REMOVEDIR) !== 0 ? rmdirAt(task, at, name) : unlinkAt(task, at, name);
-});
+export const unlinkat: Syscall = syscall(
+  "unlinkat",
+  [fd, path, flagsOf({ AT_REMOVEDIR })],
+  (task, at, name, flags) => {
+    if ((flags & ~AT_REMOVEDIR) !== 0) throw EINVAL;
+    return (flags & AT_REMOVEDIR) !== 0 ? rmdirAt(task, at, name) : unlinkAt(task, at, name);
+  },
+);
 
 export const nameSyscalls: readonly Syscall[] = [
-  mknod, mknodat, mkdir, mkdirat, symlink, symlinkat, link, linkat, unlink, rmdir, unlinkat,
+  mknod,
+  mknodat,
+  mkdir,
+  mkdirat,
+  symlink,
+  symlinkat,
+  link,
+  linkat,
+  unlink,
+  rmdir,
+  unlinkat,
 ];

@@ -89,7 +89,9 @@ export class MountTree {
   /** `mount` and everything mounted below it, parents first. */
   subtree(mount: MountNode): MountNode[] {
     const found = [mount];
-    for (let index = 0; index < found.length; index++) for (const child of found[index]!.children) found.push(child);
+    for (let index = 0; index < found.length; index++) {
+      for (const child of found[index]!.children) found.push(child);
+    }
     return found;
   }
 

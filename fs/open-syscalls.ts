@@ -3,15 +3,42 @@
 
 import type { File } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
-import { fd, flagsOf, int, mode, path, pointer, size, syscall, uint, type Syscall, type SyscallAnswer } from "../include/linux/syscalls.ts";
+import {
+  fd,
+  flagsOf,
+  int,
+  mode,
+  path,
+  pointer,
+  size,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
+  uint,
+} from "../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import {
-  AT_FDCWD, CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_TMPFILE,
-  O_TRUNC, O_WRONLY, OPEN_FLAGS, RESOLVE_BENEATH, RESOLVE_CACHED, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS,
-  RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
+  AT_FDCWD,
+  CLOSE_RANGE_CLOEXEC,
+  CLOSE_RANGE_UNSHARE,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  O_TMPFILE,
+  O_TRUNC,
+  O_WRONLY,
+  OPEN_FLAGS,
+  RESOLVE_BENEATH,
+  RESOLVE_CACHED,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  RESOLVE_NO_XDEV,
 } from "../include/uapi/fcntl.ts";
 import { E2BIG, EBADF, EINVAL } from "../lib/errno.ts";
-import { FilesStructImpl, descriptorLimit } from "./file.ts";
+import { descriptorLimit, FilesStructImpl } from "./file.ts";
 import { openPath, tryOpenPath } from "./open.ts";
 import { userOf } from "./uio.ts";
 import { vfsOf } from "./vfs.ts";
@@ -19,10 +46,16 @@ import { vfsOf } from "./vfs.ts";
 const openFlags = flagsOf(OPEN_FLAGS);
 /** Bits of open(2)'s flags that mean nothing are dropped; openat2(2) refuses them. */
 const VALID_OPEN_FLAGS = 0o37777703;
-const RESOLVE_ALL = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH |
-  RESOLVE_IN_ROOT | RESOLVE_CACHED;
+const RESOLVE_ALL = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH
+  | RESOLVE_IN_ROOT | RESOLVE_CACHED;
 
-function openAt(task: Task, at: number, nameAddress: number, flags: number, permissions: number): SyscallAnswer {
+function openAt(
+  task: Task,
+  at: number,
+  nameAddress: number,
+  flags: number,
+  permissions: number,
+): SyscallAnswer {
   const vfs = vfsOf(task);
   const name = vfs.tryGetName(task, nameAddress);
   if (name !== undefined && name !== "") {
@@ -33,7 +66,12 @@ function openAt(task: Task, at: number, nameAddress: number, flags: number, perm
 }
 
 function* openSlowly(
-  task: Task, at: number, nameAddress: number, flags: number, permissions: number, resolve: number,
+  task: Task,
+  at: number,
+  nameAddress: number,
+  flags: number,
+  permissions: number,
+  resolve: number,
 ): Sleeps<number> {
   const vfs = vfsOf(task);
   const answer = vfs.getName(task, nameAddress);
@@ -51,19 +89,27 @@ function installOpened(task: Task, file: File, flags: number): number {
   }
 }
 
-export const open: Syscall = syscall("open", [path, openFlags, mode], (task, name, flags, permissions) =>
-  openAt(task, AT_FDCWD, name, flags, permissions));
+export const open: Syscall = syscall(
+  "open",
+  [path, openFlags, mode],
+  (task, name, flags, permissions) => openAt(task, AT_FDCWD, name, flags, permissions),
+);
 
 export const openat: Syscall = syscall("openat", [fd, path, openFlags, mode], openAt);
 
-export const creat: Syscall = syscall("creat", [path, mode], (task, name, permissions) =>
-  openAt(task, AT_FDCWD, name, O_CREAT | O_WRONLY | O_TRUNC, permissions));
+export const creat: Syscall = syscall(
+  "creat",
+  [path, mode],
+  (task, name, permissions) => openAt(task, AT_FDCWD, name, O_CREAT | O_WRONLY | O_TRUNC, permissions),
+);
 
 /** struct open_how: flags, mode, resolve, each u64. */
 const OPEN_HOW_BYTES = 24;
 
-export const openat2: Syscall = syscall("openat2", [fd, path, pointer, size],
-  function* (task, at, name, how, sizeBytes) {
+export const openat2: Syscall = syscall(
+  "openat2",
+  [fd, path, pointer, size],
+  function*(task, at, name, how, sizeBytes) {
     if (sizeBytes < OPEN_HOW_BYTES) throw EINVAL;
     if (sizeBytes > 4096) throw E2BIG;
     const bytes = yield* userOf(task).copyIn(how, sizeBytes);
@@ -72,14 +118,19 @@ export const openat2: Syscall = syscall("openat2", [fd, path, pointer, size],
     const flags = view.getUint32(0, true);
     const permissions = view.getUint32(8, true);
     const resolve = view.getUint32(16, true);
-    if (view.getUint32(4, true) !== 0 || view.getUint32(12, true) !== 0 || view.getUint32(20, true) !== 0) throw EINVAL;
+    if (
+      view.getUint32(4, true) !== 0 || view.getUint32(12, true) !== 0 || view.getUint32(20, true) !== 0
+    ) throw EINVAL;
     if ((flags & ~VALID_OPEN_FLAGS) !== 0 || (resolve & ~RESOLVE_ALL) !== 0) throw EINVAL;
     if ((resolve & RESOLVE_BENEATH) !== 0 && (resolve & RESOLVE_IN_ROOT) !== 0) throw EINVAL;
     const makesFile = (flags & O_CREAT) !== 0 || (flags & O_TMPFILE) === O_TMPFILE;
     if (permissions !== 0 && (!makesFile || (permissions & ~0o7777) !== 0)) throw EINVAL;
-    if ((flags & O_PATH) !== 0 && (flags & ~(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) !== 0) throw EINVAL;
+    if (
+      (flags & O_PATH) !== 0 && (flags & ~(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) !== 0
+    ) throw EINVAL;
     return yield* openSlowly(task, at, name, flags, permissions, resolve);
-  });
+  },
+);
 
 export const close: Syscall = syscall("close", [fd], (task, descriptor) => {
   task.files.close(task, descriptor);
@@ -126,4 +177,14 @@ export const dup3: Syscall = syscall("dup3", [fd, fd, int], (task, from, to, fla
   return dupTo(task, from, to, flags);
 });
 
-export const openSyscalls: readonly Syscall[] = [open, openat, creat, openat2, close, closeRange, dup, dup2, dup3];
+export const openSyscalls: readonly Syscall[] = [
+  open,
+  openat,
+  creat,
+  openat2,
+  close,
+  closeRange,
+  dup,
+  dup2,
+  dup3,
+];

@@ -4,18 +4,50 @@
 // Order of checks as open(2) has it: resolution, existence (O_EXCL), type (ELOOP, EISDIR, ENOTDIR), mount flags
 // (EROFS, nodev), permission, O_NOATIME, then the object's own open, then O_TRUNC.
 
-import { File, MAY_EXEC, MAY_READ, MAY_WRITE, type Inode, type Path } from "../include/linux/fs.ts";
+import { File, type Inode, MAY_EXEC, MAY_READ, MAY_WRITE, type Path } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import {
-  __O_TMPFILE, O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOATIME, O_NOCTTY, O_NOFOLLOW,
-  O_PATH, O_RDONLY, O_TMPFILE, O_TRUNC, RESOLVE_CACHED,
+  __O_TMPFILE,
+  O_ACCMODE,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOATIME,
+  O_NOCTTY,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  O_TMPFILE,
+  O_TRUNC,
+  RESOLVE_CACHED,
 } from "../include/uapi/fcntl.ts";
 import { IN_CREATE, IN_MODIFY } from "../include/uapi/inotify.ts";
 import { MS_NODEV } from "../include/uapi/mount.ts";
-import { S_IALLUGO, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from "../include/uapi/stat.ts";
 import {
-  EACCES, EAGAIN, EBADF, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO, EPERM, ETXTBSY,
+  S_IALLUGO,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+} from "../include/uapi/stat.ts";
+import {
+  EACCES,
+  EAGAIN,
+  EBADF,
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ELOOP,
+  ENOENT,
+  ENOTDIR,
+  ENXIO,
+  EPERM,
+  ETXTBSY,
 } from "../lib/errno.ts";
 import { creationMode, finishCreation } from "./create.ts";
 import { dcacheAdd, DentryNode } from "./dcache.ts";
@@ -23,8 +55,15 @@ import { announceInode, announceName, announceOpen } from "./fsnotify.ts";
 import { DirectoryFile } from "./libfs.ts";
 import { asDentry } from "./namespace.ts";
 import { lookupLast, type Walk } from "./path-walk.ts";
-import { CAP_FSETID, checkAccess, checkPermission, checkWritable, hasCapability, isOwnerOrCapable, withoutSetIdBits }
-  from "./permission.ts";
+import {
+  CAP_FSETID,
+  checkAccess,
+  checkPermission,
+  checkWritable,
+  hasCapability,
+  isOwnerOrCapable,
+  withoutSetIdBits,
+} from "./permission.ts";
 import type { VfsImpl } from "./vfs.ts";
 
 /** Flags that say how to open and are not kept with the file. */
@@ -42,17 +81,27 @@ export function checkOpenFlags(flags: number): number {
 }
 
 /** open(2) of names that are all cached, and nothing to create: the file, or undefined when it may have to sleep. */
-export function tryOpenPath(vfs: VfsImpl, task: Task, path: string, flags: number, at: Path | undefined): File | undefined {
+export function tryOpenPath(
+  vfs: VfsImpl,
+  task: Task,
+  path: string,
+  flags: number,
+  at: Path | undefined,
+): File | undefined {
   if ((flags & (O_CREAT | O_TRUNC | O_PATH | __O_TMPFILE)) !== 0) return undefined;
   const found = vfs.resolve(task, path, {
-    at, followLast: (flags & O_NOFOLLOW) === 0, directory: (flags & O_DIRECTORY) !== 0,
+    at,
+    followLast: (flags & O_NOFOLLOW) === 0,
+    directory: (flags & O_DIRECTORY) !== 0,
   });
   if (isSleeping(found)) return undefined;
   const inode = inodeOf(found);
   const type = inode.mode & S_IFMT;
   if (type !== S_IFREG && type !== S_IFDIR) return undefined;
   mayOpen(task, found, inode, flags);
-  const file = type === S_IFDIR ? new DirectoryFile(found, flags) : inode.open(task, found, flags & ~CREATION_FLAGS);
+  const file = type === S_IFDIR
+    ? new DirectoryFile(found, flags)
+    : inode.open(task, found, flags & ~CREATION_FLAGS);
   if (isSleeping(file)) return undefined;
   if (vfs.watchCount > 0) announceOpen(vfs, file);
   return file;
@@ -60,13 +109,24 @@ export function tryOpenPath(vfs: VfsImpl, task: Task, path: string, flags: numbe
 
 /** open(2), all of it. `resolve` are RESOLVE_* of openat2(2). */
 export function* openPath(
-  vfs: VfsImpl, task: Task, path: string, givenFlags: number, mode: number, at: Path | undefined, resolve: number,
+  vfs: VfsImpl,
+  task: Task,
+  path: string,
+  givenFlags: number,
+  mode: number,
+  at: Path | undefined,
+  resolve: number,
 ): Sleeps<File> {
   const flags = checkOpenFlags(givenFlags);
-  if ((flags & O_TMPFILE) === O_TMPFILE) return yield* openTemporary(vfs, task, path, flags, mode, at, resolve);
+  if ((flags & O_TMPFILE) === O_TMPFILE) {
+    return yield* openTemporary(vfs, task, path, flags, mode, at, resolve);
+  }
   if ((flags & O_CREAT) !== 0) return yield* openOrCreate(vfs, task, path, flags, mode, at, resolve);
   const answer = vfs.resolve(task, path, {
-    at, followLast: (flags & O_NOFOLLOW) === 0, directory: (flags & O_DIRECTORY) !== 0, resolve,
+    at,
+    followLast: (flags & O_NOFOLLOW) === 0,
+    directory: (flags & O_DIRECTORY) !== 0,
+    resolve,
   });
   if (isSleeping(answer) && (resolve & RESOLVE_CACHED) !== 0) throw EAGAIN;
   const found = isSleeping(answer) ? yield* answer : answer;
@@ -99,15 +159,21 @@ export function* openFound(vfs: VfsImpl, task: Task, path: Path, flags: number):
 
 function openInode(vfs: VfsImpl, task: Task, path: Path, inode: Inode, flags: number): File | Sleeps<File> {
   switch (inode.mode & S_IFMT) {
-    case S_IFDIR: return new DirectoryFile(path, flags);
-    case S_IFREG: return inode.open(task, path, flags);
-    case S_IFCHR: return vfs.openDevice(task, path, flags, "char", inode.rdev);
-    case S_IFBLK: return vfs.openDevice(task, path, flags, "block", inode.rdev);
+    case S_IFDIR:
+      return new DirectoryFile(path, flags);
+    case S_IFREG:
+      return inode.open(task, path, flags);
+    case S_IFCHR:
+      return vfs.openDevice(task, path, flags, "char", inode.rdev);
+    case S_IFBLK:
+      return vfs.openDevice(task, path, flags, "block", inode.rdev);
     case S_IFIFO:
       if (vfs.openFifo === undefined) throw ENXIO;
       return vfs.openFifo(task, path, flags, 0);
-    case S_IFLNK: throw ELOOP;
-    default: throw ENXIO; // a socket's name
+    case S_IFLNK:
+      throw ELOOP;
+    default:
+      throw ENXIO; // a socket's name
   }
 }
 
@@ -137,7 +203,13 @@ function* truncateOnOpen(task: Task, inode: Inode): Sleeps<void> {
 }
 
 function* openOrCreate(
-  vfs: VfsImpl, task: Task, path: string, flags: number, mode: number, at: Path | undefined, resolve: number,
+  vfs: VfsImpl,
+  task: Task,
+  path: string,
+  flags: number,
+  mode: number,
+  at: Path | undefined,
+  resolve: number,
 ): Sleeps<File> {
   const answer = vfs.walkParent(task, path, at, resolve);
   const walk = isSleeping(answer) ? yield* answer : answer;
@@ -170,7 +242,12 @@ function* openOrCreate(
 }
 
 function* createRegular(
-  vfs: VfsImpl, task: Task, walk: Walk, dentry: DentryNode, flags: number, mode: number,
+  vfs: VfsImpl,
+  task: Task,
+  walk: Walk,
+  dentry: DentryNode,
+  flags: number,
+  mode: number,
 ): Sleeps<File | undefined> {
   const directory = walk.dentry.inode;
   if (directory === undefined || walk.dentry.isRemoved) throw ENOENT;
@@ -196,7 +273,13 @@ function* createRegular(
 
 /** O_TMPFILE: a file without a name in the directory `path`. */
 function* openTemporary(
-  vfs: VfsImpl, task: Task, path: string, flags: number, mode: number, at: Path | undefined, resolve: number,
+  vfs: VfsImpl,
+  task: Task,
+  path: string,
+  flags: number,
+  mode: number,
+  at: Path | undefined,
+  resolve: number,
 ): Sleeps<File> {
   const answer = vfs.resolve(task, path, { at, followLast: true, directory: true, resolve });
   const found = isSleeping(answer) ? yield* answer : answer;

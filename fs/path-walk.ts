@@ -6,11 +6,15 @@
 // cached names makes no garbage but the Walk itself.
 // Sources: path_resolution(7), openat2(2), symlink(7).
 
-import { MAY_EXEC, type Inode, type Path } from "../include/linux/fs.ts";
+import { type Inode, MAY_EXEC, type Path } from "../include/linux/fs.ts";
 import type { Cred, Task } from "../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import {
-  RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
+  RESOLVE_BENEATH,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  RESOLVE_NO_XDEV,
 } from "../include/uapi/fcntl.ts";
 import { PATH_MAX } from "../include/uapi/fs.ts";
 import { MS_NOSYMFOLLOW } from "../include/uapi/mount.ts";
@@ -85,7 +89,12 @@ export class Walk {
   #symlinkCount = 0;
 
   constructor(
-    task: Task, mounts: MountTree, parser: PathParser, text: string, options: WalkOptions, wantParent: boolean,
+    task: Task,
+    mounts: MountTree,
+    parser: PathParser,
+    text: string,
+    options: WalkOptions,
+    wantParent: boolean,
   ) {
     const parsed = parser.parse(text);
     this.#task = task;
@@ -175,7 +184,9 @@ export class Walk {
   #step(child: DentryNode): Sleeps<void> | undefined {
     const inode = child.inode;
     if (inode === undefined) throw ENOENT;
-    if ((inode.mode & S_IFMT) === S_IFLNK && (!this.#isAtEnd() || this.#followLast || this.#hasTrailingSlash)) {
+    if (
+      (inode.mode & S_IFMT) === S_IFLNK && (!this.#isAtEnd() || this.#followLast || this.#hasTrailingSlash)
+    ) {
       return this.#follow(child, this.mount);
     }
     this.#enter(this.mount, child);

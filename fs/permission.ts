@@ -3,7 +3,7 @@
 //
 // Sources: path_resolution(7), credentials(7), capabilities(7), acl(5), chmod(2), unlink(2).
 
-import { MAY_EXEC, MAY_READ, MAY_WRITE, type Inode, type Mount } from "../include/linux/fs.ts";
+import { type Inode, MAY_EXEC, MAY_READ, MAY_WRITE, type Mount } from "../include/linux/fs.ts";
 import type { Cred } from "../include/linux/sched.ts";
 import { MS_NOEXEC, MS_RDONLY } from "../include/uapi/mount.ts";
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID, S_ISVTX, S_IXGRP } from "../include/uapi/stat.ts";
@@ -72,7 +72,9 @@ function aclAllows(bytes: Uint8Array, inode: Inode, mask: number, cred: Cred): b
   let isGroupMatched = false;
   let isGroupAllowed = false;
   let other = 0;
-  for (let at = 4; at + 8 <= bytes.length; at += 8) if (view.getUint16(at, true) === ACL_MASK) limit = view.getUint16(at + 2, true);
+  for (let at = 4; at + 8 <= bytes.length; at += 8) {
+    if (view.getUint16(at, true) === ACL_MASK) limit = view.getUint16(at + 2, true);
+  }
   for (let at = 4; at + 8 <= bytes.length; at += 8) {
     const tag = view.getUint16(at, true);
     const rights = view.getUint16(at + 2, true);
@@ -91,7 +93,9 @@ function aclAllows(bytes: Uint8Array, inode: Inode, mask: number, cred: Cred): b
 /** As checkPermission, with the rules of the mount: read-only and noexec. */
 export function checkAccess(mount: Mount, inode: Inode, mask: number, cred: Cred): void {
   const type = inode.mode & S_IFMT;
-  if ((mask & MAY_WRITE) !== 0 && (type === S_IFREG || type === S_IFDIR || type === S_IFLNK)) checkWritable(mount);
+  if ((mask & MAY_WRITE) !== 0 && (type === S_IFREG || type === S_IFDIR || type === S_IFLNK)) {
+    checkWritable(mount);
+  }
   if ((mask & MAY_EXEC) !== 0 && type === S_IFREG && (mount.flags & MS_NOEXEC) !== 0) throw EACCES;
   checkPermission(inode, mask, cred);
 }
@@ -126,7 +130,11 @@ export function withoutSetIdBits(mode: number): number {
 
 /** Group and mode of a new inode in `directory`: set-group-ID directories hand down their group, and the bit to
  *  directories. */
-export function inheritFrom(directory: Inode, mode: number, cred: Cred): { mode: number; uid: number; gid: number } {
+export function inheritFrom(
+  directory: Inode,
+  mode: number,
+  cred: Cred,
+): { mode: number; uid: number; gid: number } {
   if ((directory.mode & S_ISGID) === 0) return { mode, uid: cred.fsuid, gid: cred.fsgid };
   let next = mode;
   if ((mode & S_IFMT) === S_IFDIR) {

@@ -36,7 +36,9 @@ export function parseAcl(bytes: Uint8Array): Acl {
   const entries: AclEntry[] = [];
   for (let at = 4; at < bytes.length; at += ENTRY_BYTES) {
     entries.push({
-      tag: view.getUint16(at, true), rights: view.getUint16(at + 2, true), id: view.getUint32(at + 4, true),
+      tag: view.getUint16(at, true),
+      rights: view.getUint16(at + 2, true),
+      id: view.getUint32(at + 4, true),
     });
   }
   if (entries.length > 0) checkAcl(entries);
@@ -104,7 +106,10 @@ export function chmodAcl(bytes: Uint8Array, mode: number): Uint8Array {
 }
 
 /** What a new file gets from its directory's default ACL: no right that neither the ACL nor `mode` gives. */
-export function inheritAcl(bytes: Uint8Array, mode: number): { access: Uint8Array | undefined; mode: number } {
+export function inheritAcl(
+  bytes: Uint8Array,
+  mode: number,
+): { access: Uint8Array | undefined; mode: number } {
   const acl = parseAcl(bytes);
   const entries = mapClasses(acl, mode, (rights, bits) => rights & bits);
   const made = { entries, isMinimal: acl.isMinimal };

@@ -6,12 +6,31 @@
 // all is written; what was moved before an error or a signal is the result.
 // Sources: read(2), write(2), readv(2), pread(2), lseek(2).
 
-import { POLLIN, POLLOUT, type File } from "../include/linux/fs.ts";
+import { type File, POLLIN, POLLOUT } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
-import { bufferIn, bufferOut, fd, int, long, openFile, pointer, size, syscall, type Syscall, type SyscallAnswer }
-  from "../include/linux/syscalls.ts";
-import { isSleeping, WOULD_BLOCK, type Sleeps, type Try } from "../include/linux/wait.ts";
-import { MAX_RW_COUNT, RWF_APPEND, RWF_DSYNC, RWF_HIPRI, RWF_NOAPPEND, RWF_NOWAIT, RWF_SYNC } from "../include/uapi/fs.ts";
+import {
+  bufferIn,
+  bufferOut,
+  fd,
+  int,
+  long,
+  openFile,
+  pointer,
+  size,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
+} from "../include/linux/syscalls.ts";
+import { isSleeping, type Sleeps, type Try, WOULD_BLOCK } from "../include/linux/wait.ts";
+import {
+  MAX_RW_COUNT,
+  RWF_APPEND,
+  RWF_DSYNC,
+  RWF_HIPRI,
+  RWF_NOAPPEND,
+  RWF_NOWAIT,
+  RWF_SYNC,
+} from "../include/uapi/fs.ts";
 import { O_APPEND } from "../include/uapi/fcntl.ts";
 import { IN_ACCESS, IN_MODIFY } from "../include/uapi/inotify.ts";
 import { SIGXFSZ } from "../include/uapi/signal.ts";
@@ -22,7 +41,7 @@ import { kernelSignal, sendToTask } from "../kernel/signal.ts";
 import { announceFile } from "./fsnotify.ts";
 import { DirectoryFile } from "./libfs.ts";
 import { CAP_FSETID, hasCapability, withoutSetIdBits } from "./permission.ts";
-import { lengthOf, readSegments, userOf, WINDOW_BYTES, windowOf, type Segment } from "./uio.ts";
+import { lengthOf, readSegments, type Segment, userOf, WINDOW_BYTES, windowOf } from "./uio.ts";
 import { vfsOf } from "./vfs.ts";
 
 type Direction = "read" | "write";
@@ -40,7 +59,12 @@ function checkWritable(file: File): void {
 
 /** One buffer: the whole of read(2) and write(2) when it fits a window and nothing has to be waited for. */
 function transfer(
-  task: Task, file: File, address: number, count: number, position: number | undefined, direction: Direction,
+  task: Task,
+  file: File,
+  address: number,
+  count: number,
+  position: number | undefined,
+  direction: Direction,
 ): SyscallAnswer {
   if (count === 0) {
     if (file instanceof DirectoryFile) throw EISDIR;
@@ -86,10 +110,17 @@ function announceTransfer(task: Task, file: File, direction: Direction, count: n
 
 /** Any number of buffers, window by window. `doneBefore` bytes are moved already. */
 export function* transferSlowly(
-  task: Task, file: File, segments: readonly Segment[], position: number | undefined, direction: Direction,
-  doneBefore: number = 0, flags: number = 0,
+  task: Task,
+  file: File,
+  segments: readonly Segment[],
+  position: number | undefined,
+  direction: Direction,
+  doneBefore: number = 0,
+  flags: number = 0,
 ): Sleeps<number> {
-  const total = direction === "write" ? yield* prepareWrite(task, file, segments, position) : lengthOf(segments);
+  const total = direction === "write"
+    ? yield* prepareWrite(task, file, segments, position)
+    : lengthOf(segments);
   let done = doneBefore;
   while (done < total) {
     let moved: number;
@@ -114,7 +145,10 @@ export function* transferSlowly(
 
 /** Takes set-ID bits off and applies RLIMIT_FSIZE; returns how many bytes may be written. */
 function* prepareWrite(
-  task: Task, file: File, segments: readonly Segment[], position: number | undefined,
+  task: Task,
+  file: File,
+  segments: readonly Segment[],
+  position: number | undefined,
 ): Sleeps<number> {
   const total = lengthOf(segments);
   const inode = file.inode;
@@ -135,7 +169,10 @@ function* prepareWrite(
 
 /** Makes the window present; when its end is not there, what comes before. Throws EFAULT when nothing is. */
 function* prepareWindow(
-  task: Task, window: readonly Segment[], direction: Direction, lengthMax: number,
+  task: Task,
+  window: readonly Segment[],
+  direction: Direction,
+  lengthMax: number,
 ): Sleeps<Segment[]> {
   const user = userOf(task);
   const access = direction === "read" ? ACCESS_WRITE : ACCESS_READ;
@@ -145,7 +182,9 @@ function* prepareWindow(
     const length = Math.min(segment.length, room);
     if (length === 0) break;
     try {
-      if (!user.tryPrepare(segment.address, length, access)) yield* user.prepare(segment.address, length, access);
+      if (!user.tryPrepare(segment.address, length, access)) {
+        yield* user.prepare(segment.address, length, access);
+      }
       prepared.push({ address: segment.address, length });
     } catch (error) {
       if (error !== EFAULT) throw error;
@@ -178,13 +217,20 @@ const NOT_PRESENT = -1;
 
 /** One call of the file's own read or write, waiting for readiness when the file blocks. */
 function* transferWindow(
-  task: Task, file: File, window: readonly Segment[], position: number | undefined, direction: Direction,
-  flags: number, hasMoved: boolean,
+  task: Task,
+  file: File,
+  window: readonly Segment[],
+  position: number | undefined,
+  direction: Direction,
+  flags: number,
+  hasMoved: boolean,
 ): Sleeps<number> {
   const user = userOf(task);
   const access = direction === "read" ? ACCESS_WRITE : ACCESS_READ;
   const attempt = (): Try<number | Sleeps<number>> => {
-    for (const { address, length } of window) if (!user.tryPrepare(address, length, access)) return NOT_PRESENT;
+    for (const { address, length } of window) {
+      if (!user.tryPrepare(address, length, access)) return NOT_PRESENT;
+    }
     const iter = user.iter(window);
     return direction === "read" ? file.read(iter, position) : file.write(iter, position);
   };
@@ -224,20 +270,33 @@ export const write: Syscall = syscall("write", [openFile, bufferIn, size], (task
   return transfer(task, file, address, count, undefined, "write");
 });
 
-export const pread64: Syscall = syscall("pread64", [openFile, bufferOut, size, long], (task, file, address, count, offset) => {
-  const position = positionOf(file, offset);
-  checkReadable(file);
-  return transfer(task, file, address, count, position, "read");
-});
+export const pread64: Syscall = syscall(
+  "pread64",
+  [openFile, bufferOut, size, long],
+  (task, file, address, count, offset) => {
+    const position = positionOf(file, offset);
+    checkReadable(file);
+    return transfer(task, file, address, count, position, "read");
+  },
+);
 
-export const pwrite64: Syscall = syscall("pwrite64", [openFile, bufferIn, size, long], (task, file, address, count, offset) => {
-  const position = positionOf(file, offset);
-  checkWritable(file);
-  return transfer(task, file, address, count, position, "write");
-});
+export const pwrite64: Syscall = syscall(
+  "pwrite64",
+  [openFile, bufferIn, size, long],
+  (task, file, address, count, offset) => {
+    const position = positionOf(file, offset);
+    checkWritable(file);
+    return transfer(task, file, address, count, position, "write");
+  },
+);
 
 function* vectored(
-  task: Task, file: File, vector: number, count: number, position: number | undefined, direction: Direction,
+  task: Task,
+  file: File,
+  vector: number,
+  count: number,
+  position: number | undefined,
+  direction: Direction,
   flags: number = 0,
 ): Sleeps<number> {
   if (direction === "read") checkReadable(file);
@@ -247,19 +306,39 @@ function* vectored(
   return yield* transferSlowly(task, file, segments, position, direction, 0, flags);
 }
 
-export const readv: Syscall = syscall("readv", [openFile, pointer, int], (task, file, vector, count) =>
-  vectored(task, file, vector, count, undefined, "read"));
-export const writev: Syscall = syscall("writev", [openFile, pointer, int], (task, file, vector, count) =>
-  vectored(task, file, vector, count, undefined, "write"));
-export const preadv: Syscall = syscall("preadv", [openFile, pointer, int, long], (task, file, vector, count, offset) =>
-  vectored(task, file, vector, count, positionOf(file, offset), "read"));
-export const pwritev: Syscall = syscall("pwritev", [openFile, pointer, int, long], (task, file, vector, count, offset) =>
-  vectored(task, file, vector, count, positionOf(file, offset), "write"));
+export const readv: Syscall = syscall(
+  "readv",
+  [openFile, pointer, int],
+  (task, file, vector, count) => vectored(task, file, vector, count, undefined, "read"),
+);
+export const writev: Syscall = syscall(
+  "writev",
+  [openFile, pointer, int],
+  (task, file, vector, count) => vectored(task, file, vector, count, undefined, "write"),
+);
+export const preadv: Syscall = syscall(
+  "preadv",
+  [openFile, pointer, int, long],
+  (task, file, vector, count, offset) =>
+    vectored(task, file, vector, count, positionOf(file, offset), "read"),
+);
+export const pwritev: Syscall = syscall(
+  "pwritev",
+  [openFile, pointer, int, long],
+  (task, file, vector, count, offset) =>
+    vectored(task, file, vector, count, positionOf(file, offset), "write"),
+);
 
 const RWF_SUPPORTED = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND;
 
 function* vectored2(
-  task: Task, file: File, vector: number, count: number, offset: number, flags: number, direction: Direction,
+  task: Task,
+  file: File,
+  vector: number,
+  count: number,
+  offset: number,
+  flags: number,
+  direction: Direction,
 ): Sleeps<number> {
   if ((flags & ~RWF_SUPPORTED) !== 0) throw EOPNOTSUPP;
   if (direction === "read" && (flags & (RWF_APPEND | RWF_NOAPPEND)) !== 0) throw EOPNOTSUPP;
@@ -273,11 +352,19 @@ function* vectored2(
   return done;
 }
 
-export const preadv2: Syscall = syscall("preadv2", [openFile, pointer, int, long, int, int],
-  (task, file, vector, count, offset, high, flags) => vectored2(task, file, vector, count, offset, flags, "read"));
-export const pwritev2: Syscall = syscall("pwritev2", [openFile, pointer, int, long, int, int],
-  (task, file, vector, count, offset, high, flags) => vectored2(task, file, vector, count, offset, flags, "write"),
-  { level: "partial", missing: "RWF_NOAPPEND on files opened with O_APPEND" });
+export const preadv2: Syscall = syscall(
+  "preadv2",
+  [openFile, pointer, int, long, int, int],
+  (task, file, vector, count, offset, high, flags) =>
+    vectored2(task, file, vector, count, offset, flags, "read"),
+);
+export const pwritev2: Syscall = syscall(
+  "pwritev2",
+  [openFile, pointer, int, long, int, int],
+  (task, file, vector, count, offset, high, flags) =>
+    vectored2(task, file, vector, count, offset, flags, "write"),
+  { level: "partial", missing: "RWF_NOAPPEND on files opened with O_APPEND" },
+);
 
 export const lseek: Syscall = syscall("lseek", [fd, long, int], (task, descriptor, offset, whence) => {
   const file = task.files.get(descriptor);
@@ -286,5 +373,15 @@ export const lseek: Syscall = syscall("lseek", [fd, long, int], (task, descripto
 });
 
 export const readWriteSyscalls: readonly Syscall[] = [
-  read, write, pread64, pwrite64, readv, writev, preadv, pwritev, preadv2, pwritev2, lseek,
+  read,
+  write,
+  pread64,
+  pwrite64,
+  readv,
+  writev,
+  preadv,
+  pwritev,
+  preadv2,
+  pwritev2,
+  lseek,
 ];

@@ -6,7 +6,7 @@
 
 import type { File } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
-import { bufferOut, openFile, syscall, uint, type Syscall } from "../include/linux/syscalls.ts";
+import { bufferOut, openFile, type Syscall, syscall, uint } from "../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { IN_ACCESS } from "../include/uapi/inotify.ts";
 import { EBADF, EINVAL } from "../lib/errno.ts";
@@ -20,7 +20,13 @@ const BATCH_BYTES = 64 * 1024;
 const NAME_OFFSET_64 = 19;
 const NAME_OFFSET = 18;
 
-function* listEntries(task: Task, file: File, buffer: number, count: number, isWide: boolean): Sleeps<number> {
+function* listEntries(
+  task: Task,
+  file: File,
+  buffer: number,
+  count: number,
+  isWide: boolean,
+): Sleeps<number> {
   if (!file.isReadable) throw EBADF;
   const bytes = new Uint8Array(Math.min(count, BATCH_BYTES));
   const view = new DataView(bytes.buffer);
@@ -56,9 +62,15 @@ function align(length: number): number {
   return (length + 7) & ~7;
 }
 
-export const getdents64: Syscall = syscall("getdents64", [openFile, bufferOut, uint], (task, file, buffer, count) =>
-  listEntries(task, file, buffer, count, true));
-export const getdents: Syscall = syscall("getdents", [openFile, bufferOut, uint], (task, file, buffer, count) =>
-  listEntries(task, file, buffer, count, false));
+export const getdents64: Syscall = syscall(
+  "getdents64",
+  [openFile, bufferOut, uint],
+  (task, file, buffer, count) => listEntries(task, file, buffer, count, true),
+);
+export const getdents: Syscall = syscall(
+  "getdents",
+  [openFile, bufferOut, uint],
+  (task, file, buffer, count) => listEntries(task, file, buffer, count, false),
+);
 
 export const readdirSyscalls: readonly Syscall[] = [getdents64, getdents];

@@ -4,20 +4,26 @@
 // Order of checks as Linux has it: both parents, cross-device, the names, existence, flags, ancestors (EINVAL,
 // ENOTEMPTY), permissions and the sticky bit on both sides, types (EISDIR, ENOTDIR), mount points. Source: rename(2).
 
-import { MAY_EXEC, MAY_WRITE, type Inode } from "../include/linux/fs.ts";
+import { type Inode, MAY_EXEC, MAY_WRITE } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
-import { fd, flagsOf, path, syscall, type Syscall } from "../include/linux/syscalls.ts";
+import { fd, flagsOf, path, type Syscall, syscall } from "../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { AT_FDCWD, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from "../include/uapi/fcntl.ts";
-import { IN_ATTRIB, IN_DELETE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_MOVE_SELF } from "../include/uapi/inotify.ts";
+import {
+  IN_ATTRIB,
+  IN_DELETE_SELF,
+  IN_MOVE_SELF,
+  IN_MOVED_FROM,
+  IN_MOVED_TO,
+} from "../include/uapi/inotify.ts";
 import { isDirectory } from "../include/uapi/stat.ts";
 import { EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV } from "../lib/errno.ts";
-import { dcacheExchange, dcacheMove, isBelow, type DentryNode } from "./dcache.ts";
+import { dcacheExchange, dcacheMove, type DentryNode, isBelow } from "./dcache.ts";
 import { announceName, announceSelf } from "./fsnotify.ts";
 import { directoryOf, getName, isPlainName, walkParent } from "./namei.ts";
 import { lookupLast, type Walk } from "./path-walk.ts";
 import { CAP_MKNOD, checkDelete, checkPermission, checkWritable, hasCapability } from "./permission.ts";
-import { vfsOf, type VfsImpl } from "./vfs.ts";
+import { type VfsImpl, vfsOf } from "./vfs.ts";
 
 interface Side {
   readonly walk: Walk;
@@ -26,7 +32,12 @@ interface Side {
 }
 
 function* renameAt(
-  task: Task, fromAt: number, fromAddress: number, toAt: number, toAddress: number, flags: number,
+  task: Task,
+  fromAt: number,
+  fromAddress: number,
+  toAt: number,
+  toAddress: number,
+  flags: number,
 ): Sleeps<number> {
   if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) !== 0) throw EINVAL;
   if ((flags & RENAME_EXCHANGE) !== 0 && (flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)) !== 0) throw EINVAL;
@@ -40,7 +51,11 @@ function* renameAt(
   if (!isPlainName(fromWalk.lastName)) throw EBUSY;
   if (!isPlainName(toWalk.lastName)) throw (flags & RENAME_NOREPLACE) !== 0 ? EEXIST : EBUSY;
   checkWritable(fromWalk.mount);
-  const from: Side = { walk: fromWalk, directory: directoryOf(fromWalk), dentry: yield* lookupLast(fromWalk) };
+  const from: Side = {
+    walk: fromWalk,
+    directory: directoryOf(fromWalk),
+    dentry: yield* lookupLast(fromWalk),
+  };
   const to: Side = { walk: toWalk, directory: directoryOf(toWalk), dentry: yield* lookupLast(toWalk) };
   yield* renameChecked(vfs, task, from, to, flags);
   return 0;
@@ -66,7 +81,13 @@ function* renameChecked(vfs: VfsImpl, task: Task, from: Side, to: Side, flags: n
   checkRights(task, from, to, source, target, isExchange);
   if (from.dentry.mounts !== undefined || to.dentry.mounts !== undefined) throw EBUSY;
   const answer = from.directory.rename(
-    from.walk.lastName, source, to.directory, to.walk.lastName, target, flags);
+    from.walk.lastName,
+    source,
+    to.directory,
+    to.walk.lastName,
+    target,
+    flags,
+  );
   if (isSleeping(answer)) yield* answer;
   if (isExchange) dcacheExchange(from.dentry, to.dentry);
   else dcacheMove(from.dentry, to.walk.dentry, to.walk.lastName);
@@ -74,7 +95,12 @@ function* renameChecked(vfs: VfsImpl, task: Task, from: Side, to: Side, flags: n
 }
 
 function checkRights(
-  task: Task, from: Side, to: Side, source: Inode, target: Inode | undefined, isExchange: boolean,
+  task: Task,
+  from: Side,
+  to: Side,
+  source: Inode,
+  target: Inode | undefined,
+  isExchange: boolean,
 ): void {
   checkDelete(from.directory, source, task.cred);
   if (target === undefined) {
@@ -89,11 +115,18 @@ function checkRights(
   // A directory that moves gets a new "..": that is a write to it.
   if (from.directory === to.directory) return;
   if (isDirectory(source.mode)) checkPermission(source, MAY_WRITE, task.cred);
-  if (isExchange && target !== undefined && isDirectory(target.mode)) checkPermission(target, MAY_WRITE, task.cred);
+  if (isExchange && target !== undefined && isDirectory(target.mode)) {
+    checkPermission(target, MAY_WRITE, task.cred);
+  }
 }
 
 function announce(
-  vfs: VfsImpl, from: Side, to: Side, source: Inode, target: Inode | undefined, isExchange: boolean,
+  vfs: VfsImpl,
+  from: Side,
+  to: Side,
+  source: Inode,
+  target: Inode | undefined,
+  isExchange: boolean,
 ): void {
   if (vfs.watchCount === 0) return;
   const cookie = vfs.nextCookie();
@@ -113,11 +146,22 @@ function announce(
   if (isGone) announceSelf(vfs, target, IN_DELETE_SELF);
 }
 
-export const rename: Syscall = syscall("rename", [path, path], (task, from, to) =>
-  renameAt(task, AT_FDCWD, from, AT_FDCWD, to, 0));
-export const renameat: Syscall = syscall("renameat", [fd, path, fd, path], (task, fromAt, from, toAt, to) =>
-  renameAt(task, fromAt, from, toAt, to, 0));
-export const renameat2: Syscall = syscall("renameat2",
-  [fd, path, fd, path, flagsOf({ RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT })], renameAt);
+export const rename: Syscall = syscall(
+  "rename",
+  [path, path],
+  (task, from, to) => renameAt(task, AT_FDCWD, from, AT_FDCWD, to, 0),
+);
+export const renameat: Syscall = syscall(
+  "renameat",
+  [fd, path, fd, path],
+  (task, fromAt, from, toAt, to) => renameAt(task, fromAt, from, toAt, to, 0),
+);
+export const renameat2: Syscall = syscall("renameat2", [
+  fd,
+  path,
+  fd,
+  path,
+  flagsOf({ RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT }),
+], renameAt);
 
 export const renameSyscalls: readonly Syscall[] = [rename, renameat, renameat2];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { machine, type Machine } from "./fixture.test.ts";
+import { type Machine, machine } from "./fixture.test.ts";
 
 function pipe(m: Machine): [number, number] {
   const address = m.buffer(8);

@@ -4,19 +4,64 @@
 // stat of a cached name is answered without a generator: a scratch buffer is filled and copied out.
 // Sources: stat(2), statx(2), statfs(2), access(2), readlink(2).
 
-import { MAY_EXEC, MAY_READ, MAY_WRITE, type File, type Inode, type Mount, type Path } from "../include/linux/fs.ts";
+import {
+  type File,
+  type Inode,
+  MAY_EXEC,
+  MAY_READ,
+  MAY_WRITE,
+  type Mount,
+  type Path,
+} from "../include/linux/fs.ts";
 import type { Cred, Task } from "../include/linux/sched.ts";
-import { bufferOut, fd, flagsOf, hex, int, path, syscall, type Syscall, type SyscallAnswer }
-  from "../include/linux/syscalls.ts";
+import {
+  bufferOut,
+  fd,
+  flagsOf,
+  hex,
+  int,
+  path,
+  type Syscall,
+  syscall,
+  type SyscallAnswer,
+} from "../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import {
-  AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_FLAGS, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW,
+  AT_EACCESS,
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_FLAGS,
+  AT_NO_AUTOMOUNT,
+  AT_STATX_SYNC_TYPE,
+  AT_SYMLINK_NOFOLLOW,
 } from "../include/uapi/fcntl.ts";
-import { MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_RELATIME, ST_NOATIME, ST_NODEV,
-  ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_RDONLY, ST_RELATIME, ST_VALID } from "../include/uapi/mount.ts";
 import {
-  isSymlink, majorOf, minorOf, STATFS_BYTES, STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS,
-  STATX_BTIME, STATX_BYTES, STATX_MNT_ID, STATX__RESERVED,
+  MS_NOATIME,
+  MS_NODEV,
+  MS_NODIRATIME,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_RELATIME,
+  ST_NOATIME,
+  ST_NODEV,
+  ST_NODIRATIME,
+  ST_NOEXEC,
+  ST_NOSUID,
+  ST_RDONLY,
+  ST_RELATIME,
+  ST_VALID,
+} from "../include/uapi/mount.ts";
+import {
+  isSymlink,
+  majorOf,
+  minorOf,
+  STATFS_BYTES,
+  STATX__RESERVED,
+  STATX_ATTR_MOUNT_ROOT,
+  STATX_BASIC_STATS,
+  STATX_BTIME,
+  STATX_BYTES,
+  STATX_MNT_ID,
 } from "../include/uapi/stat.ts";
 import { EBADF, EFAULT, EINVAL, ENOENT } from "../lib/errno.ts";
 import { checkAccess, isReadOnly } from "./permission.ts";
@@ -75,7 +120,8 @@ function statAt(task: Task, at: number, nameAddress: number, buffer: number, fla
   const name = vfs.tryGetName(task, nameAddress);
   if (name !== undefined && name !== "") {
     const found = vfs.resolve(task, name, {
-      at: vfs.baseOf(task, at, name), followLast: (flags & AT_SYMLINK_NOFOLLOW) === 0,
+      at: vfs.baseOf(task, at, name),
+      followLast: (flags & AT_SYMLINK_NOFOLLOW) === 0,
     });
     if (!isSleeping(found) && found.dentry.inode !== undefined) {
       const refreshed = found.dentry.inode.refresh();
@@ -85,7 +131,13 @@ function statAt(task: Task, at: number, nameAddress: number, buffer: number, fla
   return statSlowly(task, at, nameAddress, buffer, flags);
 }
 
-function* statSlowly(task: Task, at: number, nameAddress: number, buffer: number, flags: number): Sleeps<number> {
+function* statSlowly(
+  task: Task,
+  at: number,
+  nameAddress: number,
+  buffer: number,
+  flags: number,
+): Sleeps<number> {
   const { inode } = yield* findAt(task, at, nameAddress, flags);
   const answer = answerStat(task, inode, buffer);
   return Number(isSleeping<number | bigint>(answer) ? yield* answer : answer);
@@ -104,7 +156,8 @@ export function* findAt(task: Task, at: number, nameAddress: number, flags: numb
     found = at === AT_FDCWD ? fromPath(task.fs.cwd) : fromFile(task.files.get(at));
   } else {
     const answer = vfs.resolve(task, name, {
-      at: vfs.baseOf(task, at, name), followLast: (flags & AT_SYMLINK_NOFOLLOW) === 0,
+      at: vfs.baseOf(task, at, name),
+      followLast: (flags & AT_SYMLINK_NOFOLLOW) === 0,
     });
     found = fromPath(isSleeping(answer) ? yield* answer : answer);
   }
@@ -123,10 +176,16 @@ function fromFile(file: File): Found {
   return { inode: file.inode, path: file.path };
 }
 
-export const stat: Syscall = syscall("stat", [path, bufferOut], (task, name, buffer) =>
-  statAt(task, AT_FDCWD, name, buffer, 0));
-export const lstat: Syscall = syscall("lstat", [path, bufferOut], (task, name, buffer) =>
-  statAt(task, AT_FDCWD, name, buffer, AT_SYMLINK_NOFOLLOW));
+export const stat: Syscall = syscall(
+  "stat",
+  [path, bufferOut],
+  (task, name, buffer) => statAt(task, AT_FDCWD, name, buffer, 0),
+);
+export const lstat: Syscall = syscall(
+  "lstat",
+  [path, bufferOut],
+  (task, name, buffer) => statAt(task, AT_FDCWD, name, buffer, AT_SYMLINK_NOFOLLOW),
+);
 export const newfstatat: Syscall = syscall("newfstatat", [fd, path, bufferOut, atFlags], statAt);
 
 export const fstat: Syscall = syscall("fstat", [fd, bufferOut], (task, descriptor, buffer) => {
@@ -152,7 +211,11 @@ function encodeStatx(inode: Inode, found: Path | undefined): Uint8Array {
   const view = new DataView(bytes.buffer);
   const isMountRoot = found !== undefined && found.dentry === found.mount.root;
   const hasBirth = inode.btime !== undefined;
-  view.setUint32(0, STATX_BASIC_STATS | (hasBirth ? STATX_BTIME : 0) | (found === undefined ? 0 : STATX_MNT_ID), true);
+  view.setUint32(
+    0,
+    STATX_BASIC_STATS | (hasBirth ? STATX_BTIME : 0) | (found === undefined ? 0 : STATX_MNT_ID),
+    true,
+  );
   view.setUint32(4, inode.superBlock.blockSize, true);
   writeU64(view, 8, isMountRoot ? STATX_ATTR_MOUNT_ROOT : 0);
   view.setUint32(16, inode.nlink, true);
@@ -175,19 +238,29 @@ function encodeStatx(inode: Inode, found: Path | undefined): Uint8Array {
   return bytes;
 }
 
-export const statx: Syscall = syscall("statx", [fd, path, atFlags, hex, bufferOut],
-  function* (task, at, name, flags, mask, buffer) {
+export const statx: Syscall = syscall(
+  "statx",
+  [fd, path, atFlags, hex, bufferOut],
+  function*(task, at, name, flags, mask, buffer) {
     if ((mask & STATX__RESERVED) !== 0) throw EINVAL;
     if ((flags & AT_STATX_SYNC_TYPE) === AT_STATX_SYNC_TYPE) throw EINVAL;
-    if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)) !== 0) throw EINVAL;
+    if (
+      (flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)) !== 0
+    ) throw EINVAL;
     const found = yield* findAt(task, at, name, flags);
     yield* userOf(task).copyOut(buffer, encodeStatx(found.inode, found.path));
     return 0;
-  }, { level: "partial", missing: "STATX_DIOALIGN, STATX_MNT_ID_UNIQUE, STATX_SUBVOL" });
+  },
+  { level: "partial", missing: "STATX_DIOALIGN, STATX_MNT_ID_UNIQUE, STATX_SUBVOL" },
+);
 
 const STATFS_FLAGS: readonly (readonly [mount: number, shown: number])[] = [
-  [MS_NOSUID, ST_NOSUID], [MS_NODEV, ST_NODEV], [MS_NOEXEC, ST_NOEXEC], [MS_NOATIME, ST_NOATIME],
-  [MS_NODIRATIME, ST_NODIRATIME], [MS_RELATIME, ST_RELATIME],
+  [MS_NOSUID, ST_NOSUID],
+  [MS_NODEV, ST_NODEV],
+  [MS_NOEXEC, ST_NOEXEC],
+  [MS_NOATIME, ST_NOATIME],
+  [MS_NODIRATIME, ST_NODIRATIME],
+  [MS_RELATIME, ST_RELATIME],
 ];
 
 function encodeStatfs(inode: Inode, mount: Mount | undefined): Uint8Array {
@@ -200,20 +273,29 @@ function encodeStatfs(inode: Inode, mount: Mount | undefined): Uint8Array {
     for (const [bit, shown] of STATFS_FLAGS) if ((mount.flags & bit) !== 0) flags |= shown;
   }
   const words = [
-    found.type, found.blockSize, found.blocks, found.blocksFree, found.blocksAvailable, found.files, found.filesFree,
-    inode.superBlock.dev, found.nameMax, found.blockSize, flags,
+    found.type,
+    found.blockSize,
+    found.blocks,
+    found.blocksFree,
+    found.blocksAvailable,
+    found.files,
+    found.filesFree,
+    inode.superBlock.dev,
+    found.nameMax,
+    found.blockSize,
+    flags,
   ];
   words.forEach((word, index) => writeU64(view, index * 8, word));
   return bytes;
 }
 
-export const statfs: Syscall = syscall("statfs", [path, bufferOut], function* (task, name, buffer) {
+export const statfs: Syscall = syscall("statfs", [path, bufferOut], function*(task, name, buffer) {
   const { inode, path: found } = yield* findAt(task, AT_FDCWD, name, 0);
   yield* userOf(task).copyOut(buffer, encodeStatfs(inode, found?.mount));
   return 0;
 });
 
-export const fstatfs: Syscall = syscall("fstatfs", [fd, bufferOut], function* (task, descriptor, buffer) {
+export const fstatfs: Syscall = syscall("fstatfs", [fd, bufferOut], function*(task, descriptor, buffer) {
   const { inode, path: found } = fromFile(task.files.get(descriptor));
   yield* userOf(task).copyOut(buffer, encodeStatfs(inode, found?.mount));
   return 0;
@@ -232,16 +314,25 @@ function accessAt(task: Task, at: number, nameAddress: number, mask: number, fla
   if (name !== undefined && name !== "" && (flags & AT_EACCESS) === 0) {
     const cred = accessCred(task.cred);
     const found = cred !== task.cred ? undefined : vfs.resolve(task, name, {
-      at: vfs.baseOf(task, at, name), followLast: (flags & AT_SYMLINK_NOFOLLOW) === 0,
+      at: vfs.baseOf(task, at, name),
+      followLast: (flags & AT_SYMLINK_NOFOLLOW) === 0,
     });
     if (found !== undefined && !isSleeping(found) && found.dentry.inode !== undefined) {
-      if (!isSleeping(found.dentry.inode.refresh())) return answerAccess(found.dentry.inode, found.mount, mask, cred);
+      if (!isSleeping(found.dentry.inode.refresh())) {
+        return answerAccess(found.dentry.inode, found.mount, mask, cred);
+      }
     }
   }
   return accessSlowly(task, at, nameAddress, mask, flags);
 }
 
-function* accessSlowly(task: Task, at: number, nameAddress: number, mask: number, flags: number): Sleeps<number> {
+function* accessSlowly(
+  task: Task,
+  at: number,
+  nameAddress: number,
+  mask: number,
+  flags: number,
+): Sleeps<number> {
   const former = task.cred;
   const cred = (flags & AT_EACCESS) !== 0 ? former : accessCred(former);
   task.cred = cred; // The path is searched with the same rights.
@@ -263,13 +354,25 @@ function answerAccess(inode: Inode, mount: Mount | undefined, mask: number, cred
   return 0;
 }
 
-export const access: Syscall = syscall("access", [path, int], (task, name, mask) =>
-  accessAt(task, AT_FDCWD, name, mask, 0));
-export const faccessat: Syscall = syscall("faccessat", [fd, path, int], (task, at, name, mask) =>
-  accessAt(task, at, name, mask, 0));
+export const access: Syscall = syscall(
+  "access",
+  [path, int],
+  (task, name, mask) => accessAt(task, AT_FDCWD, name, mask, 0),
+);
+export const faccessat: Syscall = syscall(
+  "faccessat",
+  [fd, path, int],
+  (task, at, name, mask) => accessAt(task, at, name, mask, 0),
+);
 export const faccessat2: Syscall = syscall("faccessat2", [fd, path, int, int], accessAt);
 
-function* readlinkAt(task: Task, at: number, nameAddress: number, buffer: number, length: number): Sleeps<number> {
+function* readlinkAt(
+  task: Task,
+  at: number,
+  nameAddress: number,
+  buffer: number,
+  length: number,
+): Sleeps<number> {
   if (length <= 0) throw EINVAL;
   const vfs = vfsOf(task);
   const answer = vfs.getName(task, nameAddress);
@@ -286,10 +389,24 @@ function* readlinkAt(task: Task, at: number, nameAddress: number, buffer: number
   return bytes.length;
 }
 
-export const readlink: Syscall = syscall("readlink", [path, bufferOut, int], (task, name, buffer, length) =>
-  readlinkAt(task, AT_FDCWD, name, buffer, length));
+export const readlink: Syscall = syscall(
+  "readlink",
+  [path, bufferOut, int],
+  (task, name, buffer, length) => readlinkAt(task, AT_FDCWD, name, buffer, length),
+);
 export const readlinkat: Syscall = syscall("readlinkat", [fd, path, bufferOut, int], readlinkAt);
 
 export const statSyscalls: readonly Syscall[] = [
-  stat, lstat, fstat, newfstatat, statx, statfs, fstatfs, access, faccessat, faccessat2, readlink, readlinkat,
+  stat,
+  lstat,
+  fstat,
+  newfstatat,
+  statx,
+  statfs,
+  fstatfs,
+  access,
+  faccessat,
+  faccessat2,
+  readlink,
+  readlinkat,
 ];

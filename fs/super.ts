@@ -2,7 +2,7 @@
 // What every file system without a disk needs: device numbers and a plain SuperBlock.
 
 import type { FileSystemType, Inode, StatFs, SuperBlock } from "../include/linux/fs.ts";
-import { StateKey, type Kernel } from "../include/linux/sched.ts";
+import { type Kernel, StateKey } from "../include/linux/sched.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { makeDevice } from "../include/uapi/stat.ts";
 
@@ -48,7 +48,13 @@ export class SimpleSuperBlock implements SuperBlock {
 
   statfs(): StatFs {
     return {
-      type: this.#magic, blockSize: 4096, blocks: 0, blocksFree: 0, blocksAvailable: 0, files: 0, filesFree: 0,
+      type: this.#magic,
+      blockSize: 4096,
+      blocks: 0,
+      blocksFree: 0,
+      blocksAvailable: 0,
+      files: 0,
+      filesFree: 0,
       nameMax: this.maxNameBytes,
     };
   }

@@ -3,7 +3,7 @@
 
 import type { File, SuperBlock } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
-import { fd, int, long, openFile, size, syscall, uint, type Syscall } from "../include/linux/syscalls.ts";
+import { fd, int, long, openFile, size, type Syscall, syscall, uint } from "../include/linux/syscalls.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { POSIX_FADV_NOREUSE, SYNC_FILE_RANGE_MASK } from "../include/uapi/fcntl.ts";
 import { isRegular, S_IFIFO, S_IFMT } from "../include/uapi/stat.ts";
@@ -20,7 +20,7 @@ function* syncAll(task: Task): Sleeps<number> {
 
 export const sync: Syscall = syscall("sync", [], syncAll);
 
-export const syncfs: Syscall = syscall("syncfs", [fd], function* (task, descriptor) {
+export const syncfs: Syscall = syscall("syncfs", [fd], function*(task, descriptor) {
   const file = task.files.get(descriptor);
   if (file instanceof PathFile) throw EBADF;
   if (file.path !== undefined) yield* file.path.mount.superBlock.sync();
@@ -36,32 +36,51 @@ function* syncFile(file: File, dataOnly: boolean): Sleeps<number> {
 export const fsync: Syscall = syscall("fsync", [openFile], (task, file) => syncFile(file, false));
 export const fdatasync: Syscall = syscall("fdatasync", [openFile], (task, file) => syncFile(file, true));
 
-export const syncFileRange: Syscall = syscall("sync_file_range", [openFile, long, long, uint],
-  function* (task, file, offset, length, flags) {
+export const syncFileRange: Syscall = syscall(
+  "sync_file_range",
+  [openFile, long, long, uint],
+  function*(task, file, offset, length, flags) {
     if (offset < 0 || length < 0 || (flags & ~SYNC_FILE_RANGE_MASK) !== 0) throw EINVAL;
     if (file.inode === undefined || !isRegular(file.inode.mode)) throw ESPIPE;
     const answer = file.inode.mapping?.writeBack(offset, length === 0 ? Infinity : offset + length);
     if (isSleeping(answer)) yield* answer;
     return 0;
-  });
+  },
+);
 
-export const fadvise64: Syscall = syscall("fadvise64", [fd, long, long, int], (task, descriptor, offset, length, advice) => {
-  const file = task.files.get(descriptor);
-  if (file instanceof PathFile) throw EBADF;
-  if (file.inode !== undefined && (file.inode.mode & S_IFMT) === S_IFIFO) throw ESPIPE;
-  if (advice < 0 || advice > POSIX_FADV_NOREUSE || length < 0) throw EINVAL;
-  return 0; // Advice; the page cache reads ahead by itself.
-});
+export const fadvise64: Syscall = syscall(
+  "fadvise64",
+  [fd, long, long, int],
+  (task, descriptor, offset, length, advice) => {
+    const file = task.files.get(descriptor);
+    if (file instanceof PathFile) throw EBADF;
+    if (file.inode !== undefined && (file.inode.mode & S_IFMT) === S_IFIFO) throw ESPIPE;
+    if (advice < 0 || advice > POSIX_FADV_NOREUSE || length < 0) throw EINVAL;
+    return 0; // Advice; the page cache reads ahead by itself.
+  },
+);
 
-export const readahead: Syscall = syscall("readahead", [openFile, long, size], function* (task, file, offset, count) {
-  if (!file.isReadable) throw EBADF;
-  const mapping = file.inode?.mapping;
-  if (mapping === undefined || offset < 0) throw EINVAL;
-  for (let at = Math.floor(offset / 4096); at * 4096 < Math.min(offset + count, mapping.inode.size); at++) {
-    const answer = mapping.read(at);
-    if (isSleeping(answer)) yield* answer;
-  }
-  return 0;
-});
+export const readahead: Syscall = syscall(
+  "readahead",
+  [openFile, long, size],
+  function*(task, file, offset, count) {
+    if (!file.isReadable) throw EBADF;
+    const mapping = file.inode?.mapping;
+    if (mapping === undefined || offset < 0) throw EINVAL;
+    for (let at = Math.floor(offset / 4096); at * 4096 < Math.min(offset + count, mapping.inode.size); at++) {
+      const answer = mapping.read(at);
+      if (isSleeping(answer)) yield* answer;
+    }
+    return 0;
+  },
+);
 
-export const syncSyscalls: readonly Syscall[] = [sync, syncfs, fsync, fdatasync, syncFileRange, fadvise64, readahead];
+export const syncSyscalls: readonly Syscall[] = [
+  sync,
+  syncfs,
+  fsync,
+  fdatasync,
+  syncFileRange,
+  fadvise64,
+  readahead,
+];

@@ -5,7 +5,14 @@
 // the files beside this one and reach it with vfsOf(task).
 
 import type {
-  DeviceOpener, File, FileSystemType, Mount, Path, ResolveOptions, SuperBlock, Vfs,
+  DeviceOpener,
+  File,
+  FileSystemType,
+  Mount,
+  Path,
+  ResolveOptions,
+  SuperBlock,
+  Vfs,
 } from "../include/linux/fs.ts";
 import type { Kernel, Task } from "../include/linux/sched.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
@@ -103,15 +110,28 @@ export abstract class VfsImpl implements Vfs {
   }
 
   /** Throws ENXIO when no driver has the number. */
-  openDevice(task: Task, path: Path, flags: number, kind: "char" | "block", rdev: number): File | Sleeps<File> {
+  openDevice(
+    task: Task,
+    path: Path,
+    flags: number,
+    kind: "char" | "block",
+    rdev: number,
+  ): File | Sleeps<File> {
     const major = majorOf(rdev);
-    const open = this.#devices.get(`${kind}:${major}:${minorOf(rdev)}`) ?? this.#devices.get(`${kind}:${major}:any`);
+    const open = this.#devices.get(`${kind}:${major}:${minorOf(rdev)}`)
+      ?? this.#devices.get(`${kind}:${major}:any`);
     if (open === undefined) throw ENXIO;
     return open(task, path, flags, rdev);
   }
 
   /** Mounts at `at`, or as the root of everything when undefined. `source` is for /proc/mounts. */
-  mount(task: Task, superBlock: SuperBlock, at: Path | undefined, flags: number, source: string = "none"): Mount {
+  mount(
+    task: Task,
+    superBlock: SuperBlock,
+    at: Path | undefined,
+    flags: number,
+    source: string = "none",
+  ): Mount {
     const mount = this.mounts.create(superBlock, source, flags);
     if (at !== undefined) {
       this.mounts.attach(mount, at);
@@ -177,7 +197,9 @@ export abstract class VfsImpl implements Vfs {
 
 function isSame(text: string, bytes: Uint8Array, start: number, end: number): boolean {
   if (text.length !== end - start) return false;
-  for (let index = 0; index < text.length; index++) if (text.charCodeAt(index) !== bytes[start + index]) return false;
+  for (let index = 0; index < text.length; index++) {
+    if (text.charCodeAt(index) !== bytes[start + index]) return false;
+  }
   return true;
 }
 

@@ -6,24 +6,48 @@
 // system.posix_acl_access and _default by the owner. An access ACL and the mode bits say the same thing: the group
 // bits are the ACL's mask.
 
-import { MAY_READ, MAY_WRITE, type Inode, type Mount } from "../include/linux/fs.ts";
+import { type Inode, MAY_READ, MAY_WRITE, type Mount } from "../include/linux/fs.ts";
 import type { Cred, Task } from "../include/linux/sched.ts";
-import { cstring, fd, flagsOf, path, pointer, size, syscall, type Syscall } from "../include/linux/syscalls.ts";
+import {
+  cstring,
+  fd,
+  flagsOf,
+  path,
+  pointer,
+  size,
+  type Syscall,
+  syscall,
+} from "../include/linux/syscalls.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "../include/uapi/fcntl.ts";
 import { IN_ATTRIB } from "../include/uapi/inotify.ts";
 import { isDirectory, isRegular, S_ISVTX } from "../include/uapi/stat.ts";
 import {
-  XATTR_CREATE, XATTR_FLAGS, XATTR_LIST_MAX, XATTR_NAME_CAPS, XATTR_NAME_MAX, XATTR_NAME_POSIX_ACL_ACCESS,
-  XATTR_NAME_POSIX_ACL_DEFAULT, XATTR_REPLACE, XATTR_SECURITY_PREFIX, XATTR_SIZE_MAX, XATTR_SYSTEM_PREFIX,
-  XATTR_TRUSTED_PREFIX, XATTR_USER_PREFIX,
+  XATTR_CREATE,
+  XATTR_FLAGS,
+  XATTR_LIST_MAX,
+  XATTR_NAME_CAPS,
+  XATTR_NAME_MAX,
+  XATTR_NAME_POSIX_ACL_ACCESS,
+  XATTR_NAME_POSIX_ACL_DEFAULT,
+  XATTR_REPLACE,
+  XATTR_SECURITY_PREFIX,
+  XATTR_SIZE_MAX,
+  XATTR_SYSTEM_PREFIX,
+  XATTR_TRUSTED_PREFIX,
+  XATTR_USER_PREFIX,
 } from "../include/uapi/xattr.ts";
 import { E2BIG, EBADF, EINVAL, ENODATA, EOPNOTSUPP, EPERM, ERANGE } from "../lib/errno.ts";
 import { announceInode } from "./fsnotify.ts";
 import { wait } from "./libfs.ts";
 import { PathFile } from "./open.ts";
 import {
-  CAP_SETFCAP, CAP_SYS_ADMIN, checkPermission, checkWritable, hasCapability, isOwnerOrCapable,
+  CAP_SETFCAP,
+  CAP_SYS_ADMIN,
+  checkPermission,
+  checkWritable,
+  hasCapability,
+  isOwnerOrCapable,
 } from "./permission.ts";
 import { ACCESS_ACL, DEFAULT_ACL, modeOfAcl, parseAcl } from "./posix_acl.ts";
 import { findAt } from "./stat.ts";
@@ -32,7 +56,10 @@ import { vfsOf } from "./vfs.ts";
 
 interface Target {
   readonly inode: Inode;
-  readonly path: { readonly mount: Mount; readonly dentry: { readonly name: string; readonly parent: { inode: Inode | undefined } } } | undefined;
+  readonly path: {
+    readonly mount: Mount;
+    readonly dentry: { readonly name: string; readonly parent: { inode: Inode | undefined } };
+  } | undefined;
 }
 
 /** Throws unless `cred` may use the attribute in this way. */
@@ -52,7 +79,9 @@ function checkNamespace(inode: Inode, name: string, cred: Cred, access: "read" |
   } else {
     throw EOPNOTSUPP;
   }
-  if (name === XATTR_USER_PREFIX || name === XATTR_TRUSTED_PREFIX || name === XATTR_SECURITY_PREFIX) throw EINVAL;
+  if (name === XATTR_USER_PREFIX || name === XATTR_TRUSTED_PREFIX || name === XATTR_SECURITY_PREFIX) {
+    throw EINVAL;
+  }
 }
 
 function* readName(task: Task, address: number): Sleeps<string> {
@@ -62,7 +91,12 @@ function* readName(task: Task, address: number): Sleeps<string> {
 }
 
 function* setAttribute(
-  task: Task, target: Target, nameAddress: number, value: number, length: number, flags: number,
+  task: Task,
+  target: Target,
+  nameAddress: number,
+  value: number,
+  length: number,
+  flags: number,
 ): Sleeps<number> {
   if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) !== 0) throw EINVAL;
   const name = yield* readName(task, nameAddress);
@@ -108,7 +142,11 @@ function announceAttribute(task: Task, { inode, path: found }: Target): void {
 }
 
 function* getAttribute(
-  task: Task, { inode }: Target, nameAddress: number, buffer: number, length: number,
+  task: Task,
+  { inode }: Target,
+  nameAddress: number,
+  buffer: number,
+  length: number,
 ): Sleeps<number> {
   const name = yield* readName(task, nameAddress);
   checkNamespace(inode, name, task.cred, "read");
@@ -157,47 +195,90 @@ function opened(task: Task, descriptor: number): Target {
 
 const setFlags = flagsOf(XATTR_FLAGS);
 
-export const setxattr: Syscall = syscall("setxattr", [path, cstring, pointer, size, setFlags],
-  function* (task, file, name, value, length, flags) {
+export const setxattr: Syscall = syscall(
+  "setxattr",
+  [path, cstring, pointer, size, setFlags],
+  function*(task, file, name, value, length, flags) {
     return yield* setAttribute(task, yield* named(task, file, "follow"), name, value, length, flags);
-  });
-export const lsetxattr: Syscall = syscall("lsetxattr", [path, cstring, pointer, size, setFlags],
-  function* (task, file, name, value, length, flags) {
+  },
+);
+export const lsetxattr: Syscall = syscall(
+  "lsetxattr",
+  [path, cstring, pointer, size, setFlags],
+  function*(task, file, name, value, length, flags) {
     return yield* setAttribute(task, yield* named(task, file, "nofollow"), name, value, length, flags);
-  });
-export const fsetxattr: Syscall = syscall("fsetxattr", [fd, cstring, pointer, size, setFlags],
-  (task, file, name, value, length, flags) => setAttribute(task, opened(task, file), name, value, length, flags));
+  },
+);
+export const fsetxattr: Syscall = syscall(
+  "fsetxattr",
+  [fd, cstring, pointer, size, setFlags],
+  (task, file, name, value, length, flags) =>
+    setAttribute(task, opened(task, file), name, value, length, flags),
+);
 
-export const getxattr: Syscall = syscall("getxattr", [path, cstring, pointer, size],
-  function* (task, file, name, buffer, length) {
+export const getxattr: Syscall = syscall(
+  "getxattr",
+  [path, cstring, pointer, size],
+  function*(task, file, name, buffer, length) {
     return yield* getAttribute(task, yield* named(task, file, "follow"), name, buffer, length);
-  });
-export const lgetxattr: Syscall = syscall("lgetxattr", [path, cstring, pointer, size],
-  function* (task, file, name, buffer, length) {
+  },
+);
+export const lgetxattr: Syscall = syscall(
+  "lgetxattr",
+  [path, cstring, pointer, size],
+  function*(task, file, name, buffer, length) {
     return yield* getAttribute(task, yield* named(task, file, "nofollow"), name, buffer, length);
-  });
-export const fgetxattr: Syscall = syscall("fgetxattr", [fd, cstring, pointer, size],
-  (task, file, name, buffer, length) => getAttribute(task, opened(task, file), name, buffer, length));
+  },
+);
+export const fgetxattr: Syscall = syscall(
+  "fgetxattr",
+  [fd, cstring, pointer, size],
+  (task, file, name, buffer, length) => getAttribute(task, opened(task, file), name, buffer, length),
+);
 
-export const listxattr: Syscall = syscall("listxattr", [path, pointer, size], function* (task, file, buffer, length) {
-  return yield* listAttributes(task, yield* named(task, file, "follow"), buffer, length);
-});
-export const llistxattr: Syscall = syscall("llistxattr", [path, pointer, size], function* (task, file, buffer, length) {
-  return yield* listAttributes(task, yield* named(task, file, "nofollow"), buffer, length);
-});
-export const flistxattr: Syscall = syscall("flistxattr", [fd, pointer, size], (task, file, buffer, length) =>
-  listAttributes(task, opened(task, file), buffer, length));
+export const listxattr: Syscall = syscall(
+  "listxattr",
+  [path, pointer, size],
+  function*(task, file, buffer, length) {
+    return yield* listAttributes(task, yield* named(task, file, "follow"), buffer, length);
+  },
+);
+export const llistxattr: Syscall = syscall(
+  "llistxattr",
+  [path, pointer, size],
+  function*(task, file, buffer, length) {
+    return yield* listAttributes(task, yield* named(task, file, "nofollow"), buffer, length);
+  },
+);
+export const flistxattr: Syscall = syscall(
+  "flistxattr",
+  [fd, pointer, size],
+  (task, file, buffer, length) => listAttributes(task, opened(task, file), buffer, length),
+);
 
-export const removexattr: Syscall = syscall("removexattr", [path, cstring], function* (task, file, name) {
+export const removexattr: Syscall = syscall("removexattr", [path, cstring], function*(task, file, name) {
   return yield* removeAttribute(task, yield* named(task, file, "follow"), name);
 });
-export const lremovexattr: Syscall = syscall("lremovexattr", [path, cstring], function* (task, file, name) {
+export const lremovexattr: Syscall = syscall("lremovexattr", [path, cstring], function*(task, file, name) {
   return yield* removeAttribute(task, yield* named(task, file, "nofollow"), name);
 });
-export const fremovexattr: Syscall = syscall("fremovexattr", [fd, cstring], (task, file, name) =>
-  removeAttribute(task, opened(task, file), name));
+export const fremovexattr: Syscall = syscall(
+  "fremovexattr",
+  [fd, cstring],
+  (task, file, name) => removeAttribute(task, opened(task, file), name),
+);
 
 export const xattrSyscalls: readonly Syscall[] = [
-  setxattr, lsetxattr, fsetxattr, getxattr, lgetxattr, fgetxattr, listxattr, llistxattr, flistxattr, removexattr,
-  lremovexattr, fremovexattr,
+  setxattr,
+  lsetxattr,
+  fsetxattr,
+  getxattr,
+  lgetxattr,
+  fgetxattr,
+  listxattr,
+  llistxattr,
+  flistxattr,
+  removexattr,
+  lremovexattr,
+  fremovexattr,
 ];

@@ -31,17 +31,28 @@ const ROOT_ACCOUNT = { name: "root", uid: 0, gid: 0, home: "/root", shell: "/bin
 export function* lookUpAccount(task: Task, text: string): Sleeps<Account> {
   const [userText = "", groupText] = text.split(":", 2);
   const users = (yield* readLines(task, "/etc/passwd")).map((fields) => ({
-    name: fields[0] ?? "", uid: Number(fields[2]), gid: Number(fields[3]), home: fields[5] ?? "/", shell: fields[6] ?? "",
+    name: fields[0] ?? "",
+    uid: Number(fields[2]),
+    gid: Number(fields[3]),
+    home: fields[5] ?? "/",
+    shell: fields[6] ?? "",
   }));
   const groups = (yield* readLines(task, "/etc/group")).map((fields) => ({
-    name: fields[0] ?? "", gid: Number(fields[2]), members: (fields[3] ?? "").split(","),
+    name: fields[0] ?? "",
+    gid: Number(fields[2]),
+    members: (fields[3] ?? "").split(","),
   }));
   const isNumber = /^\d+$/.test(userText);
-  const user = users.find((u) => u.name === userText) ?? users.find((u) => isNumber && u.uid === Number(userText)) ??
-    (userText === "root" ? ROOT_ACCOUNT : undefined);
-  if (user === undefined && !isNumber) throw new UnknownUser(`no user "${userText}" in the image's /etc/passwd`);
+  const user = users.find((u) => u.name === userText)
+    ?? users.find((u) => isNumber && u.uid === Number(userText))
+    ?? (userText === "root" ? ROOT_ACCOUNT : undefined);
+  if (user === undefined && !isNumber) {
+    throw new UnknownUser(`no user "${userText}" in the image's /etc/passwd`);
+  }
   const uid = user?.uid ?? Number(userText);
-  const supplementary = groups.filter((g) => user !== undefined && g.members.includes(user.name)).map((g) => g.gid);
+  const supplementary = groups.filter((g) => user !== undefined && g.members.includes(user.name)).map((g) =>
+    g.gid
+  );
   const gid = groupText === undefined ? user?.gid ?? 0 : findGroup(groups, groupText);
   return {
     name: user?.name ?? userText,
@@ -63,7 +74,9 @@ function* readLines(task: Task, path: string): Sleeps<string[][]> {
     const file = yield* task.kernel.vfs.open(task, path, 0, 0);
     const bytes = yield* readFully(task.kernel.ram, file, 0, file.inode?.size ?? 0);
     file.put();
-    return new TextDecoder("latin1").decode(bytes).split("\n").filter((line) => line !== "").map((l) => l.split(":"));
+    return new TextDecoder("latin1").decode(bytes).split("\n").filter((line) => line !== "").map((l) =>
+      l.split(":")
+    );
   } catch (error) {
     if (error instanceof Errno) return [];
     throw error;
@@ -72,7 +85,9 @@ function* readLines(task: Task, path: string): Sleeps<string[][]> {
 
 /** execvp(3): a name with a slash is a path, any other is sought along PATH. */
 export function* execSearching(
-  task: Task, argv: readonly string[], env: Readonly<Record<string, string>>,
+  task: Task,
+  argv: readonly string[],
+  env: Readonly<Record<string, string>>,
 ): Sleeps<void> {
   const envp = Object.entries(env).map(([name, value]) => `${name}=${value}`);
   const name = argv[0] ?? "";

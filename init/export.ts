@@ -11,19 +11,34 @@ import type { TarHeader, TarType } from "../lib/tar.ts";
 import { tarEnd, tarHeader, tarPadding } from "../lib/tar-writer.ts";
 
 const TYPES: Readonly<Record<number, TarType>> = {
-  0o100000: "file", 0o120000: "symlink", 0o020000: "char", 0o060000: "block", 0o040000: "directory", 0o010000: "fifo",
+  0o100000: "file",
+  0o120000: "symlink",
+  0o020000: "char",
+  0o060000: "block",
+  0o040000: "directory",
+  0o010000: "fifo",
 };
 const O_RDONLY = 0;
 
 /** Walks `top`, parents before children, names in byte order; `emit` gets the archive in pieces. Sockets are left out. */
-export function* exportTree(task: Task, vfs: VfsImpl, top: Path, emit: (bytes: Uint8Array) => void): Sleeps<void> {
+export function* exportTree(
+  task: Task,
+  vfs: VfsImpl,
+  top: Path,
+  emit: (bytes: Uint8Array) => void,
+): Sleeps<void> {
   const seen = new Map<Inode, string>();
   yield* exportEntry(task, vfs, top, ".", seen, emit);
   emit(tarEnd());
 }
 
 function* exportEntry(
-  task: Task, vfs: VfsImpl, path: Path, name: string, seen: Map<Inode, string>, emit: (bytes: Uint8Array) => void,
+  task: Task,
+  vfs: VfsImpl,
+  path: Path,
+  name: string,
+  seen: Map<Inode, string>,
+  emit: (bytes: Uint8Array) => void,
 ): Sleeps<void> {
   const { inode } = path.dentry;
   const type = inode === undefined ? undefined : TYPES[inode.mode & 0o170000];
@@ -41,7 +56,14 @@ function* exportEntry(
   } else if (type === "directory") {
     for (const child of yield* listNames(inode)) {
       const answer = vfs.resolve(task, child, { at: path, followLast: false });
-      yield* exportEntry(task, vfs, isSleeping(answer) ? yield* answer : answer, `${name}/${child}`, seen, emit);
+      yield* exportEntry(
+        task,
+        vfs,
+        isSleeping(answer) ? yield* answer : answer,
+        `${name}/${child}`,
+        seen,
+        emit,
+      );
     }
   }
 }
@@ -50,12 +72,17 @@ function* describe(inode: Inode, path: string, type: TarType): Sleeps<TarHeader>
   const isDevice = type === "char" || type === "block";
   const target = type === "symlink" ? inode.readlink() : "";
   return {
-    path, type,
-    mode: inode.mode & 0o7777, uid: inode.uid, gid: inode.gid,
+    path,
+    type,
+    mode: inode.mode & 0o7777,
+    uid: inode.uid,
+    gid: inode.gid,
     sizeBytes: type === "file" ? inode.size : 0,
-    mtime: inode.mtime.sec, mtimeNs: inode.mtime.nsec,
+    mtime: inode.mtime.sec,
+    mtimeNs: inode.mtime.nsec,
     linkPath: isSleeping(target) ? yield* target : target,
-    major: isDevice ? majorOf(inode.rdev) : 0, minor: isDevice ? minorOf(inode.rdev) : 0,
+    major: isDevice ? majorOf(inode.rdev) : 0,
+    minor: isDevice ? minorOf(inode.rdev) : 0,
     xattrs: type === "link" ? new Map<string, Uint8Array>() : yield* readXattrs(inode),
   };
 }

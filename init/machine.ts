@@ -4,7 +4,7 @@
 // The kernel's loop runs in the background from boot to disposal; everything here only adds work to it and waits for
 // promises. Strings that cross the border are UTF-8 outside and bytes (latin-1 strings) inside.
 
-import { openConsole, attachConsole } from "../drivers/tty/console.ts";
+import { attachConsole, openConsole } from "../drivers/tty/console.ts";
 import { HostInput, HostStreamFile } from "../drivers/tty/host_stream.ts";
 import { FilesStructImpl, type VfsImpl } from "../fs/fs.ts";
 import type { Host, HostConsole, HostDirectory, HostDisk } from "../include/host/host.ts";
@@ -39,7 +39,9 @@ export interface MachineOptions {
   readonly hostname?: string | undefined;
   readonly mounts?: readonly MachineMount[];
   /** System calls as text, one line a call, through `write`; only those in `names` when given. */
-  readonly strace?: { readonly names: readonly string[] | undefined; readonly write: (line: string) => void } | undefined;
+  readonly strace?:
+    | { readonly names: readonly string[] | undefined; readonly write: (line: string) => void }
+    | undefined;
   /** A defect of the kernel was met; the process that met it is killed. */
   readonly onOops?: (error: unknown) => void;
   readonly compile?: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
@@ -138,7 +140,7 @@ export class Machine implements AsyncDisposable {
     const { kernel } = this;
     const vfs = this.#vfs;
     const setRoot = this.#setRoot;
-    this.#upper = await this.#inKernel(function* (task) {
+    this.#upper = await this.#inKernel(function*(task) {
       const upper = yield* mountRoot(task, kernel, vfs, { disk: options.root });
       setRoot(task.fs);
       for (const mount of options.mounts ?? []) yield* mountHostDirectory(task, kernel, vfs, mount);
@@ -149,7 +151,7 @@ export class Machine implements AsyncDisposable {
   /** Runs `body` as a kernel thread that stands in the root. */
   #inKernel<T>(body: (task: TaskStruct) => Sleeps<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.kernel.spawnKernelThread("kworker", function* (task) {
+      this.kernel.spawnKernelThread("kworker", function*(task) {
         try {
           resolve(yield* body(task));
         } catch (error) {
@@ -190,8 +192,13 @@ export class Machine implements AsyncDisposable {
           throw error;
         }
         const env = {
-          PATH: DEFAULT_PATH, HOME: account.home, USER: account.name, LOGNAME: account.name, SHELL: account.shell,
-          HOSTNAME: hostname, ...encodeRecord(options.env ?? {}),
+          PATH: DEFAULT_PATH,
+          HOME: account.home,
+          USER: account.name,
+          LOGNAME: account.name,
+          SHELL: account.shell,
+          HOSTNAME: hostname,
+          ...encodeRecord(options.env ?? {}),
         };
         const cwd = yield* find(self, vfs, utf8ToByteString(options.cwd ?? "/"));
         self.fs = { ...self.fs, cwd };
@@ -216,7 +223,10 @@ export class Machine implements AsyncDisposable {
     const child = this.spawn(argv, { ...options, stdio: { stdin, stdout, stderr } });
     const timer = options.timeoutMs === undefined
       ? undefined
-      : this.kernel.time.addTimer(this.kernel.time.monotonicNs() + options.timeoutMs * 1e6, () => child.kill(SIGKILL));
+      : this.kernel.time.addTimer(
+        this.kernel.time.monotonicNs() + options.timeoutMs * 1e6,
+        () => child.kill(SIGKILL),
+      );
     const status = await Promise.race([child.exited, this.failed]);
     timer?.cancel();
     const bytes = { stdout: stdout.written(), stderr: stderr.written() };
@@ -242,7 +252,9 @@ export class Machine implements AsyncDisposable {
     const pieces: Uint8Array[] = [];
     const upper = this.#upper;
     if (upper !== undefined) {
-      await this.#inKernel((task) => exportTree(task, vfs, upper, (bytes) => void pieces.push(bytes.slice())));
+      await this.#inKernel((task) =>
+        exportTree(task, vfs, upper, (bytes) => void pieces.push(bytes.slice()))
+      );
     }
     return pieces;
   }
@@ -289,7 +301,9 @@ function exitStatusOf(status: number): ExitStatus {
 }
 
 function encodeRecord(record: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(record).map(([k, v]) => [utf8ToByteString(k), utf8ToByteString(v)]));
+  return Object.fromEntries(
+    Object.entries(record).map(([k, v]) => [utf8ToByteString(k), utf8ToByteString(v)]),
+  );
 }
 
 const EXPLANATIONS: Partial<Record<string, string>> = {
@@ -303,4 +317,3 @@ const EXPLANATIONS: Partial<Record<string, string>> = {
 function explain(error: Errno): string {
   return EXPLANATIONS[error.code] ?? error.code;
 }
-

@@ -40,7 +40,15 @@ export interface KernelOptions {
   readonly compile?: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
 }
 
-const FILE_SYSTEMS: readonly FileSystemType[] = [tmpfs, ramfs, erofs, overlay, devPtsType, procFileSystem, sysFileSystem];
+const FILE_SYSTEMS: readonly FileSystemType[] = [
+  tmpfs,
+  ramfs,
+  erofs,
+  overlay,
+  devPtsType,
+  procFileSystem,
+  sysFileSystem,
+];
 
 export interface BuiltKernel {
   readonly kernel: LinuxKernel;
@@ -52,7 +60,11 @@ export interface BuiltKernel {
 /** A kernel with an empty tmpfs as its root, and no process. */
 export function createKernel(options: KernelOptions): BuiltKernel {
   const ram = new Ram(FRAMES_START + options.memoryBytes);
-  const cpu = new WasmCpu(ram, x86FrontEnd, options.compile === undefined ? {} : { compile: options.compile });
+  const cpu = new WasmCpu(
+    ram,
+    x86FrontEnd,
+    options.compile === undefined ? {} : { compile: options.compile },
+  );
   let made: VfsImpl | undefined;
   let root: FsStruct | undefined;
   const kernel: LinuxKernel = new LinuxKernel({
@@ -76,7 +88,10 @@ export function createKernel(options: KernelOptions): BuiltKernel {
   registerFamily(kernel, inetFamily);
   registerFamily(kernel, netlinkFamily);
   const { rows } = procNet(kernel);
-  rows.set("unix", () => showUnix(kernel)).set("tcp", () => showTcp(kernel)).set("udp", () => showUdp(kernel));
+  rows.set("unix", () => showUnix(kernel)).set("tcp", () => showTcp(kernel)).set(
+    "udp",
+    () => showUdp(kernel),
+  );
   rows.set("dev", showDevices);
   const setRoot = (fs: FsStruct): void => {
     root = fs;

@@ -33,7 +33,12 @@ export interface RootOptions {
 }
 
 /** Mounts everything; `task` then stands in the finished root. Returns the directory that holds the changes. */
-export function* mountRoot(task: Task, kernel: LinuxKernel, vfs: VfsImpl, options: RootOptions): Sleeps<Path> {
+export function* mountRoot(
+  task: Task,
+  kernel: LinuxKernel,
+  vfs: VfsImpl,
+  options: RootOptions,
+): Sleeps<Path> {
   addBlockDevice(kernel, new HostBlockDevice(kernel, "vda", makeDevice(VIRTIO_BLK_MAJOR, 0), options.disk));
   yield* makeDirectory(task, vfs, "/image");
   yield* makeDirectory(task, vfs, "/memory");
@@ -58,15 +63,45 @@ function* mountKernelFileSystems(task: Task, kernel: LinuxKernel, vfs: VfsImpl):
   const devices = createTmpfs(kernel, tmpfs, "mode=755");
   yield* populateDevices(kernel, devices.root);
   vfs.mount(task, devices, yield* find(task, vfs, "/dev"), MS_NOSUID | MS_RELATIME, "devtmpfs");
-  yield* mountAt(task, vfs, "devpts", "devpts", "/dev/pts", "gid=5,mode=620,ptmxmode=666", MS_NOSUID | MS_NOEXEC | MS_RELATIME);
+  yield* mountAt(
+    task,
+    vfs,
+    "devpts",
+    "devpts",
+    "/dev/pts",
+    "gid=5,mode=620,ptmxmode=666",
+    MS_NOSUID | MS_NOEXEC | MS_RELATIME,
+  );
   yield* mountAt(task, vfs, "tmpfs", "tmpfs", "/dev/shm", "mode=1777", MS_NOSUID | MS_NODEV);
-  yield* mountAt(task, vfs, "tmpfs", "tmpfs", "/run", "mode=755,size=20%", MS_NOSUID | MS_NODEV | MS_RELATIME);
-  yield* mountAt(task, vfs, "tmpfs", "tmpfs", yield* makeDirectory(task, vfs, "/run/lock"), "mode=1777", quiet);
+  yield* mountAt(
+    task,
+    vfs,
+    "tmpfs",
+    "tmpfs",
+    "/run",
+    "mode=755,size=20%",
+    MS_NOSUID | MS_NODEV | MS_RELATIME,
+  );
+  yield* mountAt(
+    task,
+    vfs,
+    "tmpfs",
+    "tmpfs",
+    yield* makeDirectory(task, vfs, "/run/lock"),
+    "mode=1777",
+    quiet,
+  );
 }
 
 /** Mounts a file system of `type` at `target`, which must be there. */
 export function* mountAt(
-  task: Task, vfs: VfsImpl, type: string, source: string, target: string, data: string, flags: number,
+  task: Task,
+  vfs: VfsImpl,
+  type: string,
+  source: string,
+  target: string,
+  data: string,
+  flags: number,
 ): Sleeps<SuperBlock> {
   const fileSystem = vfs.fileSystem(type);
   if (fileSystem === undefined) throw new Error(`the kernel was built without ${type}`);

@@ -18,7 +18,12 @@ export interface VolumeOptions {
 }
 
 /** Mounts one volume, making its mount point. */
-export function* mountHostDirectory(task: Task, kernel: LinuxKernel, vfs: VfsImpl, volume: VolumeOptions): Sleeps<void> {
+export function* mountHostDirectory(
+  task: Task,
+  kernel: LinuxKernel,
+  vfs: VfsImpl,
+  volume: VolumeOptions,
+): Sleeps<void> {
   const target = utf8ToByteString(volume.target);
   yield* makeDirectory(task, vfs, target);
   const superBlock = createHostFs(kernel, volume.directory);

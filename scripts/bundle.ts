@@ -19,7 +19,9 @@ await build({
   sourcemap: true,
   logLevel: "warning",
   // commander is CommonJS and asks for node:* modules through require.
-  banner: { js: "import { createRequire } from \"node:module\"; const require = createRequire(import.meta.url);" },
+  banner: {
+    js: "import { createRequire } from \"node:module\"; const require = createRequire(import.meta.url);",
+  },
   // Used by the image builder alone; loaded from node_modules when it runs.
   external: ["openpgp", "xz-decompress", "fzstd"],
 });

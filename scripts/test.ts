@@ -23,7 +23,9 @@ const UNIT_TIMEOUT_MS = 120_000;
 const SYSTEM_TIMEOUT_MS = 1_200_000;
 
 function has(program: string): boolean {
-  return spawnSync("sh", ["-c", `command -v ${program}`], { env: { PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin` } }).status === 0;
+  return spawnSync("sh", ["-c", `command -v ${program}`], {
+    env: { PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin` },
+  }).status === 0;
 }
 
 function installTools(): void {
@@ -56,7 +58,15 @@ function testImage(): string {
   const path = process.env["ROOKERY_TEST_IMAGE"] ?? join(cacheDirectory(), "images", "test.img");
   if (!existsSync(path)) {
     mkdirSync(dirname(path), { recursive: true });
-    step("image", process.execPath, ["dist/bin/rookery.js", "image", "build", "--include", DIFFERENTIAL_TEST_PACKAGES.join(","), "-o", path]);
+    step("image", process.execPath, [
+      "dist/bin/rookery.js",
+      "image",
+      "build",
+      "--include",
+      DIFFERENTIAL_TEST_PACKAGES.join(","),
+      "-o",
+      path,
+    ]);
   }
   return path;
 }
@@ -72,7 +82,9 @@ function testFiles(pattern: RegExp | undefined): { unit: string[]; system: strin
 }
 
 function main(): void {
-  const { values } = parseArgs({ options: { unit: { type: "boolean", default: false }, only: { type: "string" } } });
+  const { values } = parseArgs({
+    options: { unit: { type: "boolean", default: false }, only: { type: "string" } },
+  });
   const { unit, system } = testFiles(values.only === undefined ? undefined : new RegExp(values.only));
   if (values.only === undefined) {
     step("format", bin("dprint"), ["check"]);
@@ -81,12 +93,21 @@ function main(): void {
   }
   installTools();
   if (unit.length > 0) {
-    step("unit tests", process.execPath, ["--test", `--test-timeout=${UNIT_TIMEOUT_MS}`, "--test-reporter=dot", ...unit]);
+    step("unit tests", process.execPath, [
+      "--test",
+      `--test-timeout=${UNIT_TIMEOUT_MS}`,
+      "--test-reporter=dot",
+      ...unit,
+    ]);
   }
   if (values.unit || system.length === 0) return;
   const ROOKERY_TEST_IMAGE = testImage();
   step("system tests", process.execPath, [
-    "--test", `--test-timeout=${SYSTEM_TIMEOUT_MS}`, "--test-concurrency=2", "--test-reporter=spec", ...system,
+    "--test",
+    `--test-timeout=${SYSTEM_TIMEOUT_MS}`,
+    "--test-concurrency=2",
+    "--test-reporter=spec",
+    ...system,
   ], { ROOKERY_TEST_IMAGE });
 }
 

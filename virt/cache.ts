@@ -7,7 +7,14 @@
 
 import type { Region } from "./translate/translator.ts";
 import type { Ram } from "../lib/ram.ts";
-import { BYTECODE_ARENA, FRAME_CODE, FRAME_FLAGS, FRAMES_START, JUMP_CACHE, JUMP_CACHE_ENTRIES } from "./layout.ts";
+import {
+  BYTECODE_ARENA,
+  FRAME_CODE,
+  FRAME_FLAGS,
+  FRAMES_START,
+  JUMP_CACHE,
+  JUMP_CACHE_ENTRIES,
+} from "./layout.ts";
 import { SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
 
 /** The upper end of the arena is for single steps. */

@@ -3,12 +3,33 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ACCESS_EXEC, ACCESS_READ, ACCESS_WRITE, TRAP_DIVIDE, TRAP_FAULT, TRAP_ILLEGAL, TRAP_PREEMPTED, TRAP_PROTECTION, TRAP_STEP, TRAP_SYSCALL } from "../include/linux/cpu.ts";
+import {
+  ACCESS_EXEC,
+  ACCESS_READ,
+  ACCESS_WRITE,
+  TRAP_DIVIDE,
+  TRAP_FAULT,
+  TRAP_ILLEGAL,
+  TRAP_PREEMPTED,
+  TRAP_PROTECTION,
+  TRAP_STEP,
+  TRAP_SYSCALL,
+} from "../include/linux/cpu.ts";
 import { Ram } from "../lib/ram.ts";
 import { WasmCpu } from "./cpu.ts";
 import type { ExtFunction } from "./frontend.ts";
 import { FRAMES_START, PTE_DIRTY, PTE_EXEC, PTE_WRITE } from "./layout.ts";
-import { assembleToy, getPc, readGpr, setPc, TOY, ToyFrontEnd, type ToyInstruction, ToySpace, writeGpr } from "./testing/toy.ts";
+import {
+  assembleToy,
+  getPc,
+  readGpr,
+  setPc,
+  TOY,
+  ToyFrontEnd,
+  type ToyInstruction,
+  ToySpace,
+  writeGpr,
+} from "./testing/toy.ts";
 
 const CODE = 0x40_0000;
 const DATA = 0x7f00_0000_0000;
@@ -21,7 +42,11 @@ interface Machine {
   code: number;
 }
 
-function machine(program: readonly ToyInstruction[], hotEntries: number, exts: readonly ExtFunction[] = []): Machine {
+function machine(
+  program: readonly ToyInstruction[],
+  hotEntries: number,
+  exts: readonly ExtFunction[] = [],
+): Machine {
   const ram = new Ram(FRAMES_START + (4 << 20), FRAMES_START + (4 << 20));
   const cpu = new WasmCpu(ram, new ToyFrontEnd(exts), { hotEntries });
   const space = new ToySpace(ram, FRAMES_START);
@@ -169,12 +194,16 @@ both("ext passes operands through scratch and may trap", (hot) => {
     ram.view.setBigInt64(0x1_0400, value * 2n, true);
     return 0;
   };
-  const { ram, cpu } = machine([
-    [TOY.addi, 1, 1, 0, 1],
-    [TOY.ext, 2, 1, 0, 0],
-    [TOY.add, 3, 3, 2],
-    [TOY.jump, 0, 0, 0, -32],
-  ], hot, [double]);
+  const { ram, cpu } = machine(
+    [
+      [TOY.addi, 1, 1, 0, 1],
+      [TOY.ext, 2, 1, 0, 0],
+      [TOY.add, 3, 3, 2],
+      [TOY.jump, 0, 0, 0, -32],
+    ],
+    hot,
+    [double],
+  );
   assert.equal(cpu.run(1000), TRAP_ILLEGAL);
   assert.equal(readGpr(ram, 3), 870n);
   assert.equal(readGpr(ram, 1), 30n);

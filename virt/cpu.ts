@@ -7,12 +7,26 @@
 // mapping was checked under the current tag of their address space.
 
 import {
-  ACCESS_EXEC, ACCESS_READ, ACCESS_WRITE, type Access, type Cpu, TRAP_FAULT, TRAP_PREEMPTED, TRAP_STEP,
+  type Access,
+  ACCESS_EXEC,
+  ACCESS_READ,
+  ACCESS_WRITE,
+  type Cpu,
+  TRAP_FAULT,
+  TRAP_PREEMPTED,
+  TRAP_STEP,
 } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import { type Block, CodeCache, STEP_AREA } from "./cache.ts";
 import { EXT_LEAVE, type FrontEnd, type Lifted, MODE_EXACT, STATUS_EXACT } from "./frontend.ts";
-import { type Handlers, HEADER_BYTES, LINK_NEVER, makeHandlers, TARGETS, TARGETS_BYTES } from "./interp/bytecode.ts";
+import {
+  type Handlers,
+  HEADER_BYTES,
+  LINK_NEVER,
+  makeHandlers,
+  TARGETS,
+  TARGETS_BYTES,
+} from "./interp/bytecode.ts";
 import { LOWERED_BYTES_MAX, Lowering } from "./interp/lower.ts";
 import { IrBuilder } from "./ir/builder.ts";
 import { JUMP_RETURN, TERM_INDIRECT } from "./ir/ops.ts";
@@ -22,9 +36,22 @@ import { type Region, Translator } from "./translate/translator.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "./layout.ts";
 import { makeRuntime, type RuntimeExports } from "./runtime/module.ts";
 import {
-  COUNT_FILLS, LINK_SLOT, STATUS_CODE_WRITE, STATUS_CONTINUE, STATUS_HOT, STATUS_LINK, STATUS_MISS, STATUS_SLOW,
-  COUNT_DISPATCHES, COUNT_SLOW, GROW_REGION, LAST_ANCHOR, REGION_EXITS, REGION_EXITS_BYTES,
-  STATUS_GROW, STATUS_SLOW_OFTEN,
+  COUNT_DISPATCHES,
+  COUNT_FILLS,
+  COUNT_SLOW,
+  GROW_REGION,
+  LAST_ANCHOR,
+  LINK_SLOT,
+  REGION_EXITS,
+  REGION_EXITS_BYTES,
+  STATUS_CODE_WRITE,
+  STATUS_CONTINUE,
+  STATUS_GROW,
+  STATUS_HOT,
+  STATUS_LINK,
+  STATUS_MISS,
+  STATUS_SLOW,
+  STATUS_SLOW_OFTEN,
 } from "./runtime/status.ts";
 import { type CpuOptions, HOT_ENTRIES, REGION_LIMITS } from "./options.ts";
 import { AddressSpaces } from "./spaces.ts";
@@ -67,7 +94,16 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
   #granted = 0;
   /** Budget put aside by an ext that wants translated code to be left. */
   #setAside = 0;
-  readonly #counters = { misses: 0, links: 0, lifted: 0, liftedInstructions: 0, codeWrites: 0, dropped: 0, steps: 0, slices: 0 };
+  readonly #counters = {
+    misses: 0,
+    links: 0,
+    lifted: 0,
+    liftedInstructions: 0,
+    codeWrites: 0,
+    dropped: 0,
+    steps: 0,
+    slices: 0,
+  };
 
   constructor(ram: Ram, frontEnd: FrontEnd, options: CpuOptions = {}) {
     this.ram = ram;
@@ -279,7 +315,9 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     if (frame < 0) return recordFault(this.ram, pc, ACCESS_EXEC);
     const known = this.#cache.find(frame, pc % PAGE_SIZE, this.#mode);
     if (known !== undefined && !known.isDead) {
-      if (known.secondFrame < 0 || walk(this.ram, nextPage(pc), ACCESS_EXEC) === known.secondFrame) return known;
+      if (known.secondFrame < 0 || walk(this.ram, nextPage(pc), ACCESS_EXEC) === known.secondFrame) {
+        return known;
+      }
     }
     return this.#lift(pc, frame);
   }
@@ -438,7 +476,9 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     if (frame < 0) return undefined;
     const block = this.#cache.find(frame, pc % PAGE_SIZE, this.#mode);
     if (block === undefined || block.isDead) return undefined;
-    if (block.secondFrame >= 0 && walk(this.ram, nextPage(pc), ACCESS_EXEC) !== block.secondFrame) return undefined;
+    if (block.secondFrame >= 0 && walk(this.ram, nextPage(pc), ACCESS_EXEC) !== block.secondFrame) {
+      return undefined;
+    }
     return block;
   }
 

@@ -9,7 +9,16 @@ import { Ram } from "../lib/ram.ts";
 import { WasmCpu } from "./cpu.ts";
 import type { ExtFunction } from "./frontend.ts";
 import { CPU_BASE, CPU_STATE, FRAMES_START, PTE_EXEC, PTE_WRITE } from "./layout.ts";
-import { assembleToy, getPc, setPc, TOY, ToyFrontEnd, type ToyInstruction, ToySpace, writeGpr } from "./testing/toy.ts";
+import {
+  assembleToy,
+  getPc,
+  setPc,
+  TOY,
+  ToyFrontEnd,
+  type ToyInstruction,
+  ToySpace,
+  writeGpr,
+} from "./testing/toy.ts";
 
 const CODE = 0x40_0000;
 const DATA = 0x7f00_0000_0000;
@@ -26,9 +35,31 @@ function generator(seed: number): (below: number) => number {
 }
 
 const PLAIN = [
-  TOY.li, TOY.add, TOY.addi, TOY.sub, TOY.mul, TOY.load64, TOY.store64, TOY.load8, TOY.store8, TOY.cmp, TOY.add32,
-  TOY.xor, TOY.shli, TOY.rmw, TOY.vload, TOY.vadd, TOY.vstore, TOY.cmpi, TOY.fadd, TOY.mulhi, TOY.push, TOY.pop,
-  TOY.setcc, TOY.divu, TOY.ext,
+  TOY.li,
+  TOY.add,
+  TOY.addi,
+  TOY.sub,
+  TOY.mul,
+  TOY.load64,
+  TOY.store64,
+  TOY.load8,
+  TOY.store8,
+  TOY.cmp,
+  TOY.add32,
+  TOY.xor,
+  TOY.shli,
+  TOY.rmw,
+  TOY.vload,
+  TOY.vadd,
+  TOY.vstore,
+  TOY.cmpi,
+  TOY.fadd,
+  TOY.mulhi,
+  TOY.push,
+  TOY.pop,
+  TOY.setcc,
+  TOY.divu,
+  TOY.ext,
 ];
 
 /** r14 counts down to the end, r15 points at data, r13 too; r4 is the stack. */
@@ -40,14 +71,34 @@ function randomProgram(seed: number): ToyInstruction[] {
     const [d, a, b] = [random(4), random(4), random(4)];
     const pick = random(10);
     if (pick === 0 || n % 12 === 11) {
-      program.push([TOY.addi, 14, 14, 0, -1], [TOY.cmpi, 0, 14, 0, 0], [TOY.jcc, 14, 0, 0, (length * 2 - program.length) * 8]);
-      program.push([TOY.cmp, 0, a, b], [TOY.jcc, random(16), 0, 0, (random(length) - program.length - 1) * 8]);
+      program.push([TOY.addi, 14, 14, 0, -1], [TOY.cmpi, 0, 14, 0, 0], [
+        TOY.jcc,
+        14,
+        0,
+        0,
+        (length * 2 - program.length) * 8,
+      ]);
+      program.push([TOY.cmp, 0, a, b], [
+        TOY.jcc,
+        random(16),
+        0,
+        0,
+        (random(length) - program.length - 1) * 8,
+      ]);
       continue;
     }
     const op = PLAIN[random(PLAIN.length)]!;
-    const isMemory = [TOY.load64, TOY.store64, TOY.load8, TOY.store8, TOY.rmw, TOY.vload, TOY.vstore].some((m) => m === op);
+    const isMemory = [TOY.load64, TOY.store64, TOY.load8, TOY.store8, TOY.rmw, TOY.vload, TOY.vstore].some((
+      m,
+    ) => m === op);
     const base = isMemory ? 13 + 2 * random(2) : a;
-    const imm = isMemory ? random(4400) - 60 : op === TOY.setcc ? random(16) : op === TOY.ext ? 0 : random(64);
+    const imm = isMemory
+      ? random(4400) - 60
+      : op === TOY.setcc
+      ? random(16)
+      : op === TOY.ext
+      ? 0
+      : random(64);
     program.push([op, d, base, b, imm]);
   }
   while (program.length < length * 3) program.push([TOY.syscall]);
@@ -91,7 +142,11 @@ function execute(seed: number, hotEntries: number): Outcome {
   if (trap === TRAP_FAULT) state.writeDoubleLE(cpu.trapAddress, 0x2f8);
   const memory = Buffer.concat(frames.map((frame) => ram.u8.subarray(frame, frame + 4096)));
   return {
-    trap, pc: getPc(ram), retired: cpu.retired, state: state.toString("hex"), memory: memory.toString("hex"),
+    trap,
+    pc: getPc(ram),
+    retired: cpu.retired,
+    state: state.toString("hex"),
+    memory: memory.toString("hex"),
     statistics: cpu.statistics(),
   };
 }

@@ -2,7 +2,7 @@
 // Guest memory for ext functions: what they read and write goes through the page table as the guest's own
 // accesses do, and a write into code drops that code.
 
-import { ACCESS_READ, ACCESS_WRITE, type Access } from "../include/linux/cpu.ts";
+import { type Access, ACCESS_READ, ACCESS_WRITE } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import type { GuestAccess } from "./frontend.ts";
 import { PAGE_SIZE } from "./layout.ts";

@@ -1,11 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Page table walks from TypeScript: instruction fetch, and guest memory for ext functions.
 
-import { ACCESS_EXEC, ACCESS_WRITE, type Access, TRAP_FAULT, TRAP_PROTECTION } from "../include/linux/cpu.ts";
+import { type Access, ACCESS_EXEC, ACCESS_WRITE, TRAP_FAULT, TRAP_PROTECTION } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import {
-  CPU_BASE, CPU_STATE, FRAME_CODE, FRAME_FLAGS, PTE_ACCESSED, PAGE_SIZE, PTE_DIRTY, PTE_EXEC, PTE_PRESENT, PTE_WRITE, TLB_ENTRIES,
-  TLB_READ, TLB_WRITE,
+  CPU_BASE,
+  CPU_STATE,
+  FRAME_CODE,
+  FRAME_FLAGS,
+  PAGE_SIZE,
+  PTE_ACCESSED,
+  PTE_DIRTY,
+  PTE_EXEC,
+  PTE_PRESENT,
+  PTE_WRITE,
+  TLB_ENTRIES,
+  TLB_READ,
+  TLB_WRITE,
 } from "./layout.ts";
 import type { Fetch } from "./frontend.ts";
 import { TLB_LOG } from "./runtime/status.ts";

@@ -2,7 +2,14 @@
 // Directory blocks of EROFS. Source: fs/erofs/format.ts.
 
 import {
-  DT_BLK, DT_CHR, DT_DIR, DT_FIFO, DT_LNK, DT_REG, DT_SOCK, DT_UNKNOWN,
+  DT_BLK,
+  DT_CHR,
+  DT_DIR,
+  DT_FIFO,
+  DT_LNK,
+  DT_REG,
+  DT_SOCK,
+  DT_UNKNOWN,
 } from "../../include/uapi/stat.ts";
 import { EUCLEAN } from "../../lib/errno.ts";
 import { bytesToString } from "../../lib/byte-string.ts";
@@ -21,7 +28,9 @@ export function parseDirectoryBlock(block: Uint8Array, entries: Map<string, Erof
   if (block.length < EROFS_DIRENT_BYTES) throw EUCLEAN;
   const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
   const headBytes = view.getUint16(DE_NAME_OFFSET, true);
-  if (headBytes < EROFS_DIRENT_BYTES || headBytes % EROFS_DIRENT_BYTES !== 0 || headBytes > block.length) throw EUCLEAN;
+  if (headBytes < EROFS_DIRENT_BYTES || headBytes % EROFS_DIRENT_BYTES !== 0 || headBytes > block.length) {
+    throw EUCLEAN;
+  }
   const count = headBytes / EROFS_DIRENT_BYTES;
   for (let index = 0; index < count; index++) {
     const at = index * EROFS_DIRENT_BYTES;

@@ -7,8 +7,14 @@ import { EINVAL, EIO, EUCLEAN } from "../../lib/errno.ts";
 import { addBlockDevice, HostBlockDevice } from "../../block/blk.ts";
 import { run } from "../../mm/testing.ts";
 import { writeErofs } from "../../tools/image/erofs-writer.ts";
-import { bytesContent, createDirectory, createFile, createSymlink, type DirectoryNode } from "../../tools/image/tree.ts";
-import { machine, type Machine } from "../fixture.test.ts";
+import {
+  bytesContent,
+  createDirectory,
+  createFile,
+  createSymlink,
+  type DirectoryNode,
+} from "../../tools/image/tree.ts";
+import { type Machine, machine } from "../fixture.test.ts";
 import { erofs } from "./erofs.ts";
 
 function disk(bytes: Uint8Array): HostDisk {
@@ -24,7 +30,8 @@ function disk(bytes: Uint8Array): HostDisk {
   };
 }
 
-const pattern = (length: number): Uint8Array => Uint8Array.from({ length }, (_, index) => (index * 31 + (index >> 8)) & 0xff);
+const pattern = (length: number): Uint8Array =>
+  Uint8Array.from({ length }, (_, index) => (index * 31 + (index >> 8)) & 0xff);
 
 function sampleTree(): DirectoryNode {
   const root = createDirectory(0o755, 100);
@@ -40,17 +47,31 @@ function sampleTree(): DirectoryNode {
   root.children.set("empty", createFile(0o600, 1, bytesContent(new Uint8Array(0))));
   root.children.set("link", createSymlink("dir/many-7", 5));
   const directory = createDirectory(0o1777, 400);
-  for (let n = 0; n < 500; n++) directory.children.set(`many-${n}`, createFile(0o644, n, bytesContent(pattern(n))));
+  for (let n = 0; n < 500; n++) {
+    directory.children.set(`many-${n}`, createFile(0o644, n, bytesContent(pattern(n))));
+  }
   root.children.set("dir", directory);
   root.children.set("null", {
-    kind: "special", mode: 0o020666, uid: 0, gid: 0, mtime: 0, mtimeNs: 0, xattrs: new Map(), major: 1, minor: 300,
+    kind: "special",
+    mode: 0o020666,
+    uid: 0,
+    gid: 0,
+    mtime: 0,
+    mtimeNs: 0,
+    xattrs: new Map(),
+    major: 1,
+    minor: 300,
   });
   return root;
 }
 
 function image(root: DirectoryNode): Uint8Array {
   const parts: Uint8Array[] = [];
-  writeErofs(root, (bytes) => parts.push(bytes.slice()), { buildTime: 7, uuid: new Uint8Array(16), volumeName: "t" });
+  writeErofs(root, (bytes) => parts.push(bytes.slice()), {
+    buildTime: 7,
+    uuid: new Uint8Array(16),
+    volumeName: "t",
+  });
   return Uint8Array.from(Buffer.concat(parts));
 }
 
@@ -87,7 +108,7 @@ test("an image shows the tree it was made from", () => {
 test("extended attributes come back whole", () => {
   const m = mounted(image(sampleTree()));
   const answer = m.vfs.resolve(m.task, "/mnt/small", { followLast: true });
-  const inode = run(answer as Exclude<typeof answer, undefined>);
+  const inode = run(answer);
   assert.ok("dentry" in inode && inode.dentry.inode !== undefined);
   const list = inode.dentry.inode.listXattr();
   assert.deepEqual((run(list as never) as string[]).sort(), ["security.capability", "user.note"]);
@@ -127,7 +148,9 @@ test("torn and hostile images end in an errno", () => {
       torn[1152 + (seed >>> 8) % 60_000] = seed & 0xff;
     }
     const error = attempt(torn);
-    if (error !== undefined) assert.ok(error instanceof Error && error.constructor.name === "Errno", String(error));
+    if (error !== undefined) {
+      assert.ok(error instanceof Error && error.constructor.name === "Errno", String(error));
+    }
   }
   assert.ok(EIO instanceof Error);
 });
@@ -145,7 +168,13 @@ function walk(m: Machine, path: string, depth: number): void {
     const buffer = m.buffer(0);
     if (m.call("lstat", full, buffer) < 0) continue;
     const { mode, size } = m.stat(full);
-    if ((mode & 0o170000) === 0o100000 && size < 1_000_000) try { m.readFile(full); } catch { continue; }
+    if ((mode & 0o170000) === 0o100000 && size < 1_000_000) {
+      try {
+        m.readFile(full);
+      } catch {
+        continue;
+      }
+    }
     if ((mode & 0o170000) === 0o040000 && depth < 3) walk(m, full, depth + 1);
   }
 }

@@ -6,8 +6,8 @@ import type { Kernel, Task } from "../../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../../include/linux/wait.ts";
 import { S_IFBLK, S_IFMT } from "../../include/uapi/stat.ts";
 import { ENOTBLK } from "../../lib/errno.ts";
-import { blockDeviceByName, findBlockDevice, type BlockDevice } from "../../block/blk.ts";
-import { openErofs, type ErofsSuperBlock } from "./super.ts";
+import { type BlockDevice, blockDeviceByName, findBlockDevice } from "../../block/blk.ts";
+import { type ErofsSuperBlock, openErofs } from "./super.ts";
 
 export const erofs: FileSystemType = {
   name: "erofs",

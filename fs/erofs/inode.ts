@@ -4,16 +4,24 @@
 // Invariant: numbers from the image are checked where they are used; EUCLEAN says that they make no sense.
 // Source: fs/erofs/format.ts and the documents it names.
 
-import { Inode, type DirEntry, type File, type Path, type SuperBlock } from "../../include/linux/fs.ts";
+import { type DirEntry, type File, Inode, type Path, type SuperBlock } from "../../include/linux/fs.ts";
 import type { Kernel, Task } from "../../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../../include/linux/wait.ts";
-import { isDirectory, makeDevice, S_IFBLK, S_IFCHR, S_IFLNK, S_IFMT, S_IFREG } from "../../include/uapi/stat.ts";
+import {
+  isDirectory,
+  makeDevice,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+} from "../../include/uapi/stat.ts";
 import { EINVAL, EIO, ENODATA, ENOTDIR, EOPNOTSUPP, EUCLEAN } from "../../lib/errno.ts";
 import { bytesToString } from "../../lib/byte-string.ts";
 import type { BlockDevice } from "../../block/blk.ts";
-import { PageCache, type PageBacking } from "../../mm/filemap.ts";
+import { type PageBacking, PageCache } from "../../mm/filemap.ts";
 import { CachedFile } from "../../mm/generic_file.ts";
-import { parseDirectoryBlock, type ErofsEntry } from "./dir.ts";
+import { type ErofsEntry, parseDirectoryBlock } from "./dir.ts";
 import * as format from "./format.ts";
 import { readXattrs } from "./xattr.ts";
 
@@ -69,7 +77,8 @@ export class ErofsInode extends Inode implements PageBacking {
       this.gid = view.getUint32(format.EI_GID, true);
       this.nlink = view.getUint32(format.EI_NLINK, true);
       this.mtime = {
-        sec: Number(view.getBigInt64(format.EI_MTIME, true)), nsec: view.getUint32(format.EI_MTIME_NSEC, true),
+        sec: Number(view.getBigInt64(format.EI_MTIME, true)),
+        nsec: view.getUint32(format.EI_MTIME_NSEC, true),
       };
     } else {
       this.size = view.getUint32(format.CI_SIZE, true);
@@ -85,7 +94,8 @@ export class ErofsInode extends Inode implements PageBacking {
       const { major, minor } = format.decodeDevice(this.#firstBlock);
       this.rdev = makeDevice(major, minor);
     }
-    const isPlain = this.#layout === format.EROFS_INODE_FLAT_PLAIN || this.#layout === format.EROFS_INODE_FLAT_INLINE;
+    const isPlain = this.#layout === format.EROFS_INODE_FLAT_PLAIN
+      || this.#layout === format.EROFS_INODE_FLAT_INLINE;
     if (!isPlain) throw EOPNOTSUPP;
     if (!Number.isSafeInteger(this.size)) throw EUCLEAN;
     if (type === S_IFREG) this.pages = new PageCache(image.kernel, this, this);
@@ -119,7 +129,8 @@ export class ErofsInode extends Inode implements PageBacking {
       }
     }
     if (done === into.length) return;
-    const tail = image.inodeOffset(this.nid) + this.#headBytes + this.#xattrBytes + (offset + done - blockBytes);
+    const tail = image.inodeOffset(this.nid) + this.#headBytes + this.#xattrBytes
+      + (offset + done - blockBytes);
     into.set(yield* image.readMeta(tail, into.length - done), done);
   }
 
@@ -131,7 +142,7 @@ export class ErofsInode extends Inode implements PageBacking {
     yield* this.readData(start, bytes);
     const { u8 } = this.superBlock.kernel.ram;
     for (let at = 0; at < frames.length && at * PAGE_BYTES < length; at++) {
-      u8.set(bytes.subarray(at * PAGE_BYTES, (at + 1) * PAGE_BYTES), frames[at]!);
+      u8.set(bytes.subarray(at * PAGE_BYTES, (at + 1) * PAGE_BYTES), frames[at]);
     }
   }
 

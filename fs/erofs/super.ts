@@ -56,8 +56,14 @@ export class ErofsSuperBlock implements SuperBlock {
 
   statfs(): StatFs {
     return {
-      type: format.EROFS_SUPER_MAGIC, blockSize: this.blockSize, blocks: this.blocks, blocksFree: 0,
-      blocksAvailable: 0, files: this.inodeCount, filesFree: 0, nameMax: 255,
+      type: format.EROFS_SUPER_MAGIC,
+      blockSize: this.blockSize,
+      blocks: this.blocks,
+      blocksFree: 0,
+      blocksAvailable: 0,
+      files: this.inodeCount,
+      filesFree: 0,
+      nameMax: 255,
     };
   }
   showOptions(): string {
@@ -145,7 +151,10 @@ export class ErofsSuperBlock implements SuperBlock {
 
 /** Reads and checks the super block of `device`, and its root. Throws EINVAL for what is no EROFS image. */
 export function* openErofs(
-  kernel: Kernel, type: FileSystemType, dev: number, device: BlockDevice,
+  kernel: Kernel,
+  type: FileSystemType,
+  dev: number,
+  device: BlockDevice,
 ): Sleeps<ErofsSuperBlock> {
   if (device.sizeBytes < format.EROFS_SUPER_OFFSET + format.EROFS_SUPER_BYTES) throw EINVAL;
   const header = new Uint8Array(format.EROFS_SUPER_BYTES);

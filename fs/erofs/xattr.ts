@@ -20,7 +20,11 @@ interface Decoded {
 }
 
 /** All attributes of the inode whose area of `length` bytes is at `start`. */
-export function* readXattrs(image: XattrImage, start: number, length: number): Sleeps<Map<string, Uint8Array>> {
+export function* readXattrs(
+  image: XattrImage,
+  start: number,
+  length: number,
+): Sleeps<Map<string, Uint8Array>> {
   const area = yield* image.readMeta(start, length);
   const view = new DataView(area.buffer, area.byteOffset, area.byteLength);
   const found = new Map<string, Uint8Array>();

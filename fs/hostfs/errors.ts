@@ -5,7 +5,9 @@ import * as errnos from "../../lib/errno.ts";
 import { EIO, Errno } from "../../lib/errno.ts";
 
 const BY_NAME: ReadonlyMap<string, Errno> = new Map(
-  Object.values(errnos).filter((value): value is Errno => value instanceof Errno).map((value) => [value.code, value]),
+  Object.values(errnos).filter((value): value is Errno => value instanceof Errno).map((
+    value,
+  ) => [value.code, value]),
 );
 
 /** Calls the host; what it throws becomes the errno of that name, else EIO. */

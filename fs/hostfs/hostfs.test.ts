@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { openHostDirectory } from "../../virt/host/node/directory.ts";
-import { machine, type Machine } from "../fixture.test.ts";
+import { type Machine, machine } from "../fixture.test.ts";
 import { createHostFs } from "./hostfs.ts";
 
 function mounted(t: TestContext, isReadOnly: boolean = false): { m: Machine; outside: string } {

@@ -62,7 +62,13 @@ class HostSuperBlock implements SuperBlock, HostVolume {
 
   statfs(): StatFs {
     return {
-      type: HOSTFS_SUPER_MAGIC, blockSize: 4096, blocks: 0, blocksFree: 0, blocksAvailable: 0, files: 0, filesFree: 0,
+      type: HOSTFS_SUPER_MAGIC,
+      blockSize: 4096,
+      blocks: 0,
+      blocksFree: 0,
+      blocksAvailable: 0,
+      files: 0,
+      filesFree: 0,
       nameMax: 255,
     };
   }

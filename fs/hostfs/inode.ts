@@ -5,15 +5,29 @@
 
 import type { HostDirectory, HostStat } from "../../include/host/host.ts";
 import {
-  Inode, type AttributeChange, type DirEntry, type File, type Path, type SuperBlock, type TimeSpec,
+  type AttributeChange,
+  type DirEntry,
+  type File,
+  Inode,
+  type Path,
+  type SuperBlock,
+  type TimeSpec,
 } from "../../include/linux/fs.ts";
 import type { Kernel, Task } from "../../include/linux/sched.ts";
 import {
-  DT_DIR, DT_LNK, DT_REG, DT_UNKNOWN, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK,
+  DT_DIR,
+  DT_LNK,
+  DT_REG,
+  DT_UNKNOWN,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
 } from "../../include/uapi/stat.ts";
 import { EEXIST, EINVAL, EIO, ENOENT, ENOTDIR, EPERM, EXDEV } from "../../lib/errno.ts";
 import { byteStringToUtf8, utf8ToByteString } from "../../lib/byte-string.ts";
-import { PageCache, type PageBacking } from "../../mm/filemap.ts";
+import { type PageBacking, PageCache } from "../../mm/filemap.ts";
 import { hostCall } from "./errors.ts";
 import { HostFile } from "./file.ts";
 
@@ -78,9 +92,12 @@ export class HostInode extends Inode implements PageBacking {
 
   #take(stat: HostStat): void {
     const mtime = timeOf(stat.mtimeNs);
-    const isChanged = this.size !== stat.size || this.mtime.sec !== mtime.sec || this.mtime.nsec !== mtime.nsec;
+    const isChanged = this.size !== stat.size || this.mtime.sec !== mtime.sec
+      || this.mtime.nsec !== mtime.nsec;
     // Pages of a file that changed outside are stale, unless someone maps them: then they stay as they are.
-    if (isChanged && this.pages !== undefined && this.pages.mappings.size === 0 && this.pages.dirtyCount === 0) {
+    if (
+      isChanged && this.pages !== undefined && this.pages.mappings.size === 0 && this.pages.dirtyCount === 0
+    ) {
       this.pages.evict();
     }
     this.mode = KIND_MODES[stat.kind] | (stat.mode & 0o7777);
@@ -171,7 +188,12 @@ export class HostInode extends Inode implements PageBacking {
   }
 
   override rename(
-    name: string, source: Inode, toDirectory: Inode, toName: string, target: Inode | undefined, flags: number,
+    name: string,
+    source: Inode,
+    toDirectory: Inode,
+    toName: string,
+    target: Inode | undefined,
+    flags: number,
   ): void {
     if (!(toDirectory instanceof HostInode) || !(source instanceof HostInode)) throw EXDEV;
     if (flags !== 0 && !(flags === 1 && target === undefined)) throw EINVAL; // RENAME_NOREPLACE was checked

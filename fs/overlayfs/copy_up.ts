@@ -5,10 +5,10 @@
 // the work directory instead: its names find it through the lower inode.
 
 import type { Inode } from "../../include/linux/fs.ts";
-import { isSleeping, WAIT_RESCHEDULE, type Sleeps } from "../../include/linux/wait.ts";
+import { isSleeping, type Sleeps, WAIT_RESCHEDULE } from "../../include/linux/wait.ts";
 import { isDirectory, S_IALLUGO, S_IFLNK, S_IFMT, S_IFREG } from "../../include/uapi/stat.ts";
 import { EIO, EOPNOTSUPP, EROFS } from "../../lib/errno.ts";
-import { OVERLAY_PREFIX, type Overlay, type OverlayNode } from "./layers.ts";
+import { type Overlay, OVERLAY_PREFIX, type OverlayNode } from "./layers.ts";
 
 const PAGE_BYTES = 4096;
 
@@ -29,7 +29,12 @@ export function* copyUp(node: OverlayNode, withData: boolean): Sleeps<Inode> {
     const upper = yield* copyNode(node, lower, directory, withData);
     const { atime, mtime } = lower;
     yield* wait(upper.setAttributes({
-      uid: lower.uid, gid: lower.gid, mode: lower.mode & S_IALLUGO, atime, mtime, ctime: lower.ctime,
+      uid: lower.uid,
+      gid: lower.gid,
+      mode: lower.mode & S_IALLUGO,
+      atime,
+      mtime,
+      ctime: lower.ctime,
     }));
     node.upper = upper;
     superBlock.byUpper.set(upper, node);

@@ -11,9 +11,7 @@
 // Files are opened from the layer itself with the overlay's path: a descriptor opened before the copy-up keeps reading
 // the lower file. Source: Linux's Documentation/filesystems/overlayfs.rst.
 
-import {
-  Inode, type AttributeChange, type DirEntry, type File, type Path,
-} from "../../include/linux/fs.ts";
+import { type AttributeChange, type DirEntry, type File, Inode, type Path } from "../../include/linux/fs.ts";
 import type { Cred, Task } from "../../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../../include/linux/wait.ts";
 import { O_ACCMODE, O_RDONLY, O_TRUNC, RENAME_EXCHANGE, RENAME_WHITEOUT } from "../../include/uapi/fcntl.ts";
@@ -22,7 +20,14 @@ import { EEXIST, ENODATA, ENOENT, ENOTEMPTY, EROFS, EXDEV } from "../../lib/errn
 import { stringToBytes } from "../../lib/byte-string.ts";
 import { copyUp } from "./copy_up.ts";
 import { listUpper, mergeEntries } from "./readdir.ts";
-import { isOpaque, isWhiteout, OVERLAY_OPAQUE, OVERLAY_PREFIX, type Overlay, type OverlayNode } from "./layers.ts";
+import {
+  isOpaque,
+  isWhiteout,
+  type Overlay,
+  OVERLAY_OPAQUE,
+  OVERLAY_PREFIX,
+  type OverlayNode,
+} from "./layers.ts";
 
 function* wait<T>(answer: T | Sleeps<T>): Sleeps<T> {
   return isSleeping(answer) ? yield* answer : answer;
@@ -46,8 +51,12 @@ export class OverlayInode extends Inode implements OverlayNode {
   isCopying = false;
 
   constructor(
-    overlay: Overlay, ino: number, upper: Inode | undefined, lowers: readonly Inode[],
-    parent: OverlayNode | undefined, name: string,
+    overlay: Overlay,
+    ino: number,
+    upper: Inode | undefined,
+    lowers: readonly Inode[],
+    parent: OverlayNode | undefined,
+    name: string,
   ) {
     super();
     this.superBlock = overlay;
@@ -80,8 +89,11 @@ export class OverlayInode extends Inode implements OverlayNode {
     this.ctime = real.ctime;
     this.btime = real.btime;
     this.mapping = real.mapping;
-    if (isDirectory(real.mode)) this.nlink = this.lowers.length > 0 && this.upper !== undefined ? 1 : real.nlink;
-    else if (this.lowers.length === 0) this.nlink = real.nlink;
+    if (isDirectory(real.mode)) {
+      this.nlink = this.lowers.length > 0 && this.upper !== undefined
+        ? 1
+        : real.nlink;
+    } else if (this.lowers.length === 0) this.nlink = real.nlink;
   }
 
   override refresh(): void {
@@ -107,7 +119,9 @@ export class OverlayInode extends Inode implements OverlayNode {
       if (isWhiteout(upper)) return undefined;
       const known = this.superBlock.byUpper.get(upper);
       if (known !== undefined) return known;
-      if (!isDirectory(upper.mode) || this.lowers.length === 0) return this.superBlock.adopt(this, name, upper, []);
+      if (!isDirectory(upper.mode) || this.lowers.length === 0) {
+        return this.superBlock.adopt(this, name, upper, []);
+      }
     } else if (this.lowers.length === 0) {
       return undefined;
     } else if (this.lowers.length === 1) {
@@ -145,7 +159,9 @@ export class OverlayInode extends Inode implements OverlayNode {
       }
     }
     if (upper === undefined && lowers.length === 0) return undefined;
-    const known = upper === undefined ? this.superBlock.byLower.get(lowers[0]!) : this.superBlock.byUpper.get(upper);
+    const known = upper === undefined
+      ? this.superBlock.byLower.get(lowers[0]!)
+      : this.superBlock.byUpper.get(upper);
     return known ?? this.superBlock.adopt(this, name, upper, lowers);
   }
 
@@ -179,7 +195,9 @@ export class OverlayInode extends Inode implements OverlayNode {
     const upper = yield* this.raise();
     const wasHidden = yield* this.#clearWhiteout(upper, name);
     const made = yield* wait(upper.mkdir(name, mode, cred));
-    if (wasHidden || this.lowers.length > 0) yield* wait(made.setXattr(OVERLAY_OPAQUE, stringToBytes("y"), 0));
+    if (wasHidden || this.lowers.length > 0) {
+      yield* wait(made.setXattr(OVERLAY_OPAQUE, stringToBytes("y"), 0));
+    }
     return this.#made(name, made);
   }
 
@@ -249,7 +267,12 @@ export class OverlayInode extends Inode implements OverlayNode {
   }
 
   override *rename(
-    name: string, source: Inode, toDirectory: Inode, toName: string, target: Inode | undefined, flags: number,
+    name: string,
+    source: Inode,
+    toDirectory: Inode,
+    toName: string,
+    target: Inode | undefined,
+    flags: number,
   ): Sleeps<void> {
     if (!(source instanceof OverlayInode) || !(toDirectory instanceof OverlayInode)) throw EXDEV;
     if ((flags & RENAME_WHITEOUT) !== 0) throw EXDEV;
@@ -311,7 +334,9 @@ export class OverlayInode extends Inode implements OverlayNode {
   }
 
   *#iterate(position: number, emit: (entry: DirEntry, next: number) => boolean): Sleeps<void> {
-    if (this.lowers.length === 0 && this.upper !== undefined) return yield* listUpper(this, this.upper, position, emit);
+    if (this.lowers.length === 0 && this.upper !== undefined) {
+      return yield* listUpper(this, this.upper, position, emit);
+    }
     for (const entry of yield* mergeEntries(this)) {
       const serial = this.serials.get(entry.name) ?? 0;
       if (serial > position && !emit(entry, serial)) return;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AT_FDCWD, O_CREAT, O_RDWR, O_TRUNC, O_WRONLY } from "../../include/uapi/fcntl.ts";
-import { machine, type Machine } from "../fixture.test.ts";
+import { type Machine, machine } from "../fixture.test.ts";
 import { overlay } from "./super.ts";
 
 /** A lower tree, an empty upper one, and both as /o. */

@@ -54,7 +54,10 @@ function* numberNames(node: OverlayNode, found: Map<string, DirEntry | undefined
 
 /** A directory of the upper layer alone is listed as it is there. */
 export function* listUpper(
-  node: OverlayNode, upper: Inode, position: number, emit: (entry: DirEntry, next: number) => boolean,
+  node: OverlayNode,
+  upper: Inode,
+  position: number,
+  emit: (entry: DirEntry, next: number) => boolean,
 ): Sleeps<void> {
   const batch: { entry: DirEntry; next: number }[] = [];
   const answer = upper.iterate(position, (entry, next) => {

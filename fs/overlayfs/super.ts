@@ -51,8 +51,8 @@ export class OverlaySuperBlock implements Overlay {
   }
 
   adopt(parent: OverlayNode, name: string, upper: Inode | undefined, lowers: readonly Inode[]): OverlayNode {
-    const known = (upper === undefined ? undefined : this.byUpper.get(upper)) ??
-      (lowers[0] === undefined ? undefined : this.byLower.get(lowers[0]));
+    const known = (upper === undefined ? undefined : this.byUpper.get(upper))
+      ?? (lowers[0] === undefined ? undefined : this.byLower.get(lowers[0]));
     if (known !== undefined) return known;
     const first = lowers[0];
     const ino = first !== undefined ? first.ino : upper !== undefined ? this.upperIno(upper) : 0;
@@ -103,7 +103,9 @@ export const overlay: FileSystemType = {
     const workName = options.get("workdir");
     if (upperName !== undefined && workName === undefined) throw EINVAL;
     const upper = upperName === undefined ? undefined : yield* directoryAt(task, upperName);
-    const work = workName === undefined || upper === undefined ? undefined : yield* directoryAt(task, workName);
+    const work = workName === undefined || upper === undefined
+      ? undefined
+      : yield* directoryAt(task, workName);
     if (upper !== undefined && work?.superBlock !== upper.superBlock) throw EINVAL;
     const shown = [`lowerdir=${lowerNames.join(":")}`];
     if (upperName !== undefined) shown.push(`upperdir=${upperName}`, `workdir=${workName ?? ""}`);
@@ -112,7 +114,16 @@ export const overlay: FileSystemType = {
 };
 
 /** Options that Linux has and whose default is what is done here, or that change nothing that can be seen. */
-const ACCEPTED = new Set(["redirect_dir", "index", "xino", "metacopy", "nfs_export", "userxattr", "volatile", "uuid"]);
+const ACCEPTED = new Set([
+  "redirect_dir",
+  "index",
+  "xino",
+  "metacopy",
+  "nfs_export",
+  "userxattr",
+  "volatile",
+  "uuid",
+]);
 
 function parseOptions(data: string): Map<string, string> {
   const options = new Map<string, string>();

@@ -14,9 +14,25 @@ export interface TmpfsOptions {
 }
 
 /** Options that tmpfs(5) has and that change nothing here. */
-const IGNORED = new Set(["", "huge", "mpol", "inode32", "inode64", "noswap", "defaults", "rw", "ro", "usrquota", "grpquota"]);
+const IGNORED = new Set([
+  "",
+  "huge",
+  "mpol",
+  "inode32",
+  "inode64",
+  "noswap",
+  "defaults",
+  "rw",
+  "ro",
+  "usrquota",
+  "grpquota",
+]);
 
-export function parseOptions(data: string, totalPages: number, former: TmpfsOptions | undefined): TmpfsOptions {
+export function parseOptions(
+  data: string,
+  totalPages: number,
+  former: TmpfsOptions | undefined,
+): TmpfsOptions {
   let pagesMax = former?.pagesMax ?? Math.floor(totalPages / 2);
   let inodesMax = former?.inodesMax ?? Math.floor(totalPages / 2);
   let mode = former?.mode ?? 0o1777;
@@ -25,13 +41,26 @@ export function parseOptions(data: string, totalPages: number, former: TmpfsOpti
   for (const option of data.split(",")) {
     const [key = "", value = ""] = option.split("=");
     switch (key) {
-      case "size": pagesMax = unlimited(Math.ceil(parseSize(value, totalPages) / 4096)); break;
-      case "nr_blocks": pagesMax = unlimited(parseSize(value, totalPages)); break;
-      case "nr_inodes": inodesMax = unlimited(parseSize(value, totalPages)); break;
-      case "mode": mode = parseNumber(value, 8) & 0o7777; break;
-      case "uid": uid = parseNumber(value, 10); break;
-      case "gid": gid = parseNumber(value, 10); break;
-      default: if (!IGNORED.has(key)) throw EINVAL;
+      case "size":
+        pagesMax = unlimited(Math.ceil(parseSize(value, totalPages) / 4096));
+        break;
+      case "nr_blocks":
+        pagesMax = unlimited(parseSize(value, totalPages));
+        break;
+      case "nr_inodes":
+        inodesMax = unlimited(parseSize(value, totalPages));
+        break;
+      case "mode":
+        mode = parseNumber(value, 8) & 0o7777;
+        break;
+      case "uid":
+        uid = parseNumber(value, 10);
+        break;
+      case "gid":
+        gid = parseNumber(value, 10);
+        break;
+      default:
+        if (!IGNORED.has(key)) throw EINVAL;
     }
   }
   return { pagesMax, inodesMax, mode, uid, gid, totalPages };
@@ -54,12 +83,18 @@ function parseSize(text: string, totalPages: number): number {
   if (match === null) throw EINVAL;
   const value = Number(match[1]);
   switch ((match[2] ?? "").toLowerCase()) {
-    case "k": return value * 1024;
-    case "m": return value * 1024 ** 2;
-    case "g": return value * 1024 ** 3;
-    case "t": return value * 1024 ** 4;
-    case "%": return Math.floor((value * totalPages) / 100) * 4096;
-    default: return value;
+    case "k":
+      return value * 1024;
+    case "m":
+      return value * 1024 ** 2;
+    case "g":
+      return value * 1024 ** 3;
+    case "t":
+      return value * 1024 ** 4;
+    case "%":
+      return Math.floor((value * totalPages) / 100) * 4096;
+    default:
+      return value;
   }
 }
 

@@ -6,13 +6,27 @@
 // numbers, so they survive changes. Source: tmpfs(5).
 
 import {
-  Inode, type AttributeChange, type DirEntry, type File, type FileSystemType, type Path, type StatFs,
+  type AttributeChange,
+  type DirEntry,
+  type File,
+  type FileSystemType,
+  Inode,
+  type Path,
+  type StatFs,
 } from "../../include/linux/fs.ts";
 import type { Cred, Kernel, Task } from "../../include/linux/sched.ts";
 import type { Sleeps } from "../../include/linux/wait.ts";
 import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from "../../include/uapi/fcntl.ts";
 import { TMPFS_MAGIC } from "../../include/uapi/fs.ts";
-import { direntType, isDirectory, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../../include/uapi/stat.ts";
+import {
+  direntType,
+  isDirectory,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+} from "../../include/uapi/stat.ts";
 import { EEXIST, EINVAL, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EPERM } from "../../lib/errno.ts";
 import type { ShmemAccounting } from "../../mm/shmem.ts";
 import { ShmemMapping } from "../../mm/shmem.ts";
@@ -63,8 +77,14 @@ export class TmpfsSuperBlock extends SimpleSuperBlock implements ShmemAccounting
     const files = Number.isFinite(inodesMax) ? inodesMax : 0;
     const free = blocks === 0 ? 0 : blocks - this.usedPages;
     return {
-      type: TMPFS_MAGIC, blockSize: 4096, blocks, blocksFree: free, blocksAvailable: free,
-      files, filesFree: files === 0 ? 0 : files - this.usedInodes, nameMax: this.maxNameBytes,
+      type: TMPFS_MAGIC,
+      blockSize: 4096,
+      blocks,
+      blocksFree: free,
+      blocksAvailable: free,
+      files,
+      filesFree: files === 0 ? 0 : files - this.usedInodes,
+      nameMax: this.maxNameBytes,
     };
   }
 
@@ -101,7 +121,11 @@ export class TmpfsInode extends Inode {
     this.superBlock = superBlock;
     this.ino = superBlock.nextIno();
     this.mode = mode;
-    this.atime = this.mtime = this.ctime = this.btime = superBlock.kernel.time.realtime();
+    this.atime =
+      this.mtime =
+      this.ctime =
+      this.btime =
+        superBlock.kernel.time.realtime();
     if (isDirectory(mode)) {
       this.#entries = new Map();
       this.size = 2 * BOGO_DIRENT_BYTES; // "." and ".."
@@ -166,7 +190,12 @@ export class TmpfsInode extends Inode {
   }
 
   override rename(
-    name: string, source: Inode, toDirectory: Inode, toName: string, target: Inode | undefined, flags: number,
+    name: string,
+    source: Inode,
+    toDirectory: Inode,
+    toName: string,
+    target: Inode | undefined,
+    flags: number,
   ): void {
     if (!(toDirectory instanceof TmpfsInode)) throw EINVAL;
     const moved = this.#entry(name, source);
@@ -303,7 +332,12 @@ export class TmpfsInode extends Inode {
 
 /** A tmpfs by itself, for the kernel's own use: the initial root, devtmpfs, memfd. */
 export function createTmpfs(kernel: Kernel, type: FileSystemType, data: string = ""): TmpfsSuperBlock {
-  return new TmpfsSuperBlock(kernel, type, parseOptions(data, kernel.frames.totalPages, undefined), undefined);
+  return new TmpfsSuperBlock(
+    kernel,
+    type,
+    parseOptions(data, kernel.frames.totalPages, undefined),
+    undefined,
+  );
 }
 
 export const tmpfs: FileSystemType = {
@@ -322,7 +356,12 @@ export const ramfs: FileSystemType = {
   // eslint-disable-next-line require-yield -- memory answers at once
   *mount(task: Task, source: string, flags: number, data: string): Sleeps<TmpfsSuperBlock> {
     const options = parseOptions(data, task.kernel.frames.totalPages, undefined);
-    const boundless = { ...options, mode: options.mode & 0o1777 & ~0o1022 | 0o755, pagesMax: Infinity, inodesMax: Infinity };
+    const boundless = {
+      ...options,
+      mode: options.mode & 0o1777 & ~0o1022 | 0o755,
+      pagesMax: Infinity,
+      inodesMax: Infinity,
+    };
     return new TmpfsSuperBlock(task.kernel, ramfs, boundless, task.cred);
   },
 };

@@ -5,9 +5,7 @@
 // not have the operation, so that an implementation says only what it can do. Sources: inode(7), path_resolution(7),
 // read(2), ioctl(2), mmap(2).
 
-import {
-  EINVAL, ENODEV, ENOTDIR, ENOTTY, EOPNOTSUPP, EPERM, ESPIPE,
-} from "../../lib/errno.ts";
+import { EINVAL, ENODEV, ENOTDIR, ENOTTY, EOPNOTSUPP, EPERM, ESPIPE } from "../../lib/errno.ts";
 import type { Vma } from "./mm_types.ts";
 import type { Cred, Task } from "./sched.ts";
 import type { IovIter } from "./uio.ts";
@@ -130,8 +128,14 @@ export abstract class Inode {
     throw EPERM;
   }
   /** renameat2(2): `flags` are RENAME_*; `target` is what stands at the new name, if anything. */
-  rename(name: string, source: Inode, toDirectory: Inode, toName: string, target: Inode | undefined, flags: number):
-    void | Sleeps<void> {
+  rename(
+    name: string,
+    source: Inode,
+    toDirectory: Inode,
+    toName: string,
+    target: Inode | undefined,
+    flags: number,
+  ): void | Sleeps<void> {
     throw EPERM;
   }
   /** O_TMPFILE: an unnamed regular file. */
@@ -279,7 +283,7 @@ export abstract class File {
   }
   put(): void {
     if (--this.#references !== 0) return;
-    if (this.#closeListeners !== undefined) for (const listener of [...this.#closeListeners]) listener();
+    if (this.#closeListeners !== undefined) { for (const listener of [...this.#closeListeners]) listener(); }
     this.release();
   }
   /** Calls `listener` just before the last reference's `release`: watchers (epoll) that hold none. */
@@ -371,4 +375,3 @@ export interface ResolveOptions {
   /** The last component must be a directory. */
   readonly directory?: boolean;
 }
-

@@ -64,9 +64,17 @@ export interface Mm {
   readonly user: UserAccess;
   users: number; // tasks that use it
   // Set by exec, read by /proc and prctl.
-  startCode: number; endCode: number; startData: number; endData: number;
-  startBrk: number; brk: number; startStack: number;
-  argStart: number; argEnd: number; envStart: number; envEnd: number;
+  startCode: number;
+  endCode: number;
+  startData: number;
+  endData: number;
+  startBrk: number;
+  brk: number;
+  startStack: number;
+  argStart: number;
+  argEnd: number;
+  envStart: number;
+  envEnd: number;
   auxv: Uint8Array;
   exeFile: File | undefined;
   dumpable: number;
@@ -78,14 +86,32 @@ export interface Mm {
   findVma(address: number): Vma | undefined;
   vmas(): Iterable<Vma>;
   /** mmap(2) after argument checks; `address` is a hint or fixed by flags. Returns the address. */
-  mmap(task: Task, address: number, length: number, prot: number, flags: number, file: File | undefined, offset: number):
-    Sleeps<number>;
+  mmap(
+    task: Task,
+    address: number,
+    length: number,
+    prot: number,
+    flags: number,
+    file: File | undefined,
+    offset: number,
+  ): Sleeps<number>;
   munmap(address: number, length: number): void;
   mprotect(address: number, length: number, prot: number): void;
-  mremap(task: Task, address: number, oldLength: number, newLength: number, flags: number, newAddress: number): Sleeps<number>;
+  mremap(
+    task: Task,
+    address: number,
+    oldLength: number,
+    newLength: number,
+    flags: number,
+    newAddress: number,
+  ): Sleeps<number>;
   setBrk(task: Task, brk: number): number;
   /** Serves a page fault of the guest or of uaccess. */
-  handleFault(task: Task, address: number, access: Access): FaultSignal | undefined | Sleeps<FaultSignal | undefined>;
+  handleFault(
+    task: Task,
+    address: number,
+    access: Access,
+  ): FaultSignal | undefined | Sleeps<FaultSignal | undefined>;
   /** Forgets the pages of [start, end): the next access faults again. */
   zap(start: number, end: number): void;
   /** As zap, but keeps the private copies that the process has made of file pages. */

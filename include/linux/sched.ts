@@ -19,7 +19,14 @@ export interface Kernel {
   readonly time: TimeKeeper;
   readonly tasks: TaskTable;
   readonly random: { fill(bytes: Uint8Array): void };
-  readonly uts: { sysname: string; nodename: string; release: string; version: string; machine: string; domainname: string };
+  readonly uts: {
+    sysname: string;
+    nodename: string;
+    release: string;
+    version: string;
+    machine: string;
+    domainname: string;
+  };
   readonly control: ProcessControl;
   /** Appends a line to the log that dmesg(1) reads. `level` is 0 (emergency) to 7 (debug). */
   printk(level: number, message: string): void;
@@ -82,11 +89,20 @@ export interface TaskTable {
 }
 
 export interface Cred {
-  readonly uid: number; readonly euid: number; readonly suid: number; readonly fsuid: number;
-  readonly gid: number; readonly egid: number; readonly sgid: number; readonly fsgid: number;
+  readonly uid: number;
+  readonly euid: number;
+  readonly suid: number;
+  readonly fsuid: number;
+  readonly gid: number;
+  readonly egid: number;
+  readonly sgid: number;
+  readonly fsgid: number;
   readonly groups: readonly number[];
-  readonly capEffective: bigint; readonly capPermitted: bigint; readonly capInheritable: bigint;
-  readonly capBounding: bigint; readonly capAmbient: bigint;
+  readonly capEffective: bigint;
+  readonly capPermitted: bigint;
+  readonly capInheritable: bigint;
+  readonly capBounding: bigint;
+  readonly capAmbient: bigint;
   readonly securebits: number;
   readonly noNewPrivs: boolean;
 }
@@ -204,5 +220,9 @@ export interface WaitOptions {
 
 /** kernel/wait.ts: attempt; while WOULD_BLOCK, sleep on `queue` for `events`, attempt again. */
 export type WaitUntil = <T>(
-  task: Task, queue: WaitQueue, events: number, attempt: () => Try<T>, options?: WaitOptions,
+  task: Task,
+  queue: WaitQueue,
+  events: number,
+  attempt: () => Try<T>,
+  options?: WaitOptions,
 ) => Sleeps<T>;

@@ -9,8 +9,22 @@ import type { Sleeps } from "./wait.ts";
 
 /** How strace shows an argument. "out" kinds are shown after the call. */
 export type ArgumentKind =
-  | "int" | "uint" | "long" | "hex" | "octal" | "fd" | "pointer" | "path" | "string" | "size" | "signal" | "buffer-in" | "buffer-out"
-  | "flags" | "pid" | "i64";
+  | "int"
+  | "uint"
+  | "long"
+  | "hex"
+  | "octal"
+  | "fd"
+  | "pointer"
+  | "path"
+  | "string"
+  | "size"
+  | "signal"
+  | "buffer-in"
+  | "buffer-out"
+  | "flags"
+  | "pid"
+  | "i64";
 
 /** Turns raw register contents into a value of type T. Never touches user memory and never sleeps. */
 export interface Argument<T> {
@@ -37,7 +51,9 @@ export interface Syscall {
   readonly invoke: (task: Task) => SyscallAnswer;
 }
 
-type Values<A extends readonly Argument<unknown>[]> = { [I in keyof A]: A[I] extends Argument<infer T> ? T : never };
+type Values<A extends readonly Argument<unknown>[]> = {
+  [I in keyof A]: A[I] extends Argument<infer T> ? T : never;
+};
 
 /** Declares a system call. */
 export function syscall<const A extends readonly Argument<unknown>[]>(
@@ -68,7 +84,15 @@ function bind<A extends readonly Argument<unknown>[]>(
       f(task, a.decode(task, 0), b.decode(task, 1), c.decode(task, 2), d.decode(task, 3), e.decode(task, 4));
   }
   return (task) =>
-    f(task, a.decode(task, 0), b.decode(task, 1), c.decode(task, 2), d.decode(task, 3), e.decode(task, 4), g.decode(task, 5));
+    f(
+      task,
+      a.decode(task, 0),
+      b.decode(task, 1),
+      c.decode(task, 2),
+      d.decode(task, 3),
+      e.decode(task, 4),
+      g.decode(task, 5),
+    );
 }
 
 function signed(kind: ArgumentKind): Argument<number> {
@@ -84,8 +108,14 @@ export const fd: Argument<number> = signed("fd");
 export const pid: Argument<number> = signed("pid");
 export const signalNumber: Argument<number> = signed("signal");
 /** C unsigned int. */
-export const uint: Argument<number> = { kind: "uint", decode: (task, index) => int.decode(task, index) >>> 0 };
-export const mode: Argument<number> = { kind: "octal", decode: (task, index) => int.decode(task, index) & 0o7777 };
+export const uint: Argument<number> = {
+  kind: "uint",
+  decode: (task, index) => int.decode(task, index) >>> 0,
+};
+export const mode: Argument<number> = {
+  kind: "octal",
+  decode: (task, index) => int.decode(task, index) & 0o7777,
+};
 export const hex: Argument<number> = { kind: "hex", decode: (task, index) => int.decode(task, index) >>> 0 };
 /** size_t or unsigned long: exact below 2^53, otherwise rounded (and so too large for anything). */
 export const size: Argument<number> = word("size");

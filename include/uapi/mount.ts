@@ -28,9 +28,27 @@ export const MS_MGC_VAL: number = 0xc0ed0000;
 export const MS_MGC_MSK: number = 0xffff0000;
 
 export const MOUNT_FLAGS: Readonly<Record<string, number>> = {
-  MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_SYNCHRONOUS, MS_REMOUNT, MS_DIRSYNC, MS_NOSYMFOLLOW, MS_NOATIME,
-  MS_NODIRATIME, MS_BIND, MS_MOVE, MS_REC, MS_SILENT, MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED, MS_RELATIME,
-  MS_STRICTATIME, MS_LAZYTIME,
+  MS_RDONLY,
+  MS_NOSUID,
+  MS_NODEV,
+  MS_NOEXEC,
+  MS_SYNCHRONOUS,
+  MS_REMOUNT,
+  MS_DIRSYNC,
+  MS_NOSYMFOLLOW,
+  MS_NOATIME,
+  MS_NODIRATIME,
+  MS_BIND,
+  MS_MOVE,
+  MS_REC,
+  MS_SILENT,
+  MS_UNBINDABLE,
+  MS_PRIVATE,
+  MS_SLAVE,
+  MS_SHARED,
+  MS_RELATIME,
+  MS_STRICTATIME,
+  MS_LAZYTIME,
 };
 
 export const MNT_FORCE = 1;
@@ -38,7 +56,12 @@ export const MNT_DETACH = 2;
 export const MNT_EXPIRE = 4;
 export const UMOUNT_NOFOLLOW = 8;
 
-export const UMOUNT_FLAGS: Readonly<Record<string, number>> = { MNT_FORCE, MNT_DETACH, MNT_EXPIRE, UMOUNT_NOFOLLOW };
+export const UMOUNT_FLAGS: Readonly<Record<string, number>> = {
+  MNT_FORCE,
+  MNT_DETACH,
+  MNT_EXPIRE,
+  UMOUNT_NOFOLLOW,
+};
 
 export const ST_RDONLY = 1;
 export const ST_NOSUID = 2;

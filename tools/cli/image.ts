@@ -20,7 +20,11 @@ function list(): number {
   if (!existsSync(directory)) return 0;
   for (const name of readdirSync(directory).filter((file) => file.endsWith(".img")).sort()) {
     const { size, mtime } = statSync(join(directory, name));
-    console.log(`${name.padEnd(32)} ${(size / 2 ** 20).toFixed(0).padStart(6)} MiB  ${mtime.toISOString().slice(0, 10)}`);
+    console.log(
+      `${name.padEnd(32)} ${(size / 2 ** 20).toFixed(0).padStart(6)} MiB  ${
+        mtime.toISOString().slice(0, 10)
+      }`,
+    );
   }
   return 0;
 }
@@ -28,7 +32,9 @@ function list(): number {
 function remove(names: readonly string[]): number {
   for (const name of names) {
     const path = join(imagesDirectory(), name);
-    if (name.includes("/") || !existsSync(path)) throw new UsageError(`no image ${name} in ${imagesDirectory()}`);
+    if (name.includes("/") || !existsSync(path)) {
+      throw new UsageError(`no image ${name} in ${imagesDirectory()}`);
+    }
     rmSync(path);
   }
   return 0;

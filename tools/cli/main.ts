@@ -66,4 +66,3 @@ try {
     process.exitCode = EXIT_ROOKERY_FAILED;
   }
 }
-

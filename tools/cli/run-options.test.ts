@@ -13,7 +13,11 @@ test("options of the guest's program are left alone", () => {
 });
 
 test("-- is accepted before the command", () => {
-  assert.deepEqual(parseRunOptions(["--", "python3", "-c", "print(6*7)"]).argv, ["python3", "-c", "print(6*7)"]);
+  assert.deepEqual(parseRunOptions(["--", "python3", "-c", "print(6*7)"]).argv, [
+    "python3",
+    "-c",
+    "print(6*7)",
+  ]);
 });
 
 test("volumes", () => {

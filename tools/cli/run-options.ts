@@ -7,7 +7,6 @@ import { isAbsolute } from "node:path";
 import { parseDuration, parseSize } from "../../lib/units.ts";
 import { UsageError } from "./errors.ts";
 
-
 export interface Volume {
   readonly source: string;
   readonly target: string;
@@ -65,7 +64,9 @@ function parseEnv(texts: readonly string[]): Record<string, string> {
 }
 
 function parseSeed(text: string): number {
-  if (!/^\d+$/.test(text) || Number(text) > 0xffff_ffff) throw new InvalidArgumentError("a whole number below 2^32 is needed");
+  if (!/^\d+$/.test(text) || Number(text) > 0xffff_ffff) {
+    throw new InvalidArgumentError("a whole number below 2^32 is needed");
+  }
   return Number(text);
 }
 
@@ -92,7 +93,12 @@ function command(): Command {
     .argument("<command...>")
     .option("-i, --interactive", "keep standard input open (it always is; for docker's sake)", false)
     .option("-t, --tty", "give the program a terminal", false)
-    .option("-v, --volume <SRC:DST[:ro|:overlay]>", "a directory of the host; overlay keeps changes in memory", collect, [])
+    .option(
+      "-v, --volume <SRC:DST[:ro|:overlay]>",
+      "a directory of the host; overlay keeps changes in memory",
+      collect,
+      [],
+    )
     .option("-e, --env <K=V>", "environment; K alone takes the host's value", collect, [])
     .option("-w, --workdir <DIR>", "working directory")
     .option("-u, --user <USER[:GROUP]>", "user name or id")

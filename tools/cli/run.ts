@@ -24,14 +24,20 @@ const SIGTERM = 15;
 /** Runs the command line `words`; the guest's exit status. */
 export async function run(words: readonly string[]): Promise<number> {
   const options = parseRunOptions(words);
-  if (options.tty && process.stdin.isTTY !== true) throw new UsageError("-t: standard input is not a terminal");
+  if (options.tty && process.stdin.isTTY !== true) {
+    throw new UsageError("-t: standard input is not a terminal");
+  }
   const imagePath = options.root ?? defaultImagePath();
   if (!existsSync(imagePath)) {
-    throw new UsageError(`no root image at ${imagePath}: build one with \`rookery image build -o ${imagePath}\``);
+    throw new UsageError(
+      `no root image at ${imagePath}: build one with \`rookery image build -o ${imagePath}\``,
+    );
   }
   if (!statSync(imagePath).isFile()) throw new UsageError(`--root: ${imagePath} is not an image file`);
   using disk = fileDisk(imagePath);
-  const host = options.time === "virtual" ? createSimHost({ seed: options.seed ?? 0, breathe: () => setImmediate() }) : createNodeHost();
+  const host = options.time === "virtual"
+    ? createSimHost({ seed: options.seed ?? 0, breathe: () => setImmediate() })
+    : createNodeHost();
   const strace = options.strace;
   await using machine = await Machine.boot({
     host,
@@ -41,7 +47,10 @@ export async function run(words: readonly string[]): Promise<number> {
     mounts: options.volumes.map(openVolume),
     strace: strace === undefined
       ? undefined
-      : { names: strace === "" ? undefined : strace.split(","), write: (line) => writeAll(2, Buffer.from(line, "latin1")) },
+      : {
+        names: strace === "" ? undefined : strace.split(","),
+        write: (line) => writeAll(2, Buffer.from(line, "latin1")),
+      },
   });
   const console0 = new NodeConsole(host, { raw: options.tty });
   try {
@@ -51,7 +60,11 @@ export async function run(words: readonly string[]): Promise<number> {
       user: options.user,
       stdio: options.tty
         ? { terminal: console0 }
-        : { stdin: console0, stdout: console0, stderr: new NodeConsole(host, { raw: false, output: 2, noInput: true }) },
+        : {
+          stdin: console0,
+          stdout: console0,
+          stderr: new NodeConsole(host, { raw: false, output: 2, noInput: true }),
+        },
     });
     return await supervise(machine, child, options);
   } finally {
@@ -62,7 +75,11 @@ export async function run(words: readonly string[]): Promise<number> {
 
 function openVolume(volume: Volume): MachineMount {
   try {
-    return { target: volume.target, directory: openHostDirectory(volume.source, volume.mode !== "rw"), mode: volume.mode };
+    return {
+      target: volume.target,
+      directory: openHostDirectory(volume.source, volume.mode !== "rw"),
+      mode: volume.mode,
+    };
   } catch (error) {
     const why = error instanceof Error && "code" in error ? String(error.code) : String(error);
     throw new UsageError(`-v: cannot open the directory ${volume.source} (${why})`);
@@ -107,6 +124,7 @@ async function supervise(machine: Machine, child: Process, options: RunOptions):
 }
 
 function printStatistics(machine: Machine): void {
-  for (const [name, value] of Object.entries(machine.statistics())) console.error(`${name.padEnd(28)} ${value}`);
+  for (const [name, value] of Object.entries(machine.statistics())) {
+    console.error(`${name.padEnd(28)} ${value}`);
+  }
 }
-

@@ -66,14 +66,45 @@ export interface HandlerRow {
 
 const COMPARISON = /^i(32|64)_(eq|ne|lt_s|lt_u|gt_s|gt_u|le_s|le_u|ge_s|ge_u)$/;
 const HOT_KEYS: ReadonlySet<string> = new Set([
-  "load", "store", "probe_write", "scaled_add", "insert8", "insert8h", "insert16", "trap_if", "set_cc",
-  "set_cc_dynamic", "cc_cond", "cc_flags", "mul_hi_u64", "mul_hi_s64",
+  "load",
+  "store",
+  "probe_write",
+  "scaled_add",
+  "insert8",
+  "insert8h",
+  "insert16",
+  "trap_if",
+  "set_cc",
+  "set_cc_dynamic",
+  "cc_cond",
+  "cc_flags",
+  "mul_hi_u64",
+  "mul_hi_s64",
 ]);
 /** Lowered to moves, constants or nothing. */
 const NO_HANDLER_KEYS: ReadonlySet<string> = new Set([
-  "const32", "const64", "pc_const", "get_gpr", "set_gpr", "get_xmm", "set_xmm", "get_state32", "get_state64",
-  "get_statef32", "get_statef64", "get_state128", "set_state32", "set_state64", "set_statef32", "set_statef64",
-  "set_state128", "get_cc_op", "get_cc_a", "get_cc_b", "call", "insn",
+  "const32",
+  "const64",
+  "pc_const",
+  "get_gpr",
+  "set_gpr",
+  "get_xmm",
+  "set_xmm",
+  "get_state32",
+  "get_state64",
+  "get_statef32",
+  "get_statef64",
+  "get_state128",
+  "set_state32",
+  "set_state64",
+  "set_statef32",
+  "set_statef64",
+  "set_state128",
+  "get_cc_op",
+  "get_cc_a",
+  "get_cc_b",
+  "call",
+  "insn",
 ]);
 
 export function isComparison(info: OpInfo): boolean {

@@ -10,11 +10,20 @@ import { CPU_BASE, CPU_STATE, JUMP_CACHE } from "../layout.ts";
 import { MemoryHandlers } from "./memory.ts";
 import { pushJumpCacheEntry } from "../runtime/inline.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
-import { LINK_SLOT, STATUS_CONTINUE, STATUS_HOT, STATUS_LINK, stateAddress } from "../runtime/status.ts";
+import { LINK_SLOT, stateAddress, STATUS_CONTINUE, STATUS_HOT, STATUS_LINK } from "../runtime/status.ts";
 import { type OpInfo, OPS } from "../ir/ops.ts";
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import { I32, I64, W } from "../wasm/opcodes.ts";
-import { type HandlerRow, type Handlers, LINK_NEVER, LINK_NONE, RECORD_BYTES, type Special, SPECIALS, TARGETS } from "./bytecode.ts";
+import {
+  type HandlerRow,
+  type Handlers,
+  LINK_NEVER,
+  LINK_NONE,
+  RECORD_BYTES,
+  type Special,
+  SPECIALS,
+  TARGETS,
+} from "./bytecode.ts";
 import { emitComputation, pushImmediate64, pushSlot, type SlotContext, storeResult } from "./slots.ts";
 
 /** (first record) -> status. */

@@ -9,23 +9,52 @@
 import { CPU_STATE } from "../layout.ts";
 import type { IrBuilder, Temp } from "../ir/builder.ts";
 import {
-  FLAG_TRAP, FLAG_WRITE, HELPERS, Op, OPS, TERM_BRANCH, TERM_INDIRECT, TERM_JUMP, TERM_SYSCALL, TERM_TRAP,
+  FLAG_TRAP,
+  FLAG_WRITE,
+  HELPERS,
+  Op,
+  OPS,
+  TERM_BRANCH,
+  TERM_INDIRECT,
+  TERM_JUMP,
+  TERM_SYSCALL,
+  TERM_TRAP,
 } from "../ir/ops.ts";
 import type { Ram } from "../../lib/ram.ts";
-import { type Handlers, hasLane, hasPool, HEADER_BYTES, LINK_NEVER, LINK_NONE, RECORD_BYTES, SAME_BITS, TARGETS_BYTES } from "./bytecode.ts";
+import {
+  type Handlers,
+  hasLane,
+  hasPool,
+  HEADER_BYTES,
+  LINK_NEVER,
+  LINK_NONE,
+  RECORD_BYTES,
+  SAME_BITS,
+  TARGETS_BYTES,
+} from "./bytecode.ts";
 
 const CAPACITY = 3072;
 const NEVER = 1 << 30;
 const FLAGS: Uint16Array = Uint16Array.from(OPS, (info) => info.flags);
 const OPERANDS: Uint8Array = Uint8Array.from(OPS, (info) => info.operands.length);
 const HAS_RESULT: Uint8Array = Uint8Array.from(OPS, (info) => (info.result === "" ? 0 : 1));
-const LANE_SCALE: Uint8Array = Uint8Array.from(OPS, (info) => (hasLane(info) ? 16 / Number(info.name.split(/[x_]/)[1]) : 0));
+const LANE_SCALE: Uint8Array = Uint8Array.from(
+  OPS,
+  (info) => (hasLane(info) ? 16 / Number(info.name.split(/[x_]/)[1]) : 0),
+);
 const POOLED: Uint8Array = Uint8Array.from(OPS, (info) => (hasPool(info) ? 1 : 0));
 
 const STATE_MOVES: ReadonlyMap<number, "mov32" | "mov64" | "mov128"> = new Map([
-  [Op.get_state32, "mov32"], [Op.get_statef32, "mov32"], [Op.get_state64, "mov64"], [Op.get_statef64, "mov64"],
-  [Op.get_state128, "mov128"], [Op.set_state32, "mov32"], [Op.set_statef32, "mov32"], [Op.set_state64, "mov64"],
-  [Op.set_statef64, "mov64"], [Op.set_state128, "mov128"],
+  [Op.get_state32, "mov32"],
+  [Op.get_statef32, "mov32"],
+  [Op.get_state64, "mov64"],
+  [Op.get_statef64, "mov64"],
+  [Op.get_state128, "mov128"],
+  [Op.set_state32, "mov32"],
+  [Op.set_statef32, "mov32"],
+  [Op.set_state64, "mov64"],
+  [Op.set_statef64, "mov64"],
+  [Op.set_state128, "mov128"],
 ]);
 
 /** Most bytes that one block can need: what must be free in the arena. */
@@ -58,7 +87,13 @@ export class Lowering {
   }
 
   /** Writes header and records at `address` (16-byte aligned); returns the address after them. */
-  lower(ir: IrBuilder, address: number, blockNumber: number, entriesUntilHot: number, mayLink: boolean): number {
+  lower(
+    ir: IrBuilder,
+    address: number,
+    blockNumber: number,
+    entriesUntilHot: number,
+    mayLink: boolean,
+  ): number {
     this.#analyse(ir);
     const u32 = this.#ram.u32;
     const word = address >>> 2;
@@ -113,7 +148,10 @@ export class Lowering {
         this.#analyseSet(ir, i, op === Op.set_gpr ? ir.imm[i]! : 16 + ir.imm[i]!);
         continue;
       }
-      if ((flags & (FLAG_TRAP | FLAG_WRITE)) === 0 && (this.#lastUse[i]! < 0 || i === this.#fused) && op !== Op.insn) {
+      if (
+        (flags & (FLAG_TRAP | FLAG_WRITE)) === 0 && (this.#lastUse[i]! < 0 || i === this.#fused)
+        && op !== Op.insn
+      ) {
         this.#dead[i] = 1;
         continue;
       }
@@ -221,7 +259,14 @@ export class Lowering {
   #constant(ir: IrBuilder, temp: Temp, slot: number): void {
     const special = this.#handlers.special;
     const hi = ir.op[temp] === Op.const32 ? 0 : ir.imm2[temp]!;
-    this.#write(ir.op[temp] === Op.pc_const ? special.pc_const : special.const64, slot, 0, 0, ir.imm[temp]!, hi);
+    this.#write(
+      ir.op[temp] === Op.pc_const ? special.pc_const : special.const64,
+      slot,
+      0,
+      0,
+      ir.imm[temp]!,
+      hi,
+    );
   }
 
   #isConstant(ir: IrBuilder, temp: Temp): boolean {
@@ -308,7 +353,14 @@ export class Lowering {
     }
     const slot = this.#freshSlot(register >= 16);
     this.#slot[i] = slot;
-    this.#write(register >= 16 ? this.#handlers.special.mov128 : this.#handlers.special.mov64, slot, home, 0, 0, 0);
+    this.#write(
+      register >= 16 ? this.#handlers.special.mov128 : this.#handlers.special.mov64,
+      slot,
+      home,
+      0,
+      0,
+      0,
+    );
   }
 
   #set(ir: IrBuilder, temp: Temp, register: number): void {
@@ -383,7 +435,14 @@ export class Lowering {
   #setState(ir: IrBuilder, i: number, move: "mov32" | "mov64" | "mov128", offset: number): void {
     const handlers = this.#handlers;
     const slot = this.#operand(ir, ir.a[i]!);
-    this.#write(move === "mov32" ? handlers.special.mov32_narrow : handlers.special[move], offset, slot, 0, 0, 0);
+    this.#write(
+      move === "mov32" ? handlers.special.mov32_narrow : handlers.special[move],
+      offset,
+      slot,
+      0,
+      0,
+      0,
+    );
   }
 
   #call(ir: IrBuilder, i: number): void {
@@ -473,7 +532,14 @@ export class Lowering {
 
   #farConst(delta: number): number {
     const slot = this.#freshSlot(false);
-    this.#write(this.#handlers.special.pc_const, slot, 0, 0, delta | 0, Math.floor(delta / 0x1_0000_0000) | 0);
+    this.#write(
+      this.#handlers.special.pc_const,
+      slot,
+      0,
+      0,
+      delta | 0,
+      Math.floor(delta / 0x1_0000_0000) | 0,
+    );
     return slot;
   }
 

@@ -18,10 +18,18 @@ export function emitRareInterpreter(handlers: Handlers, runtime: RuntimeFunction
 }
 
 const LANE_BYTES: { readonly [shape: string]: number } = {
-  i8x16: 1, i16x8: 2, i32x4: 4, i64x2: 8, f32x4: 4, f64x2: 8,
+  i8x16: 1,
+  i16x8: 2,
+  i32x4: 4,
+  i64x2: 8,
+  f32x4: 4,
+  f64x2: 8,
 };
 const LANE_STORES: { readonly [bytes: number]: number } = {
-  1: W.i32_store8, 2: W.i32_store16, 4: W.i32_store, 8: W.i64_store,
+  1: W.i32_store8,
+  2: W.i32_store16,
+  4: W.i32_store,
+  8: W.i64_store,
 };
 
 class RareGenerator implements SlotContext {

@@ -18,7 +18,11 @@ export interface SlotContext {
 const FIELDS = [4, 6, 8] as const;
 
 const LOAD_BY_TYPE: { readonly [letter: string]: number } = {
-  i: W.i32_load, l: W.i64_load, f: W.f32_load, d: W.f64_load, v: W.v128_load,
+  i: W.i32_load,
+  l: W.i64_load,
+  f: W.f32_load,
+  d: W.f64_load,
+  v: W.v128_load,
 };
 
 /** Pushes the host address of operand n's slot, less CPU_BASE. */
@@ -87,7 +91,11 @@ export function emitComputation(context: SlotContext, info: OpInfo): void {
 
 /** The operations with an emitter of our own that both back ends share. */
 export function emitKey(
-  runtime: RuntimeFunctions, f: Assembler, info: OpInfo, push: (n: number) => void, pushImm64: () => void,
+  runtime: RuntimeFunctions,
+  f: Assembler,
+  info: OpInfo,
+  push: (n: number) => void,
+  pushImm64: () => void,
 ): void {
   const insert = (keepLo: number, keepHi: number, mask: number, shift: number): void => {
     push(0);

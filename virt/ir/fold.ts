@@ -12,8 +12,24 @@ export interface Pair {
 /** Operations for which a zero on the right gives the left operand. */
 export const evaluate64: { readonly neutralZero: ReadonlySet<number> } = {
   neutralZero: new Set([
-    Op.i64_add, Op.i64_sub, Op.i64_or, Op.i64_xor, Op.i64_shl, Op.i64_shr_s, Op.i64_shr_u, Op.i64_rotl, Op.i64_rotr,
-    Op.i32_add, Op.i32_sub, Op.i32_or, Op.i32_xor, Op.i32_shl, Op.i32_shr_s, Op.i32_shr_u, Op.i32_rotl, Op.i32_rotr,
+    Op.i64_add,
+    Op.i64_sub,
+    Op.i64_or,
+    Op.i64_xor,
+    Op.i64_shl,
+    Op.i64_shr_s,
+    Op.i64_shr_u,
+    Op.i64_rotl,
+    Op.i64_rotr,
+    Op.i32_add,
+    Op.i32_sub,
+    Op.i32_or,
+    Op.i32_xor,
+    Op.i32_shl,
+    Op.i32_shr_s,
+    Op.i32_shr_u,
+    Op.i32_rotl,
+    Op.i32_rotr,
   ]),
 };
 
@@ -82,7 +98,14 @@ export function foldBinary32(op: number, a: number, b: number): number | undefin
   }
 }
 
-export function foldBinary64(op: number, aLo: number, aHi: number, bLo: number, bHi: number, out: Pair): "i" | "l" | "" {
+export function foldBinary64(
+  op: number,
+  aLo: number,
+  aHi: number,
+  bLo: number,
+  bHi: number,
+  out: Pair,
+): "i" | "l" | "" {
   switch (op) {
     case Op.i64_add: {
       const low = (aLo >>> 0) + (bLo >>> 0);

@@ -508,7 +508,9 @@ export const JUMP_PLAIN = 0;
 export const JUMP_CALL = 1;
 export const JUMP_RETURN = 2;
 
-function numberNames<Name extends string>(table: { readonly [K in Name]: string }): { readonly [K in Name]: number } {
+function numberNames<Name extends string>(
+  table: { readonly [K in Name]: string },
+): { readonly [K in Name]: number } {
   const numbers = {} as { [K in Name]: number }; // filled right below for every key
   let id = 0;
   for (const name in table) numbers[name] = id++;

@@ -3,7 +3,17 @@
 
 import type { IrBlock } from "../translate/ir-block.ts";
 import {
-  FLAG_IMM, FLAG_IMM2, FLAG_LANE, FLAG_POOL, HELPERS, Op, OPS, TERM_BRANCH, TERM_INDIRECT, TERM_JUMP, TERM_SYSCALL,
+  FLAG_IMM,
+  FLAG_IMM2,
+  FLAG_LANE,
+  FLAG_POOL,
+  HELPERS,
+  Op,
+  OPS,
+  TERM_BRANCH,
+  TERM_INDIRECT,
+  TERM_JUMP,
+  TERM_SYSCALL,
   TERM_TRAP,
 } from "./ops.ts";
 
@@ -23,7 +33,9 @@ export function printIr(ir: IrBlock): string {
 function printRecord(ir: IrBlock, i: number): string {
   const info = OPS[ir.op[i]!]!;
   const parts: string[] = [];
-  for (const operand of [ir.a[i]!, ir.b[i]!, ir.c[i]!]) if (operand >= 0) parts.push(printOperand(ir, operand));
+  for (const operand of [ir.a[i]!, ir.b[i]!, ir.c[i]!]) {
+    if (operand >= 0) parts.push(printOperand(ir, operand));
+  }
   if (info.key === "call") parts.unshift(HELPERS[ir.imm[i]!]!.name);
   else if ((info.flags & FLAG_POOL) !== 0) parts.push(printPool(ir, ir.imm[i]!));
   else if ((info.flags & (FLAG_IMM | FLAG_LANE)) !== 0) parts.push(String(ir.imm[i]!));
@@ -55,7 +67,9 @@ function printPool(ir: IrBlock, index: number): string {
 }
 
 function printTerminator(ir: IrBlock): string {
-  const at = (offset: number): string => (offset < 0 ? `-${(-offset).toString(16)}` : `+${offset.toString(16)}`);
+  const at = (
+    offset: number,
+  ): string => (offset < 0 ? `-${(-offset).toString(16)}` : `+${offset.toString(16)}`);
   const kind = ["", " call", " return"][ir.termKind] ?? "";
   switch (ir.terminator) {
     case TERM_JUMP:

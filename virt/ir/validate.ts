@@ -33,7 +33,9 @@ function validateRecord(ir: IrBlock, i: number): void {
   }
   if ((info.flags & FLAG_LANE) !== 0) {
     const lanes = Number(info.name.split(/[x_]/)[1]);
-    if (!(ir.imm[i]! >= 0 && ir.imm[i]! < lanes)) throw new Error(`ir: record ${i} (${info.name}): no such lane`);
+    if (!(ir.imm[i]! >= 0 && ir.imm[i]! < lanes)) {
+      throw new Error(`ir: record ${i} (${info.name}): no such lane`);
+    }
   }
   if (isRegister(ir.op[i]!) && !(ir.imm[i]! >= 0 && ir.imm[i]! < 16)) {
     throw new Error(`ir: record ${i} (${info.name}): no such register`);

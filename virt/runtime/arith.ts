@@ -52,7 +52,13 @@ const QUIET_64X2 = [0, 0x0008_0000, 0, 0x0008_0000];
 /** Schoolbook on 32-bit halves. */
 function emitMulHiU(): Assembler {
   const f = new Assembler([I64, I64], [I64]);
-  const [aLow, aHigh, bLow, bHigh, mid] = [f.local(I64), f.local(I64), f.local(I64), f.local(I64), f.local(I64)];
+  const [aLow, aHigh, bLow, bHigh, mid] = [
+    f.local(I64),
+    f.local(I64),
+    f.local(I64),
+    f.local(I64),
+    f.local(I64),
+  ];
   const split = (from: number, low: number, high: number): void => {
     f.get(from);
     f.i64(0xffff_ffff);
@@ -306,7 +312,12 @@ function emitScalarNan(type: number, operands: number): Assembler {
 }
 
 /** The same in each lane, with masks: bitselect(yes, no, mask). */
-function emitPackedNan(eq: number, nan: readonly number[], quiet: readonly number[], operands: number): Assembler {
+function emitPackedNan(
+  eq: number,
+  nan: readonly number[],
+  quiet: readonly number[],
+  operands: number,
+): Assembler {
   const f = new Assembler(operands === 1 ? [V128, V128] : [V128, V128, V128], [V128]);
   const allTrue = eq === W.f64x2_eq ? W.i64x2_all_true : W.i32x4_all_true;
   const ordered = (local: number): void => {

@@ -6,8 +6,22 @@ import { test } from "node:test";
 import { Ram } from "../../lib/ram.ts";
 import { makeHandlers } from "../interp/bytecode.ts";
 import {
-  CC_ADC, CC_ADD, CC_DEC, CC_EXPLICIT, CC_INC, CC_LOGIC, CC_RESULT, CC_SBB, CC_SUB, ccOp, FLAG_AF, FLAG_CF, FLAG_OF,
-  FLAG_PF, FLAG_SF, FLAG_ZF,
+  CC_ADC,
+  CC_ADD,
+  CC_DEC,
+  CC_EXPLICIT,
+  CC_INC,
+  CC_LOGIC,
+  CC_RESULT,
+  CC_SBB,
+  CC_SUB,
+  ccOp,
+  FLAG_AF,
+  FLAG_CF,
+  FLAG_OF,
+  FLAG_PF,
+  FLAG_SF,
+  FLAG_ZF,
 } from "../ir/cc.ts";
 import { FRAMES_START } from "../layout.ts";
 import { buildRuntimeModule } from "./module.ts";
@@ -25,7 +39,21 @@ function runtime(): Record<string, Call> {
 const wasm = runtime();
 const u64 = (value: bigint): bigint => BigInt.asUintN(64, value);
 const s64 = (value: bigint): bigint => BigInt.asIntN(64, value);
-const EDGES = [0n, 1n, 2n, 0x7fn, 0x80n, 0xffn, 0x7fff_ffffn, 0x8000_0000n, 0xffff_ffffn, 2n ** 63n - 1n, 2n ** 63n, 2n ** 64n - 1n, 0x1234_5678_9abc_def0n];
+const EDGES = [
+  0n,
+  1n,
+  2n,
+  0x7fn,
+  0x80n,
+  0xffn,
+  0x7fff_ffffn,
+  0x8000_0000n,
+  0xffff_ffffn,
+  2n ** 63n - 1n,
+  2n ** 63n,
+  2n ** 64n - 1n,
+  0x1234_5678_9abc_def0n,
+];
 
 test("high halves of products", () => {
   for (const a of EDGES) {
@@ -107,7 +135,11 @@ test("flags of every kind and size", () => {
       for (const a of EDGES) {
         for (const b of EDGES) {
           const expected = expectedFlags(kind, BigInt(bytes * 8), a, b);
-          assert.equal(wasm["flagsOf"]!(ccOp(kind, bytes), a, b), expected, `kind ${kind} bytes ${bytes} ${a} ${b}`);
+          assert.equal(
+            wasm["flagsOf"]!(ccOp(kind, bytes), a, b),
+            expected,
+            `kind ${kind} bytes ${bytes} ${a} ${b}`,
+          );
         }
       }
     }
@@ -117,7 +149,13 @@ test("flags of every kind and size", () => {
 
 test("the sixteen conditions", () => {
   for (let bits = 0; bits < 32; bits++) {
-    const [cf, pf, zf, sf, of] = [0, 1, 2, 3, 4].map((n) => (bits >> n) & 1) as [number, number, number, number, number];
+    const [cf, pf, zf, sf, of] = [0, 1, 2, 3, 4].map((n) => (bits >> n) & 1) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
     const flags = cf * FLAG_CF + pf * FLAG_PF + zf * FLAG_ZF + sf * FLAG_SF + of * FLAG_OF;
     const less = sf !== of ? 1 : 0;
     const holds = [of, cf, zf, cf | zf, sf, pf, less, zf | less];

@@ -11,7 +11,12 @@ export const TAG_INDEX_SHIFT = 12;
 
 /** Leaves 1 when [va, va + bytes) hits; entry = offset of the entry. `pushBytes` replaces a constant width. */
 export function pushTlbHit(
-  f: Assembler, tlb: number, bytes: number, va: number, entry: number, pushBytes?: () => void,
+  f: Assembler,
+  tlb: number,
+  bytes: number,
+  va: number,
+  entry: number,
+  pushBytes?: () => void,
 ): void {
   f.get(va);
   f.i64(8);

@@ -15,8 +15,18 @@ import { addArithFunctions, type ArithFunctions } from "./arith.ts";
 import { addFlagFunctions, type FlagFunctions } from "./flags.ts";
 import { pushJumpCacheEntry } from "./inline.ts";
 import {
-  COUNT_DISPATCHES, COUNT_SLOW, GROW_REGION, REGION_EXITS, REGION_EXITS_BYTES, SLOW_CACHE, SLOW_CACHE_ENTRIES,
-  STATUS_GROW, STATUS_MISS, STATUS_SLOW, STATUS_SLOW_OFTEN, stateAddress,
+  COUNT_DISPATCHES,
+  COUNT_SLOW,
+  GROW_REGION,
+  REGION_EXITS,
+  REGION_EXITS_BYTES,
+  SLOW_CACHE,
+  SLOW_CACHE_ENTRIES,
+  stateAddress,
+  STATUS_GROW,
+  STATUS_MISS,
+  STATUS_SLOW,
+  STATUS_SLOW_OFTEN,
 } from "./status.ts";
 import { addTlbFunctions, type TlbFunctions } from "./tlb.ts";
 
@@ -41,7 +51,9 @@ export interface RuntimeExports {
 
 /** The instance whose exports all the machine's code shares. */
 export function makeRuntime(
-  handlers: Handlers, compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module, imports: Record<string, unknown>,
+  handlers: Handlers,
+  compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module,
+  imports: Record<string, unknown>,
 ): RuntimeExports {
   const instance = new WebAssembly.Instance(compile(buildRuntimeModule(handlers)), { m: imports });
   // The module is generated right here with these exports.
@@ -88,7 +100,10 @@ export const runtimeSignatures: ReadonlyMap<string, Signature> = new Map<string,
   ["mulHiS", { params: [I64, I64], results: [I64] }],
   ...HELPERS.map((helper): [string, Signature] => [
     `helper_${helper.name}`,
-    { params: [...helper.operands].map((letter) => WASM_TYPES[letter]!), results: [WASM_TYPES[helper.result]!] },
+    {
+      params: [...helper.operands].map((letter) => WASM_TYPES[letter]!),
+      results: [WASM_TYPES[helper.result]!],
+    },
   ]),
   ...OPS.filter((info) => info.key.includes("_nan")).map((info): [string, Signature] => [
     info.key,

@@ -8,12 +8,21 @@
 
 import { ACCESS_WRITE, TRAP_FAULT, TRAP_PROTECTION } from "../../include/linux/cpu.ts";
 import {
-  FRAME_CODE, FRAME_FLAGS, PT_SHIFTS, PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_WRITE, TLB_ENTRIES, TLB_READ, TLB_WRITE,
+  FRAME_CODE,
+  FRAME_FLAGS,
+  PT_SHIFTS,
+  PTE_ACCESSED,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_WRITE,
+  TLB_ENTRIES,
+  TLB_READ,
+  TLB_WRITE,
 } from "../layout.ts";
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import type { WasmModule } from "../wasm/encoder.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
-import { BOUNCE, COUNT_FILLS, STATUS_CODE_WRITE, stateAddress, TLB_LOG, TLB_LOG_ENTRIES } from "./status.ts";
+import { BOUNCE, COUNT_FILLS, stateAddress, STATUS_CODE_WRITE, TLB_LOG, TLB_LOG_ENTRIES } from "./status.ts";
 
 export interface TlbFunctions {
   /** (va, access) -> host address of the page, or 0 with CPU_STATE.trapKind set. */
@@ -226,7 +235,13 @@ function emitFits(f: Assembler, va: number, bytes: number, offset: number): void
 
 /** The page at `va`, or the one after it when `second`, into `page`; `onFault` is emitted in an if. */
 function emitPage(
-  f: Assembler, fill: number, va: number, second: boolean, access: number, page: number, onFault: () => void,
+  f: Assembler,
+  fill: number,
+  va: number,
+  second: boolean,
+  access: number,
+  page: number,
+  onFault: () => void,
 ): void {
   f.get(va);
   if (second) {
@@ -245,7 +260,14 @@ function emitPage(
 }
 
 /** An access across the end of the lower half is not canonical, whatever its first page holds. */
-function emitUpperEdge(f: Assembler, fill: number, va: number, access: number, page: number, onFault: () => void): void {
+function emitUpperEdge(
+  f: Assembler,
+  fill: number,
+  va: number,
+  access: number,
+  page: number,
+  onFault: () => void,
+): void {
   f.get(va);
   f.i64(4096);
   f.op(W.i64_add);

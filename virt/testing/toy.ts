@@ -11,9 +11,38 @@ import { JUMP_CALL, JUMP_RETURN, Op } from "../ir/ops.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE, PT_SHIFTS, PTE_PRESENT } from "../layout.ts";
 
 export const TOY = {
-  illegal: 0, li: 1, add: 2, addi: 3, sub: 4, mul: 5, load64: 6, store64: 7, load8: 8, store8: 9, cmp: 10, jcc: 11,
-  jump: 12, call: 13, ret: 14, syscall: 15, ext: 16, divu: 17, add32: 18, xor: 19, shli: 20, jumpr: 21, rmw: 22,
-  vload: 23, vadd: 24, vstore: 25, cmpi: 26, fadd: 27, mulhi: 28, push: 29, pop: 30, setcc: 31,
+  illegal: 0,
+  li: 1,
+  add: 2,
+  addi: 3,
+  sub: 4,
+  mul: 5,
+  load64: 6,
+  store64: 7,
+  load8: 8,
+  store8: 9,
+  cmp: 10,
+  jcc: 11,
+  jump: 12,
+  call: 13,
+  ret: 14,
+  syscall: 15,
+  ext: 16,
+  divu: 17,
+  add32: 18,
+  xor: 19,
+  shli: 20,
+  jumpr: 21,
+  rmw: 22,
+  vload: 23,
+  vadd: 24,
+  vstore: 25,
+  cmpi: 26,
+  fadd: 27,
+  mulhi: 28,
+  push: 29,
+  pop: 30,
+  setcc: 31,
 } as const;
 
 /** Register 4 is the stack pointer. */
@@ -96,7 +125,11 @@ function liftOne(b: IrBuilder, bytes: readonly number[], next: number): boolean 
       b.setGpr(d, b.emit(Op.i64_shl, b.getGpr(s), b.constNumber(imm)));
       return false;
     case TOY.add32: {
-      const sum = b.emit(Op.i32_add, b.emit(Op.i32_wrap_i64, b.getGpr(s)), b.emit(Op.i32_wrap_i64, b.getGpr(t)));
+      const sum = b.emit(
+        Op.i32_add,
+        b.emit(Op.i32_wrap_i64, b.getGpr(s)),
+        b.emit(Op.i32_wrap_i64, b.getGpr(t)),
+      );
       b.setGpr(d, sum);
       return false;
     }

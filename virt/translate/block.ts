@@ -7,7 +7,7 @@
 // does that instruction again from its start, so nothing before it in the instruction may have been stored.
 
 import { CPU_BASE } from "../layout.ts";
-import { FLAG_LANE, FLAG_POOL, FLAG_TRAP, FLAG_WRITE, Op, OPS, HELPERS } from "../ir/ops.ts";
+import { FLAG_LANE, FLAG_POOL, FLAG_TRAP, FLAG_WRITE, HELPERS, Op, OPS } from "../ir/ops.ts";
 import { emitKey } from "../interp/slots.ts";
 import { LOADS, STORES, WASM_TYPES } from "../runtime/access.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
@@ -31,9 +31,15 @@ export interface RegionLabels {
 }
 
 const STATE_ACCESS: ReadonlyMap<number, number> = new Map([
-  [Op.get_state32, W.i32_load], [Op.get_state64, W.i64_load], [Op.get_statef32, W.f32_load],
-  [Op.get_statef64, W.f64_load], [Op.get_state128, W.v128_load], [Op.set_state32, W.i32_store],
-  [Op.set_state64, W.i64_store], [Op.set_statef32, W.f32_store], [Op.set_statef64, W.f64_store],
+  [Op.get_state32, W.i32_load],
+  [Op.get_state64, W.i64_load],
+  [Op.get_statef32, W.f32_load],
+  [Op.get_statef64, W.f64_load],
+  [Op.get_state128, W.v128_load],
+  [Op.set_state32, W.i32_store],
+  [Op.set_state64, W.i64_store],
+  [Op.set_statef32, W.f32_store],
+  [Op.set_statef64, W.f64_store],
   [Op.set_state128, W.v128_store],
 ]);
 
@@ -162,7 +168,9 @@ export class BlockEmitter {
           continue;
         }
         ccDead = true;
-      } else if ((flags & FLAG_TRAP) !== 0 || (op >= Op.get_cc_op && op <= Op.cc_flags && this.#uses[i] !== 0)) {
+      } else if (
+        (flags & FLAG_TRAP) !== 0 || (op >= Op.get_cc_op && op <= Op.cc_flags && this.#uses[i] !== 0)
+      ) {
         ccDead = false;
       }
       if ((flags & (FLAG_TRAP | FLAG_WRITE)) === 0 && this.#uses[i] === 0 && op !== Op.insn) {
@@ -382,7 +390,9 @@ export class BlockEmitter {
     const f = frame.f;
     const info = OPS[ir.op[i]!]!;
     if (this.#isDirty) {
-      for (let n = 0; n < info.operands.length; n++) this.push(n === 0 ? ir.a[i]! : n === 1 ? ir.b[i]! : ir.c[i]!);
+      for (let n = 0; n < info.operands.length; n++) {
+        this.push(n === 0 ? ir.a[i]! : n === 1 ? ir.b[i]! : ir.c[i]!);
+      }
       f.call(this.runtime.nans.get(info.key)!);
       this.#keep(i);
       return;
@@ -469,7 +479,9 @@ export class BlockEmitter {
       f.lane(info.opcode, ir.imm[temp]!);
     } else {
       f.op(info.opcode);
-      if ((info.flags & FLAG_POOL) !== 0) for (const word of this.#poolWords(ir.imm[temp]!)) f.body.u32le(word);
+      if ((info.flags & FLAG_POOL) !== 0) {
+        for (const word of this.#poolWords(ir.imm[temp]!)) f.body.u32le(word);
+      }
     }
   }
 
@@ -489,4 +501,3 @@ export class BlockEmitter {
 function isConstant(op: number): boolean {
   return op === Op.const32 || op === Op.const64 || op === Op.pc_const || op === Op.const128;
 }
-

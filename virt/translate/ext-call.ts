@@ -26,4 +26,3 @@ export function emitExtCall(block: BlockEmitter, id: number): void {
   f.brIf(block.labels.exit);
   takeIndex(W.i32_add);
 }
-

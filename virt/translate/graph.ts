@@ -23,7 +23,10 @@ export interface Graph {
 }
 
 /** `successors[n]` for n >= 1; every node must be reachable from `entries`. */
-export function buildGraph(successors: readonly (readonly number[])[], firstEntries: readonly number[]): Graph {
+export function buildGraph(
+  successors: readonly (readonly number[])[],
+  firstEntries: readonly number[],
+): Graph {
   const entries = new Set(firstEntries);
   for (;;) {
     const graph = analyse(successors, [...entries]);
@@ -72,7 +75,15 @@ function analyse(inner: readonly (readonly number[])[], entries: readonly number
   }
   const isLoopHeader = new Uint8Array(count);
   const forwardPredecessors = new Int32Array(count);
-  const graph: Graph = { successors, entries, order, immediateDominator, children, isLoopHeader, forwardPredecessors };
+  const graph: Graph = {
+    successors,
+    entries,
+    order,
+    immediateDominator,
+    children,
+    isLoopHeader,
+    forwardPredecessors,
+  };
   successors.forEach((targets, from) => {
     for (const to of targets) {
       if (!isBackEdge(graph, from, to)) forwardPredecessors[to]!++;
@@ -101,7 +112,9 @@ function reversePostorder(successors: readonly (readonly number[])[]): number[] 
 }
 
 function findDominators(
-  sequence: readonly number[], order: Int32Array, predecessors: readonly (readonly number[])[],
+  sequence: readonly number[],
+  order: Int32Array,
+  predecessors: readonly (readonly number[])[],
 ): Int32Array {
   const dominator = new Int32Array(order.length).fill(-1);
   dominator[DISPATCHER] = DISPATCHER;
@@ -114,7 +127,7 @@ function findDominators(
     }
     return x;
   };
-  for (let changed = true; changed; ) {
+  for (let changed = true; changed;) {
     changed = false;
     for (const node of sequence) {
       if (node === DISPATCHER) continue;

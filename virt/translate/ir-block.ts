@@ -82,6 +82,8 @@ export function addRegisterUse(ir: IrBlock, use: RegisterUse): void {
       case Op.ext:
         use.hasExt = true;
         break;
+      default:
+        break;
     }
   }
 }

@@ -49,7 +49,15 @@ export function findGroups(ir: IrBlock): (Group | undefined)[] {
     const limit = isFrame(ir, ir.a[i]!) ? FRAME_BYTES_MAX : OBJECT_BYTES_MAX;
     let group = groups.find((g) => Math.max(g.end, disp + bytes) - Math.min(g.min, disp) <= limit);
     if (group === undefined) {
-      group = { base: ir.a[i]!, min: disp, end: disp + bytes, isWrite, isStack: isStack(ir, ir.a[i]!), members: 0, host: -1 };
+      group = {
+        base: ir.a[i]!,
+        min: disp,
+        end: disp + bytes,
+        isWrite,
+        isStack: isStack(ir, ir.a[i]!),
+        members: 0,
+        host: -1,
+      };
       groups.push(group);
       open.set(ir.a[i]!, groups);
     }
@@ -59,7 +67,9 @@ export function findGroups(ir: IrBlock): (Group | undefined)[] {
     group.members++;
     byRecord[i] = group;
   }
-  return byRecord.map((group) => (group !== undefined && (group.members > 1 || group.isStack) ? group : undefined));
+  return byRecord.map((
+    group,
+  ) => (group !== undefined && (group.members > 1 || group.isStack) ? group : undefined));
 }
 
 function isFrame(ir: IrBlock, base: number): boolean {

@@ -40,7 +40,10 @@ const ENTRIES_MAX = 200;
 
 /** `extras`: further entries, for a region that is left for them often. */
 export function planRegion(
-  source: BlockSource, headPc: number, extras: readonly number[], limits: RegionLimits,
+  source: BlockSource,
+  headPc: number,
+  extras: readonly number[],
+  limits: RegionLimits,
 ): RegionPlan | undefined {
   const blocks: Block[] = [];
   const irs: IrBlock[] = [];
@@ -64,7 +67,9 @@ export function planRegion(
     // What the region is left for is hot whatever its count says: not all regions count.
     if (blocks.length === 1) extras.forEach((extra) => candidates.add(extra, Infinity));
     for (const target of found.targets) indirect.add(target);
-    for (const to of [...jumpTargets(found.ir), ...returnPoints(found.ir), ...found.targets]) candidates.add(to);
+    for (const to of [...jumpTargets(found.ir), ...returnPoints(found.ir), ...found.targets]) {
+      candidates.add(to);
+    }
   }
   if (nodeByPc.get(headPc) !== 1) return undefined;
   return { graph: makeGraph(irs, nodeByPc, [...indirect]), blocks, irs, nodeByPc, anchorPc: headPc };
@@ -104,11 +109,16 @@ function jumpTargets(ir: IrBlock): number[] {
 }
 
 function returnPoints(ir: IrBlock): number[] {
-  const isCall = (ir.terminator === TERM_JUMP || ir.terminator === TERM_INDIRECT) && ir.termKind === JUMP_CALL;
+  const isCall = (ir.terminator === TERM_JUMP || ir.terminator === TERM_INDIRECT)
+    && ir.termKind === JUMP_CALL;
   return isCall && ir.fallTarget >= 0 ? [ir.basePc + ir.fallTarget] : [];
 }
 
-function makeGraph(irs: readonly IrBlock[], nodeByPc: ReadonlyMap<number, number>, indirect: readonly number[]): Graph {
+function makeGraph(
+  irs: readonly IrBlock[],
+  nodeByPc: ReadonlyMap<number, number>,
+  indirect: readonly number[],
+): Graph {
   const known = (targets: readonly number[]): number[] => {
     const nodes: number[] = [];
     for (const pc of targets) {
@@ -118,7 +128,9 @@ function makeGraph(irs: readonly IrBlock[], nodeByPc: ReadonlyMap<number, number
     return nodes;
   };
   const successors = [[], ...irs.map((ir) => known(jumpTargets(ir)))];
-  const entries = new Set([1, ...irs.flatMap((ir) => known(returnPoints(ir))), ...known(indirect)].slice(0, ENTRIES_MAX));
+  const entries = new Set(
+    [1, ...irs.flatMap((ir) => known(returnPoints(ir))), ...known(indirect)].slice(0, ENTRIES_MAX),
+  );
   const first = buildGraph(successors, [...entries]);
   for (const entry of first.entries) entries.add(entry);
   first.isLoopHeader.forEach((is, node) => {

@@ -9,7 +9,7 @@
 import { TRAP_PREEMPTED, TRAP_SYSCALL } from "../../include/linux/cpu.ts";
 import { TERM_BRANCH, TERM_INDIRECT, TERM_JUMP, TERM_SYSCALL, TERM_TRAP } from "../ir/ops.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
-import { LAST_ANCHOR, STATUS_CONTINUE, STATUS_SLOW, stateAddress } from "../runtime/status.ts";
+import { LAST_ANCHOR, stateAddress, STATUS_CONTINUE, STATUS_SLOW } from "../runtime/status.ts";
 import type { Assembler, Label } from "../wasm/assembler.ts";
 import { I32, W } from "../wasm/opcodes.ts";
 import { BlockEmitter } from "./block.ts";

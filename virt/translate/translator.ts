@@ -59,7 +59,14 @@ export class Translator {
   #nextIndex = 1;
   /** Takes the regions while several are made together. */
   #shared: SharedModule | undefined;
-  readonly counters = { regions: 0, regionBlocks: 0, regionInstructions: 0, regionBytes: 0, liveRegions: 0, refused: 0 };
+  readonly counters = {
+    regions: 0,
+    regionBlocks: 0,
+    regionInstructions: 0,
+    regionBytes: 0,
+    liveRegions: 0,
+    refused: 0,
+  };
 
   constructor(host: TranslatorHost, cache: CodeCache, limits: readonly RegionLimits[]) {
     this.#host = host;
@@ -77,7 +84,12 @@ export class Translator {
   }
 
   /** Makes a region anew with more entries. Undefined when nothing came of it. */
-  grow(source: BlockSource, region: Region, anchorPc: number, targets: readonly number[]): Region | undefined {
+  grow(
+    source: BlockSource,
+    region: Region,
+    anchorPc: number,
+    targets: readonly number[],
+  ): Region | undefined {
     const extras = new Set(region.extras);
     for (const pc of targets) extras.add(pc - anchorPc);
     return this.#make(source, anchorPc, [...extras], region, region.hasGroups);
@@ -95,14 +107,21 @@ export class Translator {
   }
 
   #make(
-    source: BlockSource, pc: number, extras: readonly number[], old: Region | undefined, hasGroups: boolean,
+    source: BlockSource,
+    pc: number,
+    extras: readonly number[],
+    old: Region | undefined,
+    hasGroups: boolean,
   ): Region | undefined {
     const generation = old === undefined ? 0 : old.generation + 1;
     const limits = this.#limits[Math.min(generation, this.#limits.length - 1)]!;
     const plan = planRegion(source, pc, extras.map((offset) => pc + offset), limits);
     if (plan === undefined) return undefined;
     const offsets = new Set(plan.irs.map((ir) => ir.basePc - pc));
-    if (old?.hasGroups === hasGroups && !extras.some((offset) => offsets.has(offset) && !old.offsets.has(offset))) {
+    if (
+      old?.hasGroups === hasGroups
+      && !extras.some((offset) => offsets.has(offset) && !old.offsets.has(offset))
+    ) {
       return undefined; // nothing that it was left for has come in
     }
     const tableIndex = this.#takeIndex();
@@ -113,9 +132,14 @@ export class Translator {
       this.#freeIndexes.push(tableIndex);
       return undefined;
     }
-    const counters = generation < COUNTED_GENERATIONS ? plan.blocks.map((block) => block.record - 8) : undefined;
+    const counters = generation < COUNTED_GENERATIONS
+      ? plan.blocks.map((block) => block.record - 8)
+      : undefined;
     const shared = this.#shared ?? new SharedModule();
-    const body = emitRegion({ graph, blocks: irs, anchorPc, nodeByPc, tableIndex, map, hasGroups, counters }, shared.runtime);
+    const body = emitRegion(
+      { graph, blocks: irs, anchorPc, nodeByPc, tableIndex, map, hasGroups, counters },
+      shared.runtime,
+    );
     shared.waiting.push({ plan, body, details: { tableIndex, extras, generation, hasGroups, offsets } });
     return this.#shared === undefined ? this.#finish(shared)[0] : undefined;
   }
@@ -281,7 +305,7 @@ function pagesOf(plan: RegionPlan): { distance: number; frame: number }[] {
 
 /** A mask and a shift under which no two offsets share a place: found by trying. */
 function perfectHash(offsets: readonly number[]): { mask: number; shift: number } {
-  for (let size = 2 << (32 - Math.clz32(offsets.length)); ; size *= 2) {
+  for (let size = 2 << (32 - Math.clz32(offsets.length));; size *= 2) {
     for (let shift = 1; shift < 22; shift++) {
       const places = new Set(offsets.map((offset) => (offset ^ (offset >>> shift)) & (size - 1)));
       // The offsets differ and are below 2^22 in size, so some size is large enough.
@@ -303,19 +327,42 @@ function importOnUse(module: WasmModule): RuntimeFunctions {
     }
     return at;
   };
-  const named = (prefix: string): ReadonlyMap<string, number> => new ImportMap((name) => index(prefix + name));
+  const named = (prefix: string): ReadonlyMap<string, number> =>
+    new ImportMap((name) => index(prefix + name));
   return {
-    get ext(): number { return index("ext"); },
-    get fill(): number { return index("fill"); },
-    get loadSlow(): number { return index("loadSlow"); },
-    get storeSlow(): number { return index("storeSlow"); },
-    get storeSlow128(): number { return index("storeSlow128"); },
-    get probeSlow(): number { return index("probeSlow"); },
-    get flagsOf(): number { return index("flagsOf"); },
-    get flags(): number { return index("flags"); },
-    get condOf(): number { return index("condOf"); },
-    get mulHiU(): number { return index("mulHiU"); },
-    get mulHiS(): number { return index("mulHiS"); },
+    get ext(): number {
+      return index("ext");
+    },
+    get fill(): number {
+      return index("fill");
+    },
+    get loadSlow(): number {
+      return index("loadSlow");
+    },
+    get storeSlow(): number {
+      return index("storeSlow");
+    },
+    get storeSlow128(): number {
+      return index("storeSlow128");
+    },
+    get probeSlow(): number {
+      return index("probeSlow");
+    },
+    get flagsOf(): number {
+      return index("flagsOf");
+    },
+    get flags(): number {
+      return index("flags");
+    },
+    get condOf(): number {
+      return index("condOf");
+    },
+    get mulHiU(): number {
+      return index("mulHiU");
+    },
+    get mulHiS(): number {
+      return index("mulHiS");
+    },
     flush: -1,
     flushWrites: -1,
     helpers: named("helper_"),

@@ -24,7 +24,20 @@ test("LEB128 of the specification's examples and edges", () => {
 });
 
 test("64-bit constants come back exactly", () => {
-  const values = [0n, 1n, -1n, 63n, 64n, -65n, 0x7fff_ffffn, 0x8000_0000n, -0x8000_0000n, 2n ** 63n - 1n, -(2n ** 63n), 0x1234_5678_9abc_def0n];
+  const values = [
+    0n,
+    1n,
+    -1n,
+    63n,
+    64n,
+    -65n,
+    0x7fff_ffffn,
+    0x8000_0000n,
+    -0x8000_0000n,
+    2n ** 63n - 1n,
+    -(2n ** 63n),
+    0x1234_5678_9abc_def0n,
+  ];
   for (const value of values) {
     const module = new WasmModule();
     const f = new Assembler([], [I64]);
@@ -34,7 +47,10 @@ test("64-bit constants come back exactly", () => {
   }
 });
 
-function instantiate(module: WasmModule, imports: Record<string, unknown> = {}): Record<string, (...args: unknown[]) => unknown> {
+function instantiate(
+  module: WasmModule,
+  imports: Record<string, unknown> = {},
+): Record<string, (...args: unknown[]) => unknown> {
   const instance = new WebAssembly.Instance(new WebAssembly.Module(module.finish()), { m: imports });
   return instance.exports as Record<string, (...args: unknown[]) => unknown>;
 }

@@ -128,4 +128,6 @@ df/5:r - FUCOMIP ST,Ti
 df/6:r - FCOMIP ST,Ti
 `;
 
-export const X87_ROWS: readonly string[] = [...arithmeticRows(), ...ROWS.trim().split("\n")].map((r) => `${r} x87`);
+export const X87_ROWS: readonly string[] = [...arithmeticRows(), ...ROWS.trim().split("\n")].map((r) =>
+  `${r} x87`
+);

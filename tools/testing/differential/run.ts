@@ -62,21 +62,31 @@ async function main(): Promise<void> {
       verbose: { type: "boolean", default: false },
     },
   });
-  if (values.root === undefined) throw new Error("--root IMAGE is needed: an image with the programs of tools/image/packages.ts");
+  if (values.root === undefined) {
+    throw new Error("--root IMAGE is needed: an image with the programs of tools/image/packages.ts");
+  }
   const wanted = values.only === "" ? undefined : new Set(values.only.split(","));
   let passed = 0;
   let failed = 0;
   for (const c of CASES) {
     if (wanted !== undefined && !wanted.has(c.name)) continue;
     const outcome = await compareCase(values.root, c).catch((error: unknown) => ({
-      name: c.name, isEqual: false, native: "", guest: "", guestErrors: String(error), seconds: 0,
+      name: c.name,
+      isEqual: false,
+      native: "",
+      guest: "",
+      guestErrors: String(error),
+      seconds: 0,
     }));
     if (outcome.isEqual) passed++;
     else failed++;
     console.log(`${outcome.isEqual ? "same   " : "DIFFERS"} ${c.name} (${outcome.seconds.toFixed(1)} s)`);
     if (!outcome.isEqual) console.log(firstDifference(outcome.native, outcome.guest));
-    if (values.verbose) console.log(outcome.native, "--- rookery", outcome.guest, "--- errors", outcome.guestErrors);
-    else if (!outcome.isEqual) console.log(`  errors: ${outcome.guestErrors.trim().split("\n").slice(-3).join(" | ")}`);
+    if (values.verbose) {
+      console.log(outcome.native, "--- rookery", outcome.guest, "--- errors", outcome.guestErrors);
+    } else if (!outcome.isEqual) {
+      console.log(`  errors: ${outcome.guestErrors.trim().split("\n").slice(-3).join(" | ")}`);
+    }
   }
   console.log(`${passed} passed, ${failed} failed`);
   process.exitCode = failed === 0 ? 0 : 1;

@@ -2,7 +2,16 @@
 // Walks an image through Rookery's EROFS and the same image as Linux has it mounted, and prints every difference:
 // names, attributes, inode numbers, symbolic links, contents. Usage: compare-erofs IMAGE MOUNTPOINT
 
-import { closeSync, fstatSync, lstatSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+} from "node:fs";
 import { addBlockDevice, HostBlockDevice } from "../../../block/blk.ts";
 import { erofs } from "../../../fs/erofs/erofs.ts";
 import { machine } from "../../../fs/fixture.test.ts";
@@ -12,16 +21,19 @@ const [imagePath = "", mountPoint = ""] = process.argv.slice(2);
 const descriptor = openSync(imagePath, "r");
 const m = machine(65536);
 m.vfs.registerFileSystem(erofs);
-addBlockDevice(m.kernel, new HostBlockDevice(m.kernel, "vda", makeDevice(254, 0), {
-  sizeBytes: fstatSync(descriptor).size,
-  isReadOnly: true,
-  read(offset, into) {
-    readSync(descriptor, into, 0, into.length, offset);
-    return undefined;
-  },
-  write: () => undefined,
-  flush: () => undefined,
-}));
+addBlockDevice(
+  m.kernel,
+  new HostBlockDevice(m.kernel, "vda", makeDevice(254, 0), {
+    sizeBytes: fstatSync(descriptor).size,
+    isReadOnly: true,
+    read(offset, into) {
+      readSync(descriptor, into, 0, into.length, offset);
+      return undefined;
+    },
+    write: () => undefined,
+    flush: () => undefined,
+  }),
+);
 m.call("mkdir", "/image", 0o755);
 if (m.call("mount", "vda", "/image", "erofs", 1, 0) !== 0) throw new Error("cannot mount");
 
@@ -43,15 +55,21 @@ function compareAttributes(path: string): number {
   const view = new DataView(m.bytes(buffer, 144).slice().buffer);
   const theirs = lstatSync(mountPoint + path, { bigint: true });
   const pairs: [string, bigint | number, bigint][] = [
-    ["ino", view.getBigUint64(8, true), theirs.ino], ["nlink", view.getBigUint64(16, true), theirs.nlink],
-    ["mode", view.getUint32(24, true), theirs.mode], ["uid", view.getUint32(28, true), theirs.uid],
-    ["gid", view.getUint32(32, true), theirs.gid], ["rdev", view.getBigUint64(40, true), theirs.rdev],
-    ["size", view.getBigUint64(48, true), theirs.size], ["blksize", view.getBigUint64(56, true), theirs.blksize],
+    ["ino", view.getBigUint64(8, true), theirs.ino],
+    ["nlink", view.getBigUint64(16, true), theirs.nlink],
+    ["mode", view.getUint32(24, true), theirs.mode],
+    ["uid", view.getUint32(28, true), theirs.uid],
+    ["gid", view.getUint32(32, true), theirs.gid],
+    ["rdev", view.getBigUint64(40, true), theirs.rdev],
+    ["size", view.getBigUint64(48, true), theirs.size],
+    ["blksize", view.getBigUint64(56, true), theirs.blksize],
     ["blocks", view.getBigUint64(64, true), theirs.blocks],
     ["mtime", view.getBigUint64(88, true) * 1_000_000_000n + view.getBigUint64(96, true), theirs.mtimeNs],
     ["ctime", view.getBigUint64(104, true) * 1_000_000_000n + view.getBigUint64(112, true), theirs.ctimeNs],
   ];
-  for (const [what, ours, expected] of pairs) if (BigInt(ours) !== expected) differ(path, what, ours, expected);
+  for (const [what, ours, expected] of pairs) {
+    if (BigInt(ours) !== expected) differ(path, what, ours, expected);
+  }
   return Number(theirs.mode);
 }
 

@@ -10,7 +10,11 @@ import { test } from "node:test";
 import { rookery, run } from "./image.ts";
 
 test("output and exit status are the program's", async () => {
-  assert.deepEqual(await run(["--", "python3", "-c", "print(6*7)"]), { stdout: "42\n", stderr: "", status: 0 });
+  assert.deepEqual(await run(["--", "python3", "-c", "print(6*7)"]), {
+    stdout: "42\n",
+    stderr: "",
+    status: 0,
+  });
   assert.equal((await run(["sh", "-c", "echo oops >&2; exit 3"])).status, 3);
   assert.equal((await run(["sh", "-c", "kill -9 $$"])).status, 137);
 });
@@ -23,12 +27,28 @@ test("what cannot be run is 126 or 127 and one line", async () => {
 });
 
 test("standard input is piped through, and is no terminal", async () => {
-  assert.equal((await run(["sh", "-c", "cat; test -t 0 || echo no tty"], "through\n")).stdout, "through\nno tty\n");
+  assert.equal(
+    (await run(["sh", "-c", "cat; test -t 0 || echo no tty"], "through\n")).stdout,
+    "through\nno tty\n",
+  );
 });
 
 test("environment, directory, user, host name", async () => {
   const script = "echo $A $PWD $(id -un) $(hostname)";
-  const { stdout } = await run(["-e", "A=b=c", "-w", "/usr", "-u", "nobody", "-h", "box", "--", "sh", "-c", script]);
+  const { stdout } = await run([
+    "-e",
+    "A=b=c",
+    "-w",
+    "/usr",
+    "-u",
+    "nobody",
+    "-h",
+    "box",
+    "--",
+    "sh",
+    "-c",
+    script,
+  ]);
   assert.equal(stdout, "b=c /usr nobody box\n");
   const unknown = await run(["-u", "nosuchuser", "true"]);
   assert.equal(unknown.status, 125);
@@ -44,7 +64,15 @@ test("a directory of the host: written through, read-only, or kept apart", async
   assert.equal(readFileSync(join(directory, "d", "out"), "utf8"), "inside\n");
   const readOnly = await run(["-v", `${directory}:/v:ro`, "-w", "/v", "sh", "-c", "cat in; echo x > in"]);
   assert.match(readOnly.stderr, /Read-only file system/);
-  const apart = await run(["-v", `${directory}:/v:overlay`, "-w", "/v", "sh", "-c", "echo changed > in; cat in"]);
+  const apart = await run([
+    "-v",
+    `${directory}:/v:overlay`,
+    "-w",
+    "/v",
+    "sh",
+    "-c",
+    "echo changed > in; cat in",
+  ]);
   assert.equal(apart.stdout, "changed\n", apart.stderr);
   assert.equal(readFileSync(join(directory, "in"), "utf8"), "from outside\n");
 });
@@ -66,7 +94,10 @@ test("bad words are one clear line and status 125", async () => {
     const [args, message] of [
       [["run", "--memory", "lots", "true"], /--memory: "lots" is not a size/],
       [["run", "--root", "/nowhere/x.img", "true"], /no root image at \/nowhere\/x\.img/],
-      [["run", "-v", "/nowhere:/v", "--root", process.env["ROOKERY_TEST_IMAGE"] ?? "", "true"], /cannot open the directory/],
+      [
+        ["run", "-v", "/nowhere:/v", "--root", process.env["ROOKERY_TEST_IMAGE"] ?? "", "true"],
+        /cannot open the directory/,
+      ],
       [["frobnicate"], /unknown command "frobnicate"/],
     ] as const
   ) {

@@ -6,7 +6,9 @@ import { execFile } from "node:child_process";
 /** Path of the image; `npm test` builds it and sets the variable. */
 export function testImage(): string {
   const path = process.env["ROOKERY_TEST_IMAGE"];
-  if (path === undefined) throw new Error("ROOKERY_TEST_IMAGE names no image: run `npm test`, which builds one");
+  if (path === undefined) {
+    throw new Error("ROOKERY_TEST_IMAGE names no image: run `npm test`, which builds one");
+  }
   return path;
 }
 
@@ -20,9 +22,14 @@ export interface CliResult {
 export function rookery(args: readonly string[], input = ""): Promise<CliResult> {
   const cli = new URL("../../../bin/rookery.js", import.meta.url).pathname;
   return new Promise((resolve) => {
-    const child = execFile(process.execPath, [cli, ...args], { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
-      resolve({ stdout, stderr, status: error === null ? 0 : child.exitCode });
-    });
+    const child = execFile(
+      process.execPath,
+      [cli, ...args],
+      { maxBuffer: 1 << 26 },
+      (error, stdout, stderr) => {
+        resolve({ stdout, stderr, status: error === null ? 0 : child.exitCode });
+      },
+    );
     child.stdin?.end(input);
   });
 }

@@ -9,7 +9,13 @@ import { run } from "./image.ts";
 
 /** Runs `script`, then shows that the machine still works. */
 async function survives(script: string, options: readonly string[] = []): Promise<string> {
-  const { stdout, stderr, status } = await run([...options, "--", "bash", "-c", `${script}\necho still here`]);
+  const { stdout, stderr, status } = await run([
+    ...options,
+    "--",
+    "bash",
+    "-c",
+    `${script}\necho still here`,
+  ]);
   assert.equal(status, 0, stderr);
   assert.ok(stdout.endsWith("still here\n"), stdout + stderr);
   return stdout.slice(0, -"still here\n".length);
@@ -50,7 +56,8 @@ test("an infinite loop leaves room for others and can be killed", async () => {
 });
 
 test("a fork bomb under RLIMIT_NPROC ends in EAGAIN", async () => {
-  const script = `su -s /bin/bash nobody -c 'ulimit -u 30; for ((i = 0; i < 100; i++)); do sleep 5 & done; wait' 2>&1 |
+  const script =
+    `su -s /bin/bash nobody -c 'ulimit -u 30; for ((i = 0; i < 100; i++)); do sleep 5 & done; wait' 2>&1 |
     grep -q 'Resource temporarily unavailable' && echo limited; pkill -u nobody; true`;
   assert.equal(await survives(script), "limited\n");
 });
@@ -61,6 +68,7 @@ test("a memory hog is killed, and only it", async () => {
 });
 
 test("a full disk is ENOSPC", async () => {
-  const script = "mount -t tmpfs -o size=1m tmpfs /mnt && head -c 2000000 /dev/zero 2>/dev/null > /mnt/f; echo $?; umount /mnt";
+  const script =
+    "mount -t tmpfs -o size=1m tmpfs /mnt && head -c 2000000 /dev/zero 2>/dev/null > /mnt/f; echo $?; umount /mnt";
   assert.equal(await survives(script), "1\n");
 });

@@ -4,9 +4,27 @@
 // the host side.
 
 import {
-  closeSync, constants, fsyncSync, linkSync, lstatSync, mkdirSync, openSync, readdirSync, readlinkSync, readSync,
-  renameSync, rmdirSync, symlinkSync, unlinkSync, lutimesSync, writeSync, ftruncateSync, realpathSync, fchmodSync,
-  type BigIntStats, type Dirent,
+  type BigIntStats,
+  closeSync,
+  constants,
+  type Dirent,
+  fchmodSync,
+  fsyncSync,
+  ftruncateSync,
+  linkSync,
+  lstatSync,
+  lutimesSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  rmdirSync,
+  symlinkSync,
+  unlinkSync,
+  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 
@@ -79,7 +97,10 @@ class NodeDirectory implements HostDirectory {
   }
 
   list(path: string): { name: string; kind: HostStat["kind"] }[] {
-    return readdirSync(this.#locate(path), { withFileTypes: true }).map((e) => ({ name: e.name, kind: kindOf(e) }));
+    return readdirSync(this.#locate(path), { withFileTypes: true }).map((e) => ({
+      name: e.name,
+      kind: kindOf(e),
+    }));
   }
 
   read(path: string, offset: number, into: Uint8Array): number {

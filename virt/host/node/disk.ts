@@ -33,7 +33,9 @@ class NodeFileDisk implements FileDisk {
 
   write(offset: number, from: Uint8Array): undefined {
     let done = 0;
-    while (done < from.length) done += writeSync(this.#descriptor, from, done, from.length - done, offset + done);
+    while (done < from.length) {
+      done += writeSync(this.#descriptor, from, done, from.length - done, offset + done);
+    }
     return undefined;
   }
 

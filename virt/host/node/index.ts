@@ -11,7 +11,12 @@ import { createNodeHost } from "./host.ts";
 
 export { fileDisk } from "./disk.ts";
 export type {
-  ExecOptions, ExecResult, ExitStatus, Process, SpawnOptions, Stdio,
+  ExecOptions,
+  ExecResult,
+  ExitStatus,
+  Process,
+  SpawnOptions,
+  Stdio,
 } from "../../../init/machine.ts";
 
 /** A directory of the host to mount, as `hostDirectory` makes it. */
@@ -38,11 +43,17 @@ export interface BootOptions {
 
 /** Boots a machine on this process's clock, or on virtual time. Throws RangeError for a bad `memory`. */
 async function boot(options: BootOptions): Promise<CoreMachine> {
-  const memoryBytes = typeof options.memory === "string" ? parseSize(options.memory) : options.memory ?? 2 ** 30;
-  if (memoryBytes === undefined) throw new RangeError(`memory: "${String(options.memory)}" is not a size like 1GiB`);
+  const memoryBytes = typeof options.memory === "string"
+    ? parseSize(options.memory)
+    : options.memory ?? 2 ** 30;
+  if (memoryBytes === undefined) {
+    throw new RangeError(`memory: "${String(options.memory)}" is not a size like 1GiB`);
+  }
   const isVirtual = options.time === "virtual" || (options.time === undefined && options.seed !== undefined);
   return CoreMachine.boot({
-    host: isVirtual ? createSimHost({ seed: options.seed ?? 0, breathe: () => setImmediate() }) : createNodeHost(),
+    host: isVirtual
+      ? createSimHost({ seed: options.seed ?? 0, breathe: () => setImmediate() })
+      : createNodeHost(),
     root: options.root,
     memoryBytes,
     hostname: options.hostname,
