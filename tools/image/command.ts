@@ -6,6 +6,7 @@ import { mkdir } from "node:fs/promises";
 import { constants } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { Command, Option } from "commander";
+import { DEFAULT_PACKAGES } from "./packages.ts";
 import { UsageError } from "../cli/errors.ts";
 import { cacheDirectory, defaultImagePath } from "../cli/paths.ts";
 import { buildImage, temporaryPrefix } from "./build.ts";
@@ -121,6 +122,7 @@ export async function buildCommand(words: readonly string[]): Promise<number> {
   try {
     await buildImage({
       ...choices,
+      include: [...DEFAULT_PACKAGES, ...choices.include],
       mirror,
       progress,
       cacheDirectory: cacheDirectory(),
