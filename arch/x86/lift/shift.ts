@@ -262,12 +262,13 @@ function bitAddress(l: Lift, size: number): Temp {
   if (kind !== KIND_G) return l.constant(size, l.insn.imm & (bits - 1));
   const index = l.read(1, size);
   if (l.operand(0).kind === KIND_E && l.isMemory(0)) {
-    l.address();
     const signed = l.wide(index, size, "signed");
     const log = 31 - Math.clz32(bits);
     const unit = b.emit(Op.i64_shr_s, signed, b.const64(log, 0));
-    l.addr = b.scaledAdd(l.addr, unit, log - 3);
-    if (l.insn.addr32) l.addr = b.emit(Op.i64_extend_i32_u, l.narrow(l.addr));
+    // With a 32-bit address size the offset wraps before the segment's base is added.
+    const offset = b.scaledAdd(l.effectiveAddress(), unit, log - 3);
+    l.addr = l.withSegment(l.insn.addr32 ? b.emit(Op.i64_extend_i32_u, l.narrow(offset)) : offset);
+    l.disp = 0;
   }
   return l.op(AND, size, index, l.constant(size, bits - 1));
 }
