@@ -78,10 +78,11 @@ function maskMove(l: Lift): void {
   if (l.insn.addr32) address = b.emit(Op.i64_extend_i32_u, l.narrow(address));
   const value = readVector(l, 0);
   const mask = readVector(l, 1);
-  // The whole operand must be writable, whatever the mask.
+  // The whole operand must be writable, whatever the mask; the processor looks at one half after the other.
   const place = l.withSegment(address);
   if (l.isMmx(0)) enterMmx(l);
-  b.probeWrite(l.isMmx(0) ? 8 : 16, place);
+  b.probeWrite(8, place);
+  if (!l.isMmx(0)) b.probeWrite(8, place, 8);
   b.ext(EXT.maskMove, [place, value, mask, b.const32(l.isMmx(0) ? 8 : 16)]);
 }
 
