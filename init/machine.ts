@@ -128,7 +128,6 @@ export class Machine implements AsyncDisposable {
     this.#vfs = vfs;
     this.#setRoot = setRoot;
     kernel.onOops = options.onOops;
-    if (options.strace !== undefined) startStrace(kernel, options.strace);
     this.#loop = kernel.run(() => this.#isStopped);
     this.failed = new Promise((_, reject) => {
       this.#loop.catch(reject);
@@ -146,6 +145,7 @@ export class Machine implements AsyncDisposable {
       for (const mount of options.mounts ?? []) yield* mountHostDirectory(task, kernel, vfs, mount);
       return upper;
     });
+    if (options.strace !== undefined) startStrace(kernel, options.strace);
   }
 
   /** Runs `body` as a kernel thread that stands in the root. */

@@ -85,7 +85,7 @@ test("the timeout ends a busy loop", async () => {
 test("strace shows the calls on standard error", async () => {
   const { stderr, stdout } = await run(["--strace=openat,write", "--", "cat", "/etc/debian_version"]);
   assert.match(stderr, /openat\(AT_FDCWD, "\/etc\/debian_version", O_RDONLY\) = 3/);
-  assert.match(stderr, /write\(1, "[^"]+", \d+\) = \d+/);
+  assert.match(stderr, /write\(1, "[^"]+", \d+\) += \d+/);
   assert.notEqual(stdout, "");
 });
 

@@ -24,6 +24,7 @@ threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
 for t in threads: t.start()
 for t in threads: t.join()
 time.sleep(0.05)
+signal.setitimer(signal.ITIMER_REAL, 0)
 print(total, order, len(ticks), ticks[-1], random.random(), os.getpid(), id(object()), time.time_ns())
 `;
 
