@@ -217,6 +217,7 @@ export class LinuxKernel implements KernelCore {
 
   /** A thread of the kernel's own: write-back, orphans. It ends when `body` does. */
   spawnKernelThread(comm: string, body: (task: TaskStruct) => Sleeps<void>): TaskStruct {
+    this.#ensureInit();
     const parent = this.init;
     const task = this.#createKernelTask(comm, parent);
     task.body = kernelThread(task, body);
