@@ -32,7 +32,7 @@ mount --bind "$programs" "$r/bench"; mount --bind "$data" "$r/data"
 mount -t proc proc "$r/proc"; mount --bind /dev "$r/dev"; mount -t tmpfs tmpfs "$r/tmp"
 mkdir -p /dev/shm
 if [ -n "$qemu" ]; then
-  cp "$qemu" "$r/qemu"; exec unshare -Ur --map-root-user chroot "$r" /bin/sh /bench/in-qemu "$@"
+  cp "$qemu" "$r/qemu"; exec unshare -Urm chroot "$r" /bin/sh /bench/in-qemu "$@"
 fi
 exec chroot "$r" "$@"
 `;
