@@ -34,10 +34,10 @@ export interface Block {
   readonly instructions: number;
   readonly bytes: number;
   isDead: boolean;
-  /** Table index and entry word when it is an entry of a region, else 0. */
-  tableIndex: number;
+  /** The region that it is part of, and its distance from that region's anchor. */
+  home: { readonly region: Region; readonly offset: number } | undefined;
+  /** Entry word when it is an entry of that region, else 0. */
   entry: number;
-  region: Region | undefined;
   /** Word addresses of links in bytecode that lead here; void when the arena was emptied. */
   readonly incoming: number[];
 }

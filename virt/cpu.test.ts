@@ -48,7 +48,7 @@ function machine(
   exts: readonly ExtFunction[] = [],
 ): Machine {
   const ram = new Ram(FRAMES_START + (4 << 20), FRAMES_START + (4 << 20));
-  const cpu = new WasmCpu(ram, new ToyFrontEnd(exts), { hotEntries });
+  const cpu = new WasmCpu(ram, new ToyFrontEnd(exts), { hotEntries, hotBatch: 1 });
   const space = new ToySpace(ram, FRAMES_START);
   const code = space.frame();
   ram.u8.set(assembleToy(program), code);

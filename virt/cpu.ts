@@ -32,28 +32,26 @@ import { IrBuilder } from "./ir/builder.ts";
 import { JUMP_RETURN, TERM_INDIRECT } from "./ir/ops.ts";
 import { type IrBlock, keepIr } from "./translate/ir-block.ts";
 import type { BlockSource } from "./translate/region.ts";
+import { DATA_ALIGNMENT } from "./translate/data.ts";
 import { type Region, Translator } from "./translate/translator.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "./layout.ts";
-import { makeRuntime, type RuntimeExports } from "./runtime/module.ts";
+import { hasTailCalls, makeRuntime, type RuntimeExports } from "./runtime/module.ts";
 import {
   COUNT_DISPATCHES,
   COUNT_FILLS,
   COUNT_SLOW,
-  GROW_REGION,
   LAST_ANCHOR,
+  LAST_DATA,
   LINK_SLOT,
-  REGION_EXITS,
-  REGION_EXITS_BYTES,
   STATUS_CODE_WRITE,
   STATUS_CONTINUE,
-  STATUS_GROW,
   STATUS_HOT,
   STATUS_LINK,
   STATUS_MISS,
   STATUS_SLOW,
   STATUS_SLOW_OFTEN,
 } from "./runtime/status.ts";
-import { type CpuOptions, HOT_ENTRIES, REGION_LIMITS } from "./options.ts";
+import { type CpuOptions, HOT_BATCH, HOT_ENTRIES, REGION_LIMITS } from "./options.ts";
 import { AddressSpaces } from "./spaces.ts";
 import { type AccessOwner, ExtAccess } from "./guest-access.ts";
 import { clearTlb, CodeFetch, dropTlbEntries, isCodeFrame, nextPage, recordFault, walk } from "./walk.ts";
@@ -63,6 +61,8 @@ const SLICE = 200_000;
 /** Slow exits of a region are rare when so many instructions lie between two looks. */
 const SLOW_RARE = 20_000_000;
 const NEVER_HOT = 0x7fff_ffff;
+/** Entries of a block that waits for its translation until it is asked for again: the wait may have been in vain. */
+const HOT_AGAIN = 100;
 const BIG_FLUSH_PAGES = 512;
 
 export type { CpuOptions } from "./options.ts";
@@ -83,6 +83,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
   readonly #translator: Translator;
   readonly #blockInstructionsMax: number;
   readonly #hotEntries: number;
+  readonly #hotBatch: number;
   readonly #onDemand: boolean;
   /** Where hot blocks are that translateHot() is to take. */
   readonly #waitingPcs = new Set<number>();
@@ -116,14 +117,21 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     this.#fetch = new CodeFetch(ram);
     this.#blockInstructionsMax = options.blockInstructionsMax ?? 64;
     this.#hotEntries = options.hotEntries ?? HOT_ENTRIES;
+    this.#hotBatch = options.hotBatch ?? HOT_BATCH;
     this.#onDemand = options.translateOnDemand ?? false;
     const compile = options.compile ?? ((bytes): WebAssembly.Module => new WebAssembly.Module(bytes));
     const table = new WebAssembly.Table({ element: "anyfunc", initial: 1024 });
     const ext = (id: number): number => this.#ext(id);
     this.#runtime = makeRuntime(this.#handlers, compile, { memory: ram.memory, table, ext });
-    table.set(0, this.#runtime.interpret);
     this.#translator = new Translator(
-      { memory: ram.memory, view: () => ram.view, table, imports: { ...this.#runtime, ext }, compile },
+      {
+        memory: ram.memory,
+        view: () => ram.view,
+        table,
+        imports: { ...this.#runtime, ext },
+        hasTailCalls: hasTailCalls(),
+        compile,
+      },
       this.#cache,
       options.regionLimits ?? REGION_LIMITS,
     );
@@ -145,6 +153,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
 
   setAddressSpace(root: number, mmId: number): void {
     if (this.#spaces.isCurrent(root, mmId)) return;
+    this.#waitingPcs.clear(); // they were hot in the other space
     this.#spaces.switchTo(root, mmId);
     this.#runtime.flushTlb();
   }
@@ -158,6 +167,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
       const trap = this.#runSlice();
       this.#settle();
       left -= this.#retired - before;
+      if (this.#waitingPcs.size > 0 && !this.#onDemand) this.translateHot();
       if (trap !== TRAP_PREEMPTED || left <= 0) return trap;
       this.#counters.slices++;
     }
@@ -191,6 +201,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     if (!isCodeFrame(this.ram, frame)) return;
     this.#counters.dropped++;
     this.#cache.dropFrame(frame);
+    this.#spaces.breakLinks();
   }
 
   statistics(): Record<string, number> {
@@ -276,9 +287,6 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
         case STATUS_HOT:
           this.#hot();
           break;
-        case STATUS_GROW:
-          this.#grow();
-          break;
         case STATUS_CODE_WRITE: {
           this.#dropWritten();
           const trap = this.#stepOnce();
@@ -326,7 +334,10 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     const trap = this.#liftInto(pc, this.#blockInstructionsMax);
     if (trap !== 0) return trap;
     const cache = this.#cache;
-    if (!cache.hasRoom(LOWERED_BYTES_MAX)) cache.dropAll();
+    if (!cache.hasRoom(LOWERED_BYTES_MAX)) {
+      cache.dropAll();
+      this.#spaces.breakLinks();
+    }
     const offset = pc % PAGE_SIZE;
     const bytes = this.#lifted.bytes;
     const straddles = offset + bytes > PAGE_SIZE;
@@ -345,9 +356,8 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
       instructions: this.#builder.instructions,
       bytes,
       isDead: false,
-      tableIndex: 0,
+      home: undefined,
       entry: 0,
-      region: undefined,
       incoming: [],
     };
     if (cache.add(block, end)) this.#runtime.flushTlbWrites();
@@ -388,74 +398,72 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     this.#spaces.enter(pc, block);
     // The arena was emptied: the slot is gone.
     if (this.#cache.arenaEnd < arenaBefore) return 0;
-    const mayLink = block.secondFrame < 0 && block.tableIndex === 0;
+    const mayLink = block.secondFrame < 0 && block.entry === 0;
     this.ram.u32[slot + 1] = mayLink ? block.record : LINK_NEVER;
     if (mayLink) block.incoming.push(slot + 1);
     return 0;
   }
 
-  /** The block at pc is worth translating. */
+  /** The block at pc is worth translating: not at once, because regions made together cost less. */
   #hot(): void {
     const pc = this.ram.readU64(PC);
     const block = this.#blockAt(pc);
     if (typeof block === "number") return;
-    this.ram.i32[(block.record - 8) >>> 2] = NEVER_HOT;
-    if (block.tableIndex !== 0) return;
-    if (this.#onDemand) {
-      this.#waitingPcs.add(pc);
-      return;
-    }
-    this.#entriesChanged(this.#translator.translate(this, pc));
+    const isTranslated = block.entry !== 0;
+    this.ram.i32[(block.record - 8) >>> 2] = isTranslated ? NEVER_HOT : HOT_AGAIN;
+    if (isTranslated) return;
+    this.#waitingPcs.add(pc);
+    if (this.#waitingPcs.size >= this.#hotBatch && !this.#onDemand) this.translateHot();
   }
 
   /**
-   * With CpuOptions.translateOnDemand: translates what has become hot since, as one module. Blocks that only the
-   * current floating point mode has are taken.
+   * Translates what has become hot since, as one module. Called for tests with CpuOptions.translateOnDemand. Blocks
+   * that only the current floating point mode has are taken.
    */
   translateHot(): void {
     this.#refreshMode();
-    const pcs = [...this.#waitingPcs];
+    // The lowest first: where functions begin.
+    const pcs = [...this.#waitingPcs].sort((a, b) => a - b);
     this.#waitingPcs.clear();
-    for (const region of this.#translator.translateTogether(this, pcs)) this.#entriesChanged(region);
+    this.#entriesChanged(this.#translator.translate(this, pcs, this.#frameOf));
   }
 
-  /** A region is often left for code that could be part of it. */
-  #grow(): void {
-    const region = this.#translator.byIndex(this.ram.u32[GROW_REGION >>> 2]!);
-    if (region === undefined) return;
-    const targets = this.#readTargets(REGION_EXITS + region.tableIndex * REGION_EXITS_BYTES + 64);
-    this.#entriesChanged(this.#translator.grow(this, region, this.ram.readU64(LAST_ANCHOR), targets));
-  }
+  readonly #frameOf = (pc: number): number => {
+    const frame = walk(this.ram, pc, ACCESS_EXEC);
+    return frame < 0 ? -1 : frame + (pc % PAGE_SIZE);
+  };
 
   /** Shared checks of a region fail often: by how often, they are worth less than they cost. */
   #slowOften(): void {
-    const region = this.#translator.byIndex(this.ram.u32[GROW_REGION >>> 2]!);
+    const region = this.#translator.byData(this.ram.u32[LAST_DATA >>> 2]!);
     if (region === undefined) return;
     const since = this.retired - region.watchedSince;
     this.#translator.watchSlowExits(region, this.retired);
     if (since > SLOW_RARE) return;
-    this.#entriesChanged(this.#translator.ungroup(this, region, this.ram.readU64(LAST_ANCHOR)));
+    const anchorPc = this.ram.readU64(LAST_ANCHOR);
+    this.#entriesChanged(this.#translator.ungroup(this, region, anchorPc, this.#frameOf));
   }
 
-  /** Links past the region's entries are undone; the jump cache forgets those entries, and regions that are gone. */
-  #entriesChanged(region: Region | undefined): void {
-    if (region === undefined) return;
+  /** Links past the regions' entries are undone; the jump cache forgets those entries, and regions that are gone. */
+  #entriesChanged(regions: readonly Region[]): void {
+    if (regions.length === 0) return;
     const records = new Set<number>();
-    for (const entry of region.entries) {
-      records.add(entry.record);
-      for (const slot of entry.incoming) this.ram.u32[slot] = LINK_NEVER;
-      entry.incoming.length = 0;
+    for (const region of regions) {
+      for (const entry of region.entries) {
+        records.add(entry.record);
+        for (const slot of entry.incoming) this.ram.u32[slot] = LINK_NEVER;
+        entry.incoming.length = 0;
+      }
     }
     this.#cache.purgeJumpCache((tableIndex, entry) =>
-      tableIndex === 0
-        ? records.has(entry)
-        : tableIndex === region.tableIndex || this.#translator.byIndex(tableIndex) === undefined
+      tableIndex === 0 ? records.has(entry) : this.#translator.byData(entry & -DATA_ALIGNMENT) === undefined
     );
+    this.#spaces.breakLinks();
   }
 
   /** BlockSource: known blocks that have run a fair share of the times that make one hot. */
   heat(pc: number): number {
-    const block = this.#known(pc);
+    const block = this.known(pc);
     if (block === undefined) return -1;
     const left = this.ram.i32[(block.record - 8) >>> 2]!;
     // It was hot before and has been counted since.
@@ -465,13 +473,13 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
   }
 
   take(pc: number): { block: Block; ir: IrBlock; targets: readonly number[] } | undefined {
-    const block = this.#known(pc);
+    const block = this.known(pc);
     if (block === undefined || this.#liftInto(pc, this.#blockInstructionsMax) !== 0) return undefined;
     return { block, ir: keepIr(this.#builder), targets: this.#indirectTargets(block) };
   }
 
   /** The live block at a guest address as it is mapped now. */
-  #known(pc: number): Block | undefined {
+  known(pc: number): Block | undefined {
     const frame = walk(this.ram, pc, ACCESS_EXEC);
     if (frame < 0) return undefined;
     const block = this.#cache.find(frame, pc % PAGE_SIZE, this.#mode);

@@ -123,7 +123,11 @@ const mixState: ExtFunction = ({ ram }) => {
 
 function execute(seed: number, hotEntries: number): Outcome {
   const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
-  const cpu = new WasmCpu(ram, new ToyFrontEnd([mixState]), { hotEntries, blockInstructionsMax: 16 });
+  const cpu = new WasmCpu(ram, new ToyFrontEnd([mixState]), {
+    hotEntries,
+    hotBatch: 1,
+    blockInstructionsMax: 16,
+  });
   const space = new ToySpace(ram, FRAMES_START);
   const code = space.frame();
   ram.u8.set(assembleToy(randomProgram(seed)).subarray(0, 4096), code);

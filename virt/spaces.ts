@@ -8,9 +8,9 @@
 import { ACCESS_EXEC } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import type { Block, CodeCache } from "./cache.ts";
-import { CPU_BASE, CPU_STATE, JUMP_CACHE, JUMP_CACHE_ENTRIES, PAGE_SIZE } from "./layout.ts";
-import { TAG_INDEX_SHIFT } from "./runtime/inline.ts";
-import { SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
+import { CPU_BASE, CPU_STATE, JUMP_CACHE, PAGE_SIZE } from "./layout.ts";
+import { jumpCacheIndex, SECOND_PLACE } from "./runtime/inline.ts";
+import { LINK_KEY, SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
 import type { Region } from "./translate/translator.ts";
 import { walk } from "./walk.ts";
 
@@ -33,6 +33,8 @@ export class AddressSpaces {
   #mmId = -1;
   #mode = 0;
   #lastTag = 0;
+  /** The low half of LINK_KEY. */
+  #linkCount = 0;
 
   constructor(ram: Ram, cache: CodeCache) {
     this.#ram = ram;
@@ -84,11 +86,19 @@ export class AddressSpaces {
 
   /** Jumps to `pc` find the block, or the region that it is an entry of. */
   enter(pc: number, block: Block): void {
-    const at = this.#slot(pc, JUMP_CACHE, JUMP_CACHE_ENTRIES);
     const i32 = this.#ram.i32;
+    const lo = pc | 0;
+    const hi = Math.floor(pc / 0x1_0000_0000) ^ i32[TAG_WORD + 1]!;
+    const at = (JUMP_CACHE >>> 2) + jumpCacheIndex(lo, i32[TAG_WORD + 1]!) * 4;
+    // What was there moves to its second place.
+    if (i32[at] !== lo || i32[at + 1] !== hi) {
+      i32.copyWithin(at ^ (SECOND_PLACE >>> 2), at, at + 4);
+      i32[at] = lo;
+      i32[at + 1] = hi;
+    }
     this.#noteCodePages(pc, block);
-    if (block.region !== undefined && this.#isMapped(block.region, pc, block)) {
-      i32[at + 2] = block.tableIndex;
+    if (block.entry !== 0 && block.home !== undefined && this.#isMapped(block.home, pc)) {
+      i32[at + 2] = block.home.region.tableIndex;
       i32[at + 3] = block.entry;
     } else {
       i32[at + 2] = 0;
@@ -99,20 +109,12 @@ export class AddressSpaces {
   /** What a region leaves to the interpreter at `pc` finds the block. */
   enterSlow(pc: number, block: Block): void {
     this.#noteCodePages(pc, block);
-    this.#ram.i32[this.#slot(pc, SLOW_CACHE, SLOW_CACHE_ENTRIES) + 2] = block.record;
-  }
-
-  /** Word index of the entry for `pc`, with its key written. */
-  #slot(pc: number, cache: number, entries: number): number {
-    const lo = pc | 0;
-    const hi = Math.floor(pc / 0x1_0000_0000);
     const i32 = this.#ram.i32;
-    // As pushJumpCacheEntry has it, for both caches: they differ in size alone.
-    const tag = i32[TAG_WORD + 1]! >>> TAG_INDEX_SHIFT;
-    const at = (cache >>> 2) + ((lo ^ (lo >>> 12) ^ tag) & (entries - 1)) * 4;
-    i32[at] = lo;
-    i32[at + 1] = hi ^ i32[TAG_WORD + 1]!;
-    return at;
+    const place = jumpCacheIndex(pc | 0, i32[TAG_WORD + 1]!) & (SLOW_CACHE_ENTRIES - 1);
+    const at = (SLOW_CACHE >>> 2) + place * 4;
+    i32[at] = pc | 0;
+    i32[at + 1] = Math.floor(pc / 0x1_0000_0000) ^ i32[TAG_WORD + 1]!;
+    i32[at + 2] = block.record;
   }
 
   #noteCodePages(pc: number, block: Block): void {
@@ -122,14 +124,20 @@ export class AddressSpaces {
   }
 
   /** True when all pages of the region are mapped as they were when it was made. Notes them as code. */
-  #isMapped(region: Region, pc: number, block: Block): boolean {
-    const anchorPage = Math.floor((pc - (block.entry >> 8)) / PAGE_SIZE);
-    for (const { distance, frame } of region.pages) {
+  #isMapped(home: { readonly region: Region; readonly offset: number }, pc: number): boolean {
+    const anchorPage = Math.floor((pc - home.offset) / PAGE_SIZE);
+    for (const { distance, frame } of home.region.pages) {
       const page = anchorPage + distance;
       if (walk(this.#ram, page * PAGE_SIZE, ACCESS_EXEC) !== frame) return false;
       this.#space.codePages.add(page);
     }
     return true;
+  }
+
+  /** Links between regions are void: some region is new or gone. */
+  breakLinks(): void {
+    this.#linkCount = (this.#linkCount + 1) & 0x7fff_ffff;
+    this.#setTag();
   }
 
   /** Makes the tag of the current space and mode current. */
@@ -140,7 +148,10 @@ export class AddressSpaces {
       tags[this.#mode] = ++this.#lastTag;
     }
     this.#ram.i32[TAG_WORD] = 0;
-    this.#ram.i32[TAG_WORD + 1] = (tags[this.#mode] ?? 0) << 16;
+    const tag = (tags[this.#mode] ?? 0) << 16;
+    this.#ram.i32[TAG_WORD + 1] = tag;
+    this.#ram.i32[LINK_KEY >>> 2] = this.#linkCount;
+    this.#ram.i32[(LINK_KEY >>> 2) + 1] = tag;
   }
 
   #forgetTags(): void {

@@ -19,7 +19,7 @@ import {
   TLB_WRITE,
 } from "./layout.ts";
 import type { Fetch } from "./frontend.ts";
-import { TLB_LOG } from "./runtime/status.ts";
+import { NO_STACK_PAGE, STACK_PAGE, TLB_LOG } from "./runtime/status.ts";
 
 const TWO_47 = 2 ** 47;
 const UPPER_HALF = 2 ** 64 - TWO_47;
@@ -66,11 +66,18 @@ export function isCodeFrame(ram: Ram, frame: number): boolean {
 export function clearTlb(ram: Ram): void {
   ram.u8.fill(0xff, TLB_READ, TLB_READ + 2 * TLB_ENTRIES * 16);
   ram.u32[TLB_LOG >>> 2] = 0;
+  forgetStack(ram);
+}
+
+function forgetStack(ram: Ram): void {
+  const at = STACK_PAGE >>> 2;
+  [ram.i32[at], ram.i32[at + 1]] = NO_STACK_PAGE;
 }
 
 /** Drops the translations of pages [first, last) of the current address space. */
 export function dropTlbEntries(ram: Ram, first: number, last: number): void {
   const u32 = ram.u32;
+  forgetStack(ram);
   for (let page = first; page < last; page++) {
     const index = (page % TLB_ENTRIES) * 4;
     const lo = (page * PAGE_SIZE) >>> 0;

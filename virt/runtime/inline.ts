@@ -6,9 +6,6 @@ import type { Assembler } from "../wasm/assembler.ts";
 import { W } from "../wasm/opcodes.ts";
 import { stateAddress } from "./status.ts";
 
-/** Of the tag's upper word, whose low half is empty, for the index into the jump cache. */
-export const TAG_INDEX_SHIFT = 12;
-
 /** Leaves 1 when [va, va + bytes) hits; entry = offset of the entry. `pushBytes` replaces a constant width. */
 export function pushTlbHit(
   f: Assembler,
@@ -41,22 +38,29 @@ export function pushTlbHit(
   f.op(W.i64_eq);
 }
 
-/** Leaves the offset within JUMP_CACHE of the entry for a pc. The tag takes part, so that the same code in two address
- *  spaces (after fork) has two places. */
+/** Leaves the offset within JUMP_CACHE of the first of two places for a pc; the other is SECOND_PLACE away (xor). The tag
+ *  takes part, so that the same code in two address spaces (after fork) has two places. */
 export function pushJumpCacheEntry(f: Assembler, pushPc: () => void): void {
   pushPc();
-  pushPc();
-  f.i64(12);
-  f.op(W.i64_shr_u);
-  f.op(W.i64_xor);
   f.op(W.i32_wrap_i64);
   f.i32(stateAddress("addressSpaceTag") + 4);
   f.memory(W.i32_load, 0);
-  f.i32(TAG_INDEX_SHIFT);
-  f.op(W.i32_shr_u);
   f.op(W.i32_xor);
-  f.i32(JUMP_CACHE_ENTRIES - 1);
+  f.i32(JUMP_CACHE_FACTOR);
+  f.op(W.i32_mul);
+  f.i32(JUMP_CACHE_SHIFT);
+  f.op(W.i32_shr_u);
+  f.i32(-16);
   f.op(W.i32_and);
-  f.i32(4);
-  f.op(W.i32_shl);
 }
+
+/** The index of the first place of a pc in the jump cache, as pushJumpCacheEntry has it. */
+export function jumpCacheIndex(pcLo: number, tagHi: number): number {
+  return (Math.imul(pcLo ^ tagHi, JUMP_CACHE_FACTOR) >>> JUMP_CACHE_SHIFT) >>> 4;
+}
+
+/** Multiplicative hashing (D. Knuth, The Art of Computer Programming, volume 3, 6.4): 2^32 over the golden ratio. */
+const JUMP_CACHE_FACTOR = 0x9e37_79b1 | 0;
+/** Leaves the index times 16. */
+const JUMP_CACHE_SHIFT: number = 32 - Math.log2(JUMP_CACHE_ENTRIES * 16);
+export const SECOND_PLACE = 16;

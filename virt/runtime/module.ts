@@ -6,24 +6,24 @@ import { JUMP_CACHE } from "../layout.ts";
 import { emitInterpreter } from "../interp/generate.ts";
 import type { Handlers } from "../interp/bytecode.ts";
 import { emitRareInterpreter } from "../interp/rare.ts";
-import { Assembler } from "../wasm/assembler.ts";
+import { TRAP_PREEMPTED } from "../../include/linux/cpu.ts";
+import { REGION_PARAMS, REGION_RESULTS } from "../translate/frame.ts";
+import { Assembler, type Label } from "../wasm/assembler.ts";
 import { WasmModule } from "../wasm/encoder.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
 import { HELPERS, OPS } from "../ir/ops.ts";
 import { WASM_TYPES } from "./access.ts";
 import { addArithFunctions, type ArithFunctions } from "./arith.ts";
 import { addFlagFunctions, type FlagFunctions } from "./flags.ts";
-import { pushJumpCacheEntry } from "./inline.ts";
+import { pushJumpCacheEntry, SECOND_PLACE } from "./inline.ts";
 import {
   COUNT_DISPATCHES,
   COUNT_SLOW,
-  GROW_REGION,
-  REGION_EXITS,
-  REGION_EXITS_BYTES,
+  LAST_DATA,
+  LINK_KEY,
   SLOW_CACHE,
   SLOW_CACHE_ENTRIES,
   stateAddress,
-  STATUS_GROW,
   STATUS_MISS,
   STATUS_SLOW,
   STATUS_SLOW_OFTEN,
@@ -34,7 +34,17 @@ import { addTlbFunctions, type TlbFunctions } from "./tlb.ts";
 export interface RuntimeFunctions extends TlbFunctions, FlagFunctions, ArithFunctions {
   /** The import: (ext number) -> TRAP_* or 0. */
   readonly ext: number;
+  /** (guest address, address of a link) -> 1 when the link now leads there, 0 when no region is known. */
+  readonly link: number;
+  /** (guest address, its first place in the jump cache) -> 1 when it was in its second place and is now in the first. */
+  readonly promote: number;
+  /** Type of regions' functions. */
+  readonly regionType: number;
+  readonly hasTailCalls: boolean;
 }
+
+/** Calls of regions that may be nested in the host's stack. */
+const DEPTH_MAX = 400;
 
 export const MEMORY_PAGES_MAX = 65536;
 
@@ -47,6 +57,16 @@ export interface RuntimeExports {
   readonly flushTlb: () => void;
   readonly flushTlbWrites: () => void;
   readonly fillTlb: (va: bigint, access: number) => number;
+}
+
+/** Whether the engine knows return_call_indirect: without it jumps between regions go by the dispatcher. */
+export function hasTailCalls(): boolean {
+  const f = new Assembler([I32], [I32]);
+  f.get(0);
+  f.returnCallSelf();
+  const module = new WasmModule();
+  module.add(f);
+  return WebAssembly.validate(module.finish());
 }
 
 /** The instance whose exports all the machine's code shares. */
@@ -68,12 +88,27 @@ export function buildRuntimeModule(handlers: Handlers): Uint8Array<ArrayBuffer> 
   const tlb = addTlbFunctions(module);
   const flags = addFlagFunctions(module);
   const arith = addArithFunctions(module, flags.flagsOf);
-  const runtime: RuntimeFunctions = { ext, ...tlb, ...flags, ...arith };
+  const regionType = module.typeIndex(REGION_PARAMS, REGION_RESULTS);
+  const promote = module.add(emitPromote());
+  const link = module.add(emitLink(promote));
+  const runtime: RuntimeFunctions = {
+    ext,
+    ...tlb,
+    ...flags,
+    ...arith,
+    promote,
+    link,
+    regionType,
+    hasTailCalls: true,
+  };
   const rare = module.add(emitRareInterpreter(handlers, runtime));
   const interpret = module.add(emitInterpreter(handlers, runtime, rare));
-  const dispatch = module.add(emitDispatch(module.typeIndex([I32], [I32]), interpret));
+  const dispatch = module.add(new Dispatcher(regionType, interpret, promote).emit());
   module.exportFunction("dispatch", dispatch);
   module.exportFunction("interpret", interpret);
+  module.nameFunction(dispatch, "dispatch");
+  module.nameFunction(interpret, "interpret");
+  module.nameFunction(rare, "interpret_rare");
   module.exportFunction("flushTlb", tlb.flush);
   module.exportFunction("flushTlbWrites", tlb.flushWrites);
   for (const [name, index] of regionImports(runtime)) module.exportFunction(name, index);
@@ -94,6 +129,8 @@ export const runtimeSignatures: ReadonlyMap<string, Signature> = new Map<string,
   ["storeSlow128", { params: [I64, V128], results: [I32] }],
   ["probeSlow", { params: [I64, I32], results: [I32] }],
   ["flagsOf", { params: [I32, I64, I64], results: [I32] }],
+  ["promote", { params: [I64, I32], results: [I32] }],
+  ["link", { params: [I64, I32], results: [I32] }],
   ["flags", { params: [], results: [I32] }],
   ["condOf", { params: [I32, I32], results: [I32] }],
   ["mulHiU", { params: [I64, I64], results: [I64] }],
@@ -119,6 +156,8 @@ export function regionImports(runtime: RuntimeFunctions): Map<string, number> {
     ["storeSlow", runtime.storeSlow],
     ["storeSlow128", runtime.storeSlow128],
     ["probeSlow", runtime.probeSlow],
+    ["promote", runtime.promote],
+    ["link", runtime.link],
     ["flagsOf", runtime.flagsOf],
     ["flags", runtime.flags],
     ["condOf", runtime.condOf],
@@ -129,156 +168,271 @@ export function regionImports(runtime: RuntimeFunctions): Map<string, number> {
   ]);
 }
 
-/** (slow): with 1 the first block is looked up in the slow cache, so that the interpreter makes progress. */
-function emitDispatch(entryType: number, interpret: number): Assembler {
-  const f = new Assembler([I32], [I32]);
-  const pc = f.local(I64);
-  const entry = f.local(I32);
-  const status = f.local(I32);
-  const index = f.local(I32);
-  const before = f.local(I32); // table index of what was left last, 0 when that was the interpreter
-  const again = f.loop();
-  const slowMiss = f.block();
-  const miss = f.block();
-  f.i32(stateAddress("pc"));
-  f.memory(W.i64_load, 0);
-  f.tee(pc);
-  f.i64(47);
-  f.op(W.i64_shr_u);
-  f.op(W.i64_eqz);
-  f.op(W.i32_eqz);
-  f.brIf(miss);
-  f.get(0);
-  f.if_();
-  // key of the slow cache: the same, with fewer entries
-  pushJumpCacheEntry(f, () => f.get(pc));
-  f.i32((SLOW_CACHE_ENTRIES - 1) << 4);
-  f.op(W.i32_and);
-  f.tee(entry);
-  f.memory(W.i64_load, SLOW_CACHE);
-  pushKey(f, pc);
-  f.op(W.i64_ne);
-  f.brIf(slowMiss);
-  f.get(entry);
-  f.memory(W.i32_load, SLOW_CACHE + 8);
-  f.call(interpret);
-  f.set(status);
-  f.i32(0);
-  f.set(0);
-  f.i32(0);
-  f.set(before);
-  f.else_();
+/**
+ * The loop that finds and runs the code at CPU_STATE.pc. (slow): with 1 the first block is looked up in the slow cache, so
+ * that the interpreter makes progress.
+ */
+class Dispatcher {
+  readonly #f = new Assembler([I32], [I32]);
+  readonly #pc = this.#f.local(I64);
+  readonly #entry = this.#f.local(I32);
+  readonly #status = this.#f.local(I32);
+  readonly #next = this.#f.local(I64);
+  readonly #regionType: number;
+  readonly #interpret: number;
+  readonly #promote: number;
+  #again: Label = 0;
+
+  constructor(regionType: number, interpret: number, promote: number) {
+    this.#promote = promote;
+    this.#regionType = regionType;
+    this.#interpret = interpret;
+  }
+
+  emit(): Assembler {
+    const f = this.#f;
+    this.#loadPc();
+    this.#again = f.loop();
+    const slowMiss = f.block();
+    const miss = f.block();
+    f.get(this.#pc);
+    f.i64(47);
+    f.op(W.i64_shr_u);
+    f.op(W.i64_eqz);
+    f.op(W.i32_eqz);
+    f.brIf(miss);
+    f.get(0);
+    f.if_();
+    this.#interpretSlow(slowMiss);
+    f.end();
+    this.#lookAtBudget();
+    pushProbe(f, this.#pc, this.#entry, this.#promote);
+    f.brIf(miss);
+    this.#enter();
+    f.end();
+    this.#leave(() => f.i32(STATUS_MISS));
+    f.end();
+    this.#leave(() => f.i32(STATUS_SLOW));
+    f.end();
+    f.op(W.unreachable);
+    return f;
+  }
+
+  #loadPc(): void {
+    this.#f.i32(stateAddress("pc"));
+    this.#f.memory(W.i64_load, 0);
+    this.#f.set(this.#pc);
+  }
+
+  #leave(pushStatus: () => void): void {
+    const f = this.#f;
+    f.i32(stateAddress("pc"));
+    f.get(this.#pc);
+    f.memory(W.i64_store, 0);
+    pushStatus();
+    f.return_();
+  }
+
+  #lookAtBudget(): void {
+    const f = this.#f;
+    f.i32(stateAddress("budget"));
+    f.memory(W.i32_load, 0);
+    f.i32(0);
+    f.op(W.i32_le_s);
+    f.if_();
+    this.#leave(() => f.i32(TRAP_PREEMPTED));
+    f.end();
+  }
+
+  /** The first block from the slow cache: the same key, with fewer entries. */
+  #interpretSlow(slowMiss: Label): void {
+    const f = this.#f;
+    pushJumpCacheEntry(f, () => f.get(this.#pc));
+    f.i32((SLOW_CACHE_ENTRIES - 1) << 4);
+    f.op(W.i32_and);
+    f.tee(this.#entry);
+    f.memory(W.i64_load, SLOW_CACHE);
+    pushKey(f, this.#pc);
+    f.op(W.i64_ne);
+    f.brIf(slowMiss);
+    f.i32(0);
+    f.set(0);
+    this.#storePc();
+    f.get(this.#entry);
+    f.memory(W.i32_load, SLOW_CACHE + 8);
+    this.#interpretRecord();
+  }
+
+  #storePc(): void {
+    this.#f.i32(stateAddress("pc"));
+    this.#f.get(this.#pc);
+    this.#f.memory(W.i64_store, 0);
+  }
+
+  /** The record is on the stack. */
+  #interpretRecord(): void {
+    const f = this.#f;
+    f.call(this.#interpret);
+    f.tee(this.#status);
+    f.if_();
+    f.get(this.#status);
+    f.return_();
+    f.end();
+    this.#loadPc();
+    f.br(this.#again);
+  }
+
+  /** The entry of the jump cache is for pc: a block of bytecode or a region. */
+  #enter(): void {
+    const f = this.#f;
+    countUp(f, COUNT_DISPATCHES);
+    f.get(this.#entry);
+    f.memory(W.i32_load, JUMP_CACHE + 8);
+    f.op(W.i32_eqz);
+    f.if_();
+    this.#storePc();
+    f.get(this.#entry);
+    f.memory(W.i32_load, JUMP_CACHE + 12);
+    this.#interpretRecord();
+    f.end();
+    f.get(this.#pc);
+    f.get(this.#entry);
+    f.memory(W.i32_load, JUMP_CACHE + 12);
+    f.i32(DEPTH_MAX);
+    f.get(this.#entry);
+    f.memory(W.i32_load, JUMP_CACHE + 8);
+    f.callIndirect(this.#regionType);
+    f.tee(this.#next);
+    f.set(this.#pc);
+    f.get(this.#next);
+    f.i64(48);
+    f.op(W.i64_shr_s);
+    f.i64(1);
+    f.op(W.i64_ne);
+    f.brIf(this.#again);
+    this.#takeStatus();
+  }
+
+  /** The region left with a status, with everything in memory. */
+  #takeStatus(): void {
+    const f = this.#f;
+    this.#loadPc();
+    f.get(this.#next);
+    f.op(W.i32_wrap_i64);
+    f.tee(this.#status);
+    f.i32(STATUS_SLOW);
+    f.op(W.i32_ne);
+    f.if_();
+    f.get(this.#status);
+    f.return_();
+    f.end();
+    countUp(f, COUNT_SLOW);
+    f.i32(1);
+    f.set(0);
+    f.i32(LAST_DATA);
+    f.memory(W.i32_load, 0);
+    f.tee(this.#entry);
+    f.get(this.#entry);
+    f.memory(W.i32_load, 0);
+    f.i32(1);
+    f.op(W.i32_sub);
+    f.tee(this.#status);
+    f.memory(W.i32_store, 0);
+    f.get(this.#status);
+    f.brIf(this.#again);
+    f.i32(STATUS_SLOW_OFTEN);
+    f.return_();
+  }
+}
+
+function countUp(f: Assembler, address: number): void {
+  f.i32(address);
+  f.i32(address);
+  f.memory(W.i32_load, 0);
+  f.i32(1);
+  f.op(W.i32_add);
+  f.memory(W.i32_store, 0);
+}
+
+/** entry = first place in the jump cache for pc; leaves 1 when pc is not there, nor in the second and moved from it. */
+function pushProbe(f: Assembler, pc: number, entry: number, promote: number): void {
   pushJumpCacheEntry(f, () => f.get(pc));
   f.tee(entry);
   f.memory(W.i64_load, JUMP_CACHE);
   pushKey(f, pc);
   f.op(W.i64_ne);
-  f.brIf(miss);
+  f.if_(I32);
+  f.get(pc);
   f.get(entry);
-  f.memory(W.i32_load, JUMP_CACHE + 8);
-  f.set(index);
-  emitExitCount(f, before, pc);
-  f.get(index);
-  f.set(before);
-  f.get(entry);
-  f.memory(W.i32_load, JUMP_CACHE + 12);
-  f.get(index);
-  f.callIndirect(entryType);
-  f.set(status);
-  f.end();
-  f.get(status);
+  f.call(promote);
   f.op(W.i32_eqz);
-  f.brIf(again);
-  f.get(status);
-  f.i32(STATUS_SLOW);
-  f.op(W.i32_eq);
+  f.else_();
+  f.i32(0);
+  f.end();
+}
+
+/** (pc, its first place) -> 1 when pc was in its second place: the two entries have changed places then. */
+function emitPromote(): Assembler {
+  const f = new Assembler([I64, I32], [I32]);
+  const [pc, first] = [0, 1];
+  const second = f.local(I32);
+  const held = f.local(V128);
+  f.get(first);
+  f.i32(SECOND_PLACE);
+  f.op(W.i32_xor);
+  f.tee(second);
+  f.memory(W.i64_load, JUMP_CACHE);
+  pushKey(f, pc);
+  f.op(W.i64_ne);
   f.if_();
-  f.i32(COUNT_SLOW);
-  f.i32(COUNT_SLOW);
-  f.memory(W.i32_load, 0);
+  f.i32(0);
+  f.return_();
+  f.end();
+  f.get(first);
+  f.memory(W.v128_load, JUMP_CACHE);
+  f.set(held);
+  f.get(first);
+  f.get(second);
+  f.memory(W.v128_load, JUMP_CACHE);
+  f.memory(W.v128_store, JUMP_CACHE);
+  f.get(second);
+  f.get(held);
+  f.memory(W.v128_store, JUMP_CACHE);
   f.i32(1);
-  f.op(W.i32_add);
-  f.memory(W.i32_store, 0);
-  f.i32(1);
-  f.set(0);
-  f.get(index);
-  f.i32(REGION_EXITS_BYTES);
-  f.op(W.i32_mul);
-  f.tee(entry);
-  f.get(entry);
-  f.memory(W.i32_load, REGION_EXITS + 4);
-  f.i32(1);
-  f.op(W.i32_sub);
-  f.tee(status);
-  f.memory(W.i32_store, REGION_EXITS + 4);
-  f.get(status);
-  f.brIf(again);
-  f.i32(GROW_REGION);
-  f.get(index);
-  f.memory(W.i32_store, 0);
-  f.i32(STATUS_SLOW_OFTEN);
-  f.return_();
-  f.end();
-  f.get(status);
-  f.return_();
-  f.end();
-  f.i32(STATUS_MISS);
-  f.return_();
-  f.end();
-  f.i32(STATUS_SLOW);
-  f.return_();
-  f.end();
-  f.op(W.unreachable);
   return f;
 }
 
-/** A region was left for other code: notes where it went, and asks for growth when that has happened often. */
-function emitExitCount(f: Assembler, before: number, pc: number): void {
-  const increment = (address: number): void => {
-    f.i32(address);
-    f.i32(address);
-    f.memory(W.i32_load, 0);
-    f.i32(1);
-    f.op(W.i32_add);
-    f.memory(W.i32_store, 0);
-  };
-  const slot = f.local(I32);
-  const left = f.local(I32);
-  increment(COUNT_DISPATCHES);
-  f.get(before);
-  f.if_();
-  f.get(before);
-  f.i32(REGION_EXITS_BYTES);
-  f.op(W.i32_mul);
-  f.tee(slot);
+/** Makes a link (virt/translate/data.ts) lead to the region that the jump cache knows for a guest address. */
+function emitLink(promote: number): Assembler {
+  const f = new Assembler([I64, I32], [I32]);
+  const [pc, link] = [0, 1];
+  const entry = f.local(I32);
+  const unknown = f.block();
   f.get(pc);
-  f.i64(4);
+  f.i64(47);
   f.op(W.i64_shr_u);
-  f.op(W.i32_wrap_i64);
-  f.i32(7);
-  f.op(W.i32_and);
-  f.i32(3);
-  f.op(W.i32_shl);
-  f.op(W.i32_add);
-  f.get(pc);
-  f.memory(W.i64_store, REGION_EXITS + 64);
-  f.get(slot);
-  f.get(slot);
-  f.memory(W.i32_load, REGION_EXITS);
-  f.i32(1);
-  f.op(W.i32_sub);
-  f.tee(left);
-  f.memory(W.i32_store, REGION_EXITS);
-  f.get(left);
+  f.op(W.i64_eqz);
   f.op(W.i32_eqz);
-  f.if_();
-  f.i32(GROW_REGION);
-  f.get(before);
-  f.memory(W.i32_store, 0);
-  f.i32(STATUS_GROW);
+  f.brIf(unknown);
+  pushProbe(f, pc, entry, promote);
+  f.brIf(unknown);
+  f.get(entry);
+  f.memory(W.i32_load, JUMP_CACHE + 8);
+  f.op(W.i32_eqz);
+  f.brIf(unknown);
+  f.get(link);
+  f.get(entry);
+  f.memory(W.i64_load, JUMP_CACHE + 8);
+  f.memory(W.i64_store, 8);
+  f.get(link);
+  f.i32(LINK_KEY);
+  f.memory(W.i64_load, 0);
+  f.memory(W.i64_store, 0);
+  f.i32(1);
   f.return_();
   f.end();
-  f.end();
+  f.i32(0);
+  return f;
 }
 
 /** pc xor the tag of the address space. */

@@ -16,10 +16,10 @@ export const STATUS_HOT = 34;
 export const STATUS_CODE_WRITE = 35;
 /** A region leaves the instruction at pc to the interpreter: a TLB miss, a fault, a NaN. */
 export const STATUS_SLOW = 36;
-/** The region GROW_REGION was left often for other code: CPU_STATE.pc is where it went last. */
-export const STATUS_GROW = 37;
-/** STATUS_SLOW, and the region GROW_REGION has come to that often. */
+/** STATUS_SLOW, and the region whose data is at LAST_DATA has come to that often. */
 export const STATUS_SLOW_OFTEN = 38;
+/** A region's function returns the guest address to go on at, or this plus one of the above: no address is that high. */
+export const STATUS_BASE: number = 2 ** 48;
 
 // Machine-private fields between scratch and temps.
 /** Values on their way to or from two pages. */
@@ -31,13 +31,17 @@ export const COUNT_FILLS: number = CPU_BASE + 0x548;
 export const COUNT_SLOW: number = CPU_BASE + 0x54c;
 /** Entries into code by the dispatcher. */
 export const COUNT_DISPATCHES: number = CPU_BASE + 0x550;
-export const GROW_REGION: number = CPU_BASE + 0x554;
-/** i64: guest address of the anchor of the region that was left last. */
+/** Of the region that was left last by a status: u32 address of its data, i64 guest address of its anchor. */
+export const LAST_DATA: number = CPU_BASE + 0x554;
 export const LAST_ANCHOR: number = CPU_BASE + 0x558;
-/** By table index: u32 exits left until STATUS_GROW, u32 until STATUS_SLOW_OFTEN, at +64 eight targets by a hash. */
-export const REGION_EXITS = 0x6_0000;
-export const REGION_EXITS_BYTES = 128;
-export const REGIONS_MAX = 5000;
+/** i64: links between regions hold while their key is this one: the tag of the address space and a count of changes. */
+export const LINK_KEY: number = CPU_BASE + 0x560;
+/** i64 guest address of a page of the stack that may be written, i32 what makes host addresses of addresses in it. */
+export const STACK_PAGE: number = CPU_BASE + 0x568;
+export const STACK_ADDEND: number = CPU_BASE + 0x570;
+/** The halves of a STACK_PAGE that no address is in. */
+export const NO_STACK_PAGE: readonly [lo: number, hi: number] = [0x1235_6000, 0x8765_4321 | 0];
+export const REGIONS_MAX = 60_000;
 /** Like the jump cache, but always to the interpreter: i64 pc xor tag, u32 record. */
 export const SLOW_CACHE = 0x5_4000;
 export const SLOW_CACHE_ENTRIES = 1024;

@@ -22,7 +22,16 @@ import {
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import type { WasmModule } from "../wasm/encoder.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
-import { BOUNCE, COUNT_FILLS, stateAddress, STATUS_CODE_WRITE, TLB_LOG, TLB_LOG_ENTRIES } from "./status.ts";
+import {
+  BOUNCE,
+  COUNT_FILLS,
+  NO_STACK_PAGE,
+  STACK_PAGE,
+  stateAddress,
+  STATUS_CODE_WRITE,
+  TLB_LOG,
+  TLB_LOG_ENTRIES,
+} from "./status.ts";
 
 export interface TlbFunctions {
   /** (va, access) -> host address of the page, or 0 with CPU_STATE.trapKind set. */
@@ -451,7 +460,14 @@ function emitFlush(): Assembler {
   f.i32(TLB_LOG);
   f.i32(0);
   f.memory(W.i32_store, 0);
+  emitForgetStack(f);
   return f;
+}
+
+function emitForgetStack(f: Assembler): void {
+  f.i32(STACK_PAGE);
+  f.i64Halves(...NO_STACK_PAGE);
+  f.memory(W.i64_store, 0);
 }
 
 /** The log keeps naming the entries: clearing twice is harmless. */
@@ -461,5 +477,6 @@ function emitFlushWrites(): Assembler {
   f.i32(0xff);
   f.i32(TLB_ENTRIES * 16);
   f.memoryFill();
+  emitForgetStack(f);
   return f;
 }

@@ -17,7 +17,8 @@ export function emitExtCall(block: BlockEmitter, id: number): void {
   frame.setPc(block.offset + block.insnOffset);
   takeIndex(W.i32_sub);
   frame.storeState();
-  frame.storePcAndBudget();
+  frame.storePc();
+  frame.storeBudget();
   f.i32(id);
   f.call(block.runtime.ext);
   f.set(frame.status);

@@ -1,21 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 // The locals of a region's function and the moves between them and the register file.
 //
-// Parameter 0 is the entry word: index in the dispatcher's table | (offset from the anchor << 8). The anchor is
-// the guest address of the region's first block; every address of the region is an offset from it.
+// Parameters: the guest address where it is entered, the entry word (data.ts), and how many calls deep the host's stack
+// may still grow. The anchor is the guest address of the region's first block; every address of the region is an offset
+// from it. The result is the guest address to go on at, or STATUS_BASE + a status with everything in memory.
 
 import { CPU_BASE, CPU_STATE } from "../layout.ts";
-import { stateAddress } from "../runtime/status.ts";
+import { STACK_ADDEND, STACK_PAGE, stateAddress } from "../runtime/status.ts";
 import { Assembler } from "../wasm/assembler.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
+import { DATA_ALIGNMENT, OFFSETS_AT } from "./data.ts";
+import type { Dirty } from "./dirty.ts";
 import type { RegisterUse } from "./ir-block.ts";
 
+export const REGION_PARAMS: readonly number[] = [I64, I32, I32];
+export const REGION_RESULTS: readonly number[] = [I64];
+export const PARAM_PC = 0;
+export const PARAM_ENTRY = 1;
+export const PARAM_DEPTH = 2;
+const STACK_POINTER = 4;
+
 export class RegionFrame {
-  readonly f: Assembler = new Assembler([I32], [I32]);
+  readonly f: Assembler = new Assembler(REGION_PARAMS, REGION_RESULTS);
   readonly use: RegisterUse;
   /** Local of register n (0..31), or -1. */
   readonly registers: Int32Array = new Int32Array(32).fill(-1);
   readonly anchor: number;
+  /** Address of the region's data. */
+  readonly data: number;
+  /** Number of the entry that is on its way, 0 otherwise: data.ts, graph.ts. */
+  readonly entry: number;
   readonly budget: number;
   /** Guest address, status: set before a branch to the exit. */
   readonly pc: number;
@@ -45,6 +59,8 @@ export class RegionFrame {
     this.stackPage = f.local(I64);
     const touched = use.used | use.set;
     for (let n = 0; n < 16; n++) if ((touched & (1 << n)) !== 0) this.registers[n] = f.local(I64);
+    this.data = f.local(I32);
+    this.entry = f.local(I32);
     this.budget = f.local(I32);
     this.status = f.local(I32);
     this.site = f.local(I32);
@@ -66,7 +82,29 @@ export class RegionFrame {
     else free.push(local);
   }
 
-  /** Registers, flags and budget from memory. */
+  /** From the parameters: where the data is, which entry, the anchor. */
+  enter(): void {
+    const f = this.f;
+    f.get(PARAM_ENTRY);
+    f.i32(-DATA_ALIGNMENT);
+    f.op(W.i32_and);
+    f.set(this.data);
+    f.get(PARAM_ENTRY);
+    f.i32(DATA_ALIGNMENT - 1);
+    f.op(W.i32_and);
+    f.set(this.entry);
+    f.get(PARAM_PC);
+    f.get(this.data);
+    f.get(this.entry);
+    f.i32(2);
+    f.op(W.i32_shl);
+    f.op(W.i32_add);
+    f.memory(W.i64_load32_s, OFFSETS_AT);
+    f.op(W.i64_sub);
+    f.set(this.anchor);
+  }
+
+  /** Registers, flags, budget and the page of the stack from memory. */
   loadState(): void {
     const f = this.f;
     for (let n = 0; n < 32; n++) {
@@ -75,52 +113,68 @@ export class RegionFrame {
       f.memory(n < 16 ? W.i64_load : W.v128_load, registerOffset(n));
       f.set(this.registers[n]!);
     }
-    if (this.hasCc) {
-      f.i32(CPU_BASE);
-      f.memory(W.i32_load, CPU_STATE.ccOp);
-      f.set(this.ccOp);
-      f.i32(CPU_BASE);
-      f.memory(W.i64_load, CPU_STATE.ccA);
-      f.set(this.ccA);
-      f.i32(CPU_BASE);
-      f.memory(W.i64_load, CPU_STATE.ccB);
-      f.set(this.ccB);
-    }
+    if (this.hasCc) this.#loadCc();
+    this.loadBudget();
+    if (this.registers[STACK_POINTER]! < 0) return;
+    f.i32(STACK_PAGE);
+    f.memory(W.i64_load, 0);
+    f.set(this.stackPage);
+    f.i32(STACK_ADDEND);
+    f.memory(W.i32_load, 0);
+    f.set(this.stackAddend);
+  }
+
+  loadBudget(): void {
+    const f = this.f;
     f.i32(stateAddress("budget"));
     f.memory(W.i32_load, 0);
     f.set(this.budget);
-    f.i64Halves(0x1235_6000, 0x8765_4321 | 0); // not canonical: no page
-    f.set(this.stackPage);
   }
 
-  /** Modified registers and flags to memory. */
-  storeState(): void {
+  #loadCc(): void {
+    const f = this.f;
+    f.i32(CPU_BASE);
+    f.memory(W.i32_load, CPU_STATE.ccOp);
+    f.set(this.ccOp);
+    f.i32(CPU_BASE);
+    f.memory(W.i64_load, CPU_STATE.ccA);
+    f.set(this.ccA);
+    f.i32(CPU_BASE);
+    f.memory(W.i64_load, CPU_STATE.ccB);
+    f.set(this.ccB);
+  }
+
+  /** To memory what the region sets, or the part of it that may differ. */
+  storeState(dirty: Dirty = { registers: this.use.set, cc: this.use.setsCc }): void {
     const f = this.f;
     for (let n = 0; n < 32; n++) {
-      if ((this.use.set & (1 << n)) === 0) continue;
+      if ((dirty.registers & (1 << n)) === 0) continue;
       f.i32(CPU_BASE);
       f.get(this.registers[n]!);
       f.memory(n < 16 ? W.i64_store : W.v128_store, registerOffset(n));
     }
-    if (this.use.setsCc) {
-      f.i32(CPU_BASE);
-      f.get(this.ccOp);
-      f.op(W.i64_extend_i32_u);
-      f.memory(W.i64_store, CPU_STATE.ccOp);
-      f.i32(CPU_BASE);
-      f.get(this.ccA);
-      f.memory(W.i64_store, CPU_STATE.ccA);
-      f.i32(CPU_BASE);
-      f.get(this.ccB);
-      f.memory(W.i64_store, CPU_STATE.ccB);
-    }
+    if (!dirty.cc) return;
+    f.i32(CPU_BASE);
+    f.get(this.ccOp);
+    f.op(W.i64_extend_i32_u);
+    f.memory(W.i64_store, CPU_STATE.ccOp);
+    f.i32(CPU_BASE);
+    f.get(this.ccA);
+    f.memory(W.i64_store, CPU_STATE.ccA);
+    f.i32(CPU_BASE);
+    f.get(this.ccB);
+    f.memory(W.i64_store, CPU_STATE.ccB);
   }
 
-  storePcAndBudget(): void {
+  storePc(): void {
     const f = this.f;
     f.i32(CPU_BASE);
     f.get(this.pc);
     f.memory(W.i64_store, CPU_STATE.pc);
+  }
+
+  storeBudget(): void {
+    const f = this.f;
     f.i32(CPU_BASE);
     f.get(this.budget);
     f.op(W.i64_extend_i32_s);

@@ -11,7 +11,7 @@ import { TLB_READ, TLB_WRITE } from "../layout.ts";
 import { Op } from "../ir/ops.ts";
 import { type AccessInfo, LOADS, STORES } from "../runtime/access.ts";
 import { pushTlbHit } from "../runtime/inline.ts";
-import { stateAddress } from "../runtime/status.ts";
+import { STACK_ADDEND, STACK_PAGE, stateAddress } from "../runtime/status.ts";
 import { F32, F64, I32, V128, W } from "../wasm/opcodes.ts";
 import type { BlockEmitter } from "./block.ts";
 import type { IrBlock } from "./ir-block.ts";
@@ -207,6 +207,13 @@ export class MemoryEmitter {
     f.get(frame.tlbEntry);
     f.memory(W.i32_load, TLB_WRITE + 8);
     f.set(frame.stackAddend);
+    // For other regions: stacks are shared by callers and callees.
+    f.i32(STACK_PAGE);
+    f.get(frame.stackPage);
+    f.memory(W.i64_store, 0);
+    f.i32(STACK_ADDEND);
+    f.get(frame.stackAddend);
+    f.memory(W.i32_store, 0);
   }
 
   #setAddress(base: number, disp: number): void {

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Chooses the blocks of a region and makes its graph.
 //
-// A region grows from a hot block along direct jumps, branches and calls, over blocks that have run before.
-// Its entries are the first block, the places calls return to, where its indirect jumps went lately, and loop
-// headers: where code is entered again after it was left.
+// A region grows from a hot block along direct jumps, branches and the places calls return to, over blocks that
+// have run before: a function of the guest, or the hot part of one. Calls are not followed, the callee is a region
+// of its own. A block belongs to one region; a small region that is reached is taken in. Entries are the first
+// block, the places calls return to, where indirect jumps went lately, and loop headers: where code is entered again
+// after it was left.
 
 import type { Block } from "../cache.ts";
-import { JUMP_CALL, TERM_BRANCH, TERM_INDIRECT, TERM_JUMP } from "../ir/ops.ts";
+import { JUMP_CALL, JUMP_PLAIN, TERM_BRANCH, TERM_INDIRECT, TERM_JUMP } from "../ir/ops.ts";
 import { buildGraph, DISPATCHER, type Graph } from "./graph.ts";
 import type { IrBlock } from "./ir-block.ts";
+import type { Region } from "./translator.ts";
 
 export interface RegionLimits {
   readonly blocksMax: number;
@@ -21,6 +24,8 @@ export interface RegionLimits {
 export interface BlockSource {
   /** How often the block at a guest address has run; -1 when it is not known or not worth translating. */
   heat(pc: number): number;
+  /** The live block at a guest address. */
+  known(pc: number): Block | undefined;
   /** That block with its IR. `targets`: where its indirect jump went lately. */
   take(pc: number): { block: Block; ir: IrBlock; targets: readonly number[] } | undefined;
 }
@@ -31,110 +36,227 @@ export interface RegionPlan {
   readonly irs: readonly IrBlock[];
   readonly nodeByPc: ReadonlyMap<number, number>;
   readonly anchorPc: number;
+  /** Regions whose blocks are all in this one. */
+  readonly absorbed: readonly Region[];
+  /** Guest addresses that direct control flow leaves for. */
+  readonly exits: readonly number[];
+  /** Blocks of the region that are entries and that indirect jumps in it were seen to go to. */
+  readonly switchTargets: readonly number[];
 }
 
+/** What a region is made from: where it begins, what it must have, what must be an entry. */
+export interface RegionWish {
+  readonly headPc: number;
+  readonly members: readonly number[];
+  readonly entries: readonly number[];
+  /** The region that it is to take the place of. */
+  readonly replaces?: Region | undefined;
+}
+
+/** Regions are not taken in beyond this generation: every time all of their code is compiled again. */
+export const GENERATIONS_MAX = 4;
 /** Offsets from the anchor must fit the site word. */
 const OFFSET_MAX = 1 << 22;
 /** The entry word has 8 bits for the entry. */
-const ENTRIES_MAX = 200;
+const ENTRIES_MAX = 240;
 
-/** `extras`: further entries, for a region that is left for them often. */
 export function planRegion(
   source: BlockSource,
-  headPc: number,
-  extras: readonly number[],
+  wish: RegionWish,
   limits: RegionLimits,
 ): RegionPlan | undefined {
-  const blocks: Block[] = [];
-  const irs: IrBlock[] = [];
-  const nodeByPc = new Map<number, number>();
-  const candidates = new Candidates(source, headPc);
-  let hottest = 0;
-  const indirect = new Set<number>(extras);
-  let instructions = 0;
-  candidates.add(headPc);
-  for (let next = candidates.next(); next !== undefined; next = candidates.next()) {
-    const { pc, heat } = next;
-    if (heat !== Infinity) hottest = Math.max(hottest, heat);
-    if (heat < hottest / limits.coldest) break; // and all that wait are colder
-    const found = source.take(pc);
-    if (found === undefined) continue;
-    blocks.push(found.block);
-    irs.push(found.ir);
-    nodeByPc.set(pc, blocks.length);
-    instructions += found.ir.instructions;
-    if (blocks.length >= limits.blocksMax || instructions >= limits.instructionsMax) break;
-    // What the region is left for is hot whatever its count says: not all regions count.
-    if (blocks.length === 1) extras.forEach((extra) => candidates.add(extra, Infinity));
-    for (const target of found.targets) indirect.add(target);
-    for (const to of [...jumpTargets(found.ir), ...returnPoints(found.ir), ...found.targets]) {
-      candidates.add(to);
-    }
-  }
-  if (nodeByPc.get(headPc) !== 1) return undefined;
-  return { graph: makeGraph(irs, nodeByPc, [...indirect]), blocks, irs, nodeByPc, anchorPc: headPc };
+  return new Planner(source, wish, limits).run();
 }
 
-/** Addresses to look at, the hottest first. */
-class Candidates {
+class Planner {
   readonly #source: BlockSource;
-  readonly #headPc: number;
+  readonly #wish: RegionWish;
+  readonly #limits: RegionLimits;
+  readonly #blocks: Block[] = [];
+  readonly #irs: IrBlock[] = [];
+  readonly #nodeByPc = new Map<number, number>();
+  readonly #entries: Set<number>;
+  readonly #absorbed = new Set<Region>();
   readonly #seen = new Set<number>();
   readonly #waiting: { readonly pc: number; readonly heat: number }[] = [];
+  readonly #switchTargets = new Set<number>();
+  #instructions = 0;
 
-  constructor(source: BlockSource, headPc: number) {
+  constructor(source: BlockSource, wish: RegionWish, limits: RegionLimits) {
     this.#source = source;
-    this.#headPc = headPc;
+    this.#wish = wish;
+    this.#limits = limits;
+    this.#entries = new Set(wish.entries);
+    if (wish.replaces !== undefined) this.#absorbed.add(wish.replaces);
   }
 
-  add(pc: number, known?: number): void {
-    if (this.#seen.has(pc) || Math.abs(pc - this.#headPc) >= OFFSET_MAX) return;
+  run(): RegionPlan | undefined {
+    const { headPc, members } = this.#wish;
+    this.#add(headPc, Infinity);
+    for (const pc of members) this.#add(pc, Infinity);
+    this.#grow();
+    if (this.#nodeByPc.get(headPc) !== 1) return undefined;
+    const reachable = this.#makeGraph();
+    return {
+      graph: reachable,
+      blocks: this.#blocks,
+      irs: this.#irs,
+      nodeByPc: this.#nodeByPc,
+      anchorPc: headPc,
+      absorbed: [...this.#absorbed],
+      exits: this.#exits(),
+      switchTargets: [...this.#switchTargets].filter((pc) => this.#isEntry(reachable, pc)),
+    };
+  }
+
+  #grow(): void {
+    const { blocksMax, instructionsMax, coldest } = this.#limits;
+    let hottest = 0;
+    for (let next = this.#next(); next !== undefined; next = this.#next()) {
+      const { pc, heat } = next;
+      if (heat !== Infinity) hottest = Math.max(hottest, heat);
+      if (heat < hottest / coldest) break; // and all that wait are colder
+      const found = this.#source.take(pc);
+      if (found === undefined) continue;
+      this.#blocks.push(found.block);
+      this.#irs.push(found.ir);
+      this.#nodeByPc.set(pc, this.#blocks.length);
+      this.#instructions += found.ir.instructions;
+      if (this.#blocks.length >= blocksMax || this.#instructions >= instructionsMax) break;
+      for (const target of isSwitch(found.ir) ? found.targets : []) {
+        this.#entries.add(target);
+        this.#switchTargets.add(target);
+      }
+      for (const to of [...jumpTargets(found.ir), ...returnPoints(found.ir), ...this.#switchTargets]) {
+        this.#add(to, undefined);
+      }
+    }
+  }
+
+  /**
+   * `heat`: undefined to ask. A block of another region brings that whole region; where it does not fit, an entry of it
+   * stays there and is left for, and other blocks are taken once more.
+   */
+  #add(pc: number, heat: number | undefined): void {
+    if (this.#seen.has(pc) || Math.abs(pc - this.#wish.headPc) >= OFFSET_MAX) return;
     this.#seen.add(pc);
-    const heat = this.#source.heat(pc);
-    if (heat >= 0) this.#waiting.push({ pc, heat: known ?? heat });
+    const block = this.#source.known(pc);
+    const home = block?.home;
+    if (heat === undefined && home !== undefined && !this.#absorbed.has(home.region)) {
+      if (this.#absorb(home.region, pc - home.offset) || block?.entry !== 0) return;
+    }
+    const own = heat ?? (home !== undefined ? Infinity : this.#source.heat(pc));
+    if (own >= 0) this.#waiting.push({ pc, heat: own });
   }
 
-  next(): { readonly pc: number; readonly heat: number } | undefined {
+  #absorb(region: Region, anchorPc: number): boolean {
+    const { blocksMax, instructionsMax } = this.#limits;
+    const fits = region.generation < GENERATIONS_MAX
+      && this.#blocks.length + this.#waiting.length + region.offsets.size < blocksMax
+      && this.#instructions + region.instructions < instructionsMax;
+    if (!fits) return false;
+    this.#absorbed.add(region);
+    this.#entries.add(anchorPc);
+    for (const offset of region.offsets) {
+      this.#seen.add(anchorPc + offset);
+      if (!this.#nodeByPc.has(anchorPc + offset)) {
+        this.#waiting.push({ pc: anchorPc + offset, heat: Infinity });
+      }
+    }
+    return true;
+  }
+
+  /** The hottest that waits. */
+  #next(): { readonly pc: number; readonly heat: number } | undefined {
     let best = 0;
     for (let n = 1; n < this.#waiting.length; n++) {
       if (this.#waiting[n]!.heat > this.#waiting[best]!.heat) best = n;
     }
     return this.#waiting.splice(best, 1)[0];
   }
-}
 
-function jumpTargets(ir: IrBlock): number[] {
-  if (ir.terminator === TERM_JUMP) return [ir.basePc + ir.target];
-  return ir.terminator === TERM_BRANCH ? [ir.basePc + ir.target, ir.basePc + ir.fallTarget] : [];
-}
+  #makeGraph(): Graph {
+    const successors = [[], ...this.#irs.map((ir) => this.#nodes(flowTargets(ir)))];
+    const wanted = new Set([1, ...this.#nodes([...this.#entries])]);
+    for (const ir of this.#irs) for (const node of this.#nodes(returnPoints(ir))) wanted.add(node);
+    const limited = [...wanted].slice(0, ENTRIES_MAX);
+    for (const node of unreached(successors, limited)) limited.push(node);
+    const first = buildGraph(successors, limited);
+    const entries = new Set(first.entries);
+    first.isLoopHeader.forEach((is, node) => {
+      const block = first.headerOf.get(node) ?? node;
+      if (is === 1 && block !== DISPATCHER && entries.size < ENTRIES_MAX) entries.add(block);
+    });
+    return buildGraph(successors, [...entries]);
+  }
 
-function returnPoints(ir: IrBlock): number[] {
-  const isCall = (ir.terminator === TERM_JUMP || ir.terminator === TERM_INDIRECT)
-    && ir.termKind === JUMP_CALL;
-  return isCall && ir.fallTarget >= 0 ? [ir.basePc + ir.fallTarget] : [];
-}
-
-function makeGraph(
-  irs: readonly IrBlock[],
-  nodeByPc: ReadonlyMap<number, number>,
-  indirect: readonly number[],
-): Graph {
-  const known = (targets: readonly number[]): number[] => {
+  #nodes(pcs: readonly number[]): number[] {
     const nodes: number[] = [];
-    for (const pc of targets) {
-      const node = nodeByPc.get(pc);
+    for (const pc of pcs) {
+      const node = this.#nodeByPc.get(pc);
       if (node !== undefined) nodes.push(node);
     }
     return nodes;
+  }
+
+  #isEntry(graph: Graph, pc: number): boolean {
+    const node = this.#nodeByPc.get(pc);
+    return node !== undefined && graph.entries.includes(node);
+  }
+
+  #exits(): number[] {
+    const found = new Set<number>();
+    for (const ir of this.#irs) {
+      for (const pc of [...jumpTargets(ir), ...returnPoints(ir)]) {
+        if (!this.#nodeByPc.has(pc)) found.add(pc);
+      }
+    }
+    return [...found];
+  }
+}
+
+/** Blocks that came in with an absorbed region and that nothing leads to: each becomes an entry. */
+function unreached(successors: readonly (readonly number[])[], entries: readonly number[]): number[] {
+  const seen = new Uint8Array(successors.length);
+  const found: number[] = [];
+  const visit = (start: number): void => {
+    const waiting = [start];
+    while (waiting.length > 0) {
+      const node = waiting.pop()!;
+      if (seen[node] === 1) continue;
+      seen[node] = 1;
+      waiting.push(...successors[node]!);
+    }
   };
-  const successors = [[], ...irs.map((ir) => known(jumpTargets(ir)))];
-  const entries = new Set(
-    [1, ...irs.flatMap((ir) => known(returnPoints(ir))), ...known(indirect)].slice(0, ENTRIES_MAX),
-  );
-  const first = buildGraph(successors, [...entries]);
-  for (const entry of first.entries) entries.add(entry);
-  first.isLoopHeader.forEach((is, node) => {
-    if (is === 1 && node !== DISPATCHER && entries.size < ENTRIES_MAX) entries.add(node);
-  });
-  return buildGraph(successors, [...entries]);
+  for (const entry of entries) visit(entry);
+  for (let node = 1; node < successors.length; node++) {
+    if (seen[node] === 1) continue;
+    found.push(node);
+    visit(node);
+  }
+  return found;
+}
+
+/** Where a block's own jump or branch goes; a call goes elsewhere. */
+export function jumpTargets(ir: IrBlock): number[] {
+  if (ir.terminator === TERM_JUMP) return ir.termKind === JUMP_CALL ? [] : [ir.basePc + ir.target];
+  return ir.terminator === TERM_BRANCH ? [ir.basePc + ir.target, ir.basePc + ir.fallTarget] : [];
+}
+
+export function isCall(ir: IrBlock): boolean {
+  return (ir.terminator === TERM_JUMP || ir.terminator === TERM_INDIRECT) && ir.termKind === JUMP_CALL
+    && ir.fallTarget >= 0;
+}
+
+/** An indirect jump that may stay in its region. */
+export function isSwitch(ir: IrBlock): boolean {
+  return ir.terminator === TERM_INDIRECT && ir.termKind === JUMP_PLAIN;
+}
+
+function returnPoints(ir: IrBlock): number[] {
+  return isCall(ir) ? [ir.basePc + ir.fallTarget] : [];
+}
+
+function flowTargets(ir: IrBlock): number[] {
+  return [...jumpTargets(ir), ...returnPoints(ir)];
 }

@@ -1,21 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 // Emits a region's control flow as structured WebAssembly.
 //
-// Frame of the function:  block $exit { block $side { loop $dispatch { br_table … } } site → pc } registers → memory
+// Frame of the function:  block $exit { block $side { block $cold { loop $dispatch { br_table … } } … } … } → memory
 // A node's merge children in the dominator tree follow it, each behind a block that jumps to it leave; a loop
 // header's code is inside a loop; everything else is emitted where its one predecessor branches to it
-// (N. Ramsey, "Beyond Relooper"). Edges backwards look at the budget.
+// (N. Ramsey, "Beyond Relooper"). Edges backwards look at the budget. transfer.ts leaves for other code.
 
 import { TRAP_PREEMPTED, TRAP_SYSCALL } from "../../include/linux/cpu.ts";
-import { TERM_BRANCH, TERM_INDIRECT, TERM_JUMP, TERM_SYSCALL, TERM_TRAP } from "../ir/ops.ts";
+import {
+  JUMP_CALL,
+  JUMP_RETURN,
+  TERM_BRANCH,
+  TERM_INDIRECT,
+  TERM_JUMP,
+  TERM_SYSCALL,
+  TERM_TRAP,
+} from "../ir/ops.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
-import { LAST_ANCHOR, stateAddress, STATUS_CONTINUE, STATUS_SLOW } from "../runtime/status.ts";
+import { LAST_ANCHOR, LAST_DATA, STATUS_BASE, STATUS_SLOW } from "../runtime/status.ts";
 import type { Assembler, Label } from "../wasm/assembler.ts";
-import { I32, W } from "../wasm/opcodes.ts";
+import { W } from "../wasm/opcodes.ts";
 import { BlockEmitter } from "./block.ts";
+import type { DataLayout } from "./data.ts";
+import { type Dirty, findDirty } from "./dirty.ts";
 import { RegionFrame } from "./frame.ts";
 import { DISPATCHER, dominates, type Graph, isBackEdge } from "./graph.ts";
 import { addRegisterUse, type IrBlock, type RegisterUse } from "./ir-block.ts";
+import { isCall } from "./region.ts";
+import { TransferEmitter, type TransferTarget } from "./transfer.ts";
 
 /** Node n >= 1 of the graph is blocks[n - 1]. */
 export interface RegionShape {
@@ -25,28 +37,21 @@ export interface RegionShape {
   readonly anchorPc: number;
   /** Node by guest address. */
   readonly nodeByPc: ReadonlyMap<number, number>;
-  readonly tableIndex: number;
-  readonly map: EntryMap;
+  readonly layout: DataLayout;
+  /** Whether indirect jumps may stay in the region. */
+  readonly hasSwitch: boolean;
   /** Whether accesses share checks (memory.ts). */
   readonly hasGroups: boolean;
-  /** Addresses of the blocks' entry counters while the region is still to be improved. */
-  readonly counters: readonly number[] | undefined;
+  /** Whether code at a guest address outside runs often enough for a link of its own. */
+  readonly isBusy: (pc: number) => boolean;
 }
 
-/** Table in RAM of {i32 offset from the anchor, i32 index of the entry} at (offset ^ offset >>> shift) & mask. */
-export interface EntryMap {
-  readonly address: number;
-  readonly shift: number;
-  readonly mask: number;
-}
-
-export function emitRegion(shape: RegionShape, runtime: RuntimeFunctions): Assembler {
+/** `links`: how many its data has room for. */
+export function emitRegion(
+  shape: RegionShape,
+  runtime: RuntimeFunctions,
+): { code: Assembler; links: number } {
   return new ShapeEmitter(shape, runtime).run();
-}
-
-/** The word that enters the region at the n-th of graph.entries, whose block lies `offset` bytes from the anchor. */
-export function entryWord(index: number, offset: number): number {
-  return index | (offset << 8);
 }
 
 class ShapeEmitter {
@@ -54,12 +59,15 @@ class ShapeEmitter {
   readonly #frame: RegionFrame;
   readonly #f: Assembler;
   readonly #block: BlockEmitter;
+  readonly #transfer: TransferEmitter;
+  readonly #dirty: readonly Dirty[];
+  readonly #isEntry: ReadonlySet<number>;
   readonly #loopLabels = new Map<number, Label>();
   readonly #blockLabels = new Map<number, Label>();
-  readonly #entryIndex: number; // local: which entry the dispatcher goes to
   #dispatch: Label = 0;
   #exit: Label = 0;
-  #indirect: Label = 0;
+  #cold: Label = 0;
+  #switch: Label = 0;
 
   constructor(shape: RegionShape, runtime: RuntimeFunctions) {
     this.#shape = shape;
@@ -67,64 +75,50 @@ class ShapeEmitter {
     for (const block of shape.blocks) addRegisterUse(block, use);
     this.#frame = new RegionFrame(use);
     this.#f = this.#frame.f;
-    this.#entryIndex = this.#f.local(I32);
     this.#block = new BlockEmitter(this.#frame, runtime, shape.hasGroups);
+    this.#transfer = new TransferEmitter(this.#frame, runtime, shape.layout);
+    this.#dirty = findDirty(shape.graph, shape.blocks, shape.hasSwitch);
+    this.#isEntry = new Set(shape.graph.entries);
   }
 
-  run(): Assembler {
+  run(): { code: Assembler; links: number } {
     const f = this.#f;
-    this.#emitPrologue();
+    this.#frame.enter();
+    this.#frame.loadState();
     this.#exit = f.block();
     const side = f.block();
     this.#block.labels = { side, exit: this.#exit };
-    this.#dispatch = f.loop();
-    this.#indirect = f.block();
+    this.#cold = f.block();
+    const dispatches = this.#shape.hasSwitch || this.#shape.graph.hasDispatchEdges;
+    if (dispatches) this.#dispatch = f.loop();
+    if (this.#shape.hasSwitch) this.#switch = f.block();
     this.#emitTree(DISPATCHER);
-    f.end();
-    this.#emitIndirect();
-    f.end();
+    if (this.#shape.hasSwitch) {
+      f.end();
+      this.#emitSwitch();
+    }
+    if (dispatches) f.end();
     f.op(W.unreachable);
+    f.end();
+    this.#emitCold();
     f.end();
     this.#emitSide();
     f.end();
-    this.#frame.storeState();
-    this.#frame.storePcAndBudget();
-    f.i32(LAST_ANCHOR);
-    f.get(this.#frame.anchor);
-    f.memory(W.i64_store, 0);
-    f.get(this.#frame.status);
-    return f;
+    this.#emitExit();
+    return { code: f, links: this.#transfer.links };
   }
 
-  #emitPrologue(): void {
-    const f = this.#f;
-    this.#frame.loadState();
-    f.i32(stateAddress("pc"));
-    f.memory(W.i64_load, 0);
-    f.set(this.#frame.pc);
-    this.#enterWord(() => f.get(0));
-  }
-
-  /** From an entry word and pc: the anchor and the dispatcher's index. */
-  #enterWord(pushWord: () => void): void {
-    const f = this.#f;
-    f.get(this.#frame.pc);
-    pushWord();
-    f.i32(8);
-    f.op(W.i32_shr_s);
-    f.op(W.i64_extend_i32_s);
-    f.op(W.i64_sub);
-    f.set(this.#frame.anchor);
-    pushWord();
-    f.i32(0xff);
-    f.op(W.i32_and);
-    f.set(this.#entryIndex);
+  /** pc is set to code that did not run often when this was made: one way out for all of it, by the jump cache. */
+  #emitCold(): void {
+    const { use } = this.#frame;
+    this.#lookAtBudget();
+    this.#transfer.tail({ offset: undefined, ownEntry: undefined }, { registers: use.set, cc: use.setsCc });
   }
 
   /** Of what follows `site` in its block nothing has been done: the interpreter takes over there. */
   #emitSide(): void {
     const f = this.#f;
-    const { frame } = this.#block;
+    const frame = this.#frame;
     f.get(frame.anchor);
     f.get(frame.site);
     f.i32(8);
@@ -142,6 +136,24 @@ class ShapeEmitter {
     f.set(frame.status);
   }
 
+  #emitExit(): void {
+    const f = this.#f;
+    const frame = this.#frame;
+    frame.storeState();
+    frame.storePc();
+    frame.storeBudget();
+    f.i32(LAST_ANCHOR);
+    f.get(frame.anchor);
+    f.memory(W.i64_store, 0);
+    f.i32(LAST_DATA);
+    f.get(frame.data);
+    f.memory(W.i32_store, 0);
+    f.get(frame.status);
+    f.op(W.i64_extend_i32_u);
+    f.i64(STATUS_BASE);
+    f.op(W.i64_add);
+  }
+
   #offsetOf(block: IrBlock): number {
     return block.basePc - this.#shape.anchorPc;
   }
@@ -154,13 +166,10 @@ class ShapeEmitter {
     const merges = graph.children[node]!.filter((child) => this.#isMerge(node, child));
     merges.sort((a, b) => graph.order[b]! - graph.order[a]!);
     for (const child of merges) this.#blockLabels.set(child, f.block());
-    if (node === DISPATCHER) {
-      f.get(this.#entryIndex);
-      const labels = graph.entries.map((entry) => this.#blockLabels.get(entry)!);
-      f.brTable(labels, labels[0]!);
-    } else {
-      this.#emitNode(node);
-    }
+    const header = graph.headerOf.get(node);
+    if (node === DISPATCHER) this.#emitRoutes(node, graph.entries[0]!);
+    else if (header !== undefined) this.#emitSelector(node, header);
+    else this.#emitNode(node);
     for (const child of merges.reverse()) {
       f.end();
       this.#emitTree(child);
@@ -170,22 +179,42 @@ class ShapeEmitter {
 
   #isMerge(parent: number, child: number): boolean {
     const { graph } = this.#shape;
-    return graph.forwardPredecessors[child]! >= 2 || parent === DISPATCHER;
+    return graph.forwardPredecessors[child]! >= 2 || parent === DISPATCHER || graph.headerOf.has(parent);
+  }
+
+  /** What the entry's number says; the rest goes where the first entry goes. */
+  #emitRoutes(node: number, fallback: number): void {
+    const f = this.#f;
+    const routes = this.#shape.graph.routes.get(node)!;
+    const label = (to: number): Label => this.#blockLabels.get(to)!;
+    const others = label(node === DISPATCHER ? routes[0]! : fallback);
+    if (new Set(routes).size === 1 && node === DISPATCHER) {
+      f.br(others);
+      return;
+    }
+    f.get(this.#frame.entry);
+    f.brTable([...routes].map((to) => (to < 0 ? others : label(to))), others);
+  }
+
+  /** Code that comes round the loop goes to the header; the number of an entry inside leads further in. */
+  #emitSelector(node: number, header: number): void {
+    const f = this.#f;
+    const label = this.#blockLabels.get(header)!;
+    f.get(this.#frame.entry);
+    f.op(W.i32_eqz);
+    f.brIf(label);
+    this.#emitRoutes(node, header);
   }
 
   #emitNode(node: number): void {
     const f = this.#f;
     const frame = this.#frame;
-    const block = this.#shape.blocks[node - 1]!;
+    const { graph, blocks } = this.#shape;
+    const block = blocks[node - 1]!;
     const offset = this.#offsetOf(block);
-    const counter = this.#shape.counters?.[node - 1];
-    if (counter !== undefined) {
-      f.i32(counter);
-      f.i32(counter);
-      f.memory(W.i32_load, 0);
-      f.i32(1);
-      f.op(W.i32_sub);
-      f.memory(W.i32_store, 0);
+    if (this.#isEntry.has(node) && graph.selectorOf.size > 0) {
+      f.i32(0);
+      f.set(frame.entry);
     }
     this.#block.emit(block, offset);
     const count = block.terminator === TERM_TRAP ? block.instructions - 1 : block.instructions;
@@ -199,16 +228,17 @@ class ShapeEmitter {
     switch (block.terminator) {
       case TERM_JUMP:
         this.#block.release();
-        this.#emitEdge(node, block.basePc + block.target, mustLook);
+        if (block.termKind === JUMP_CALL) {
+          this.#emitCall(node, block, this.#targetAt(block.basePc + block.target), mustLook);
+        } else {
+          this.#emitEdge(node, block.basePc + block.target, mustLook);
+        }
         return;
       case TERM_BRANCH:
         this.#emitBranch(node, block, mustLook);
         return;
       case TERM_INDIRECT:
-        this.#block.push(block.termTemp);
-        f.set(frame.pc);
-        this.#block.release();
-        f.br(this.#indirect);
+        this.#emitIndirect(node, block, mustLook);
         return;
       case TERM_SYSCALL:
       case TERM_TRAP:
@@ -219,6 +249,62 @@ class ShapeEmitter {
       default:
         throw new Error("block without terminator");
     }
+  }
+
+  #emitIndirect(node: number, block: IrBlock, mustLook: boolean): void {
+    const f = this.#f;
+    const frame = this.#frame;
+    this.#block.push(block.termTemp);
+    f.set(frame.pc);
+    this.#block.release();
+    if (block.termKind === JUMP_CALL) {
+      this.#emitCall(node, block, { offset: undefined, ownEntry: undefined }, mustLook);
+    } else if (block.termKind === JUMP_RETURN) {
+      if (mustLook) this.#lookAtBudget();
+      this.#transfer.return_(this.#dirty[node]!);
+    } else if (this.#shape.hasSwitch) {
+      f.br(this.#switch);
+    } else {
+      this.#lookAtBudget();
+      this.#transfer.tail({ offset: undefined, ownEntry: undefined }, this.#dirty[node]!);
+    }
+  }
+
+  #targetAt(pc: number): TransferTarget {
+    const node = this.#shape.nodeByPc.get(pc);
+    const entry = node === undefined ? -1 : this.#shape.graph.entries.indexOf(node);
+    return { offset: pc - this.#shape.anchorPc, ownEntry: entry < 0 ? undefined : entry };
+  }
+
+  /** A call comes back to where it returns to, or to a jump there. */
+  #emitCall(node: number, block: IrBlock, target: TransferTarget, mustLook: boolean): void {
+    const frame = this.#frame;
+    const returnPc = block.basePc + block.fallTarget;
+    const dirty = this.#dirty[node]!;
+    if (mustLook) {
+      if (target.offset !== undefined) frame.setPc(target.offset);
+      this.#lookAtBudget();
+    }
+    if (!isCall(block)) throw new Error("a call without a place to return to");
+    const returnOffset = returnPc - this.#shape.anchorPc;
+    if (this.#shape.nodeByPc.has(returnPc)) {
+      this.#transfer.call(target, returnOffset, dirty);
+      frame.loadState();
+      this.#emitEdge(node, returnPc, true);
+      return;
+    }
+    // Other code goes on there: nothing of it is needed here.
+    this.#transfer.call(target, returnOffset, dirty);
+    frame.loadBudget();
+    frame.setPc(returnOffset);
+    this.#f.get(frame.budget);
+    this.#f.i32(0);
+    this.#f.op(W.i32_le_s);
+    this.#f.if_();
+    this.#f.get(frame.pc);
+    this.#f.return_();
+    this.#f.end();
+    this.#transfer.tail({ offset: returnOffset, ownEntry: undefined }, { registers: 0, cc: false });
   }
 
   #emitBranch(node: number, block: IrBlock, mustLook: boolean): void {
@@ -240,9 +326,15 @@ class ShapeEmitter {
     f.end();
   }
 
+  /** The node that an edge to a guest address leads to: the selector of a loop rather than its header. */
+  #nodeAt(pc: number): number | undefined {
+    const node = this.#shape.nodeByPc.get(pc);
+    return node === undefined ? undefined : this.#shape.graph.selectorOf.get(node) ?? node;
+  }
+
   /** The label of a target that is reached by a plain branch forwards. */
   #forwardLabel(from: number, pc: number): Label | undefined {
-    const to = this.#shape.nodeByPc.get(pc);
+    const to = this.#nodeAt(pc);
     if (to === undefined || isBackEdge(this.#shape.graph, from, to)) return undefined;
     return this.#blockLabels.get(to);
   }
@@ -250,16 +342,17 @@ class ShapeEmitter {
   #emitEdge(from: number, pc: number, mustLook: boolean): void {
     const f = this.#f;
     const frame = this.#frame;
-    const { graph, nodeByPc, anchorPc } = this.#shape;
-    const to = nodeByPc.get(pc);
+    const { graph, anchorPc } = this.#shape;
+    const to = this.#nodeAt(pc);
     if (to === undefined) {
-      // What follows may be anything: the budget is looked at there as well as here.
-      frame.setPc(pc - anchorPc);
-      this.#leaveChecked();
+      this.#emitOut(from, pc);
       return;
     }
     const backwards = isBackEdge(graph, from, to);
-    if (backwards || mustLook) this.#emitBudgetCheck(pc - anchorPc);
+    if (backwards || mustLook) {
+      frame.setPc(pc - anchorPc);
+      this.#lookAtBudget();
+    }
     if (!backwards) {
       const label = this.#blockLabels.get(to);
       if (label === undefined) this.#emitTree(to);
@@ -271,18 +364,30 @@ class ShapeEmitter {
       f.br(loop);
       return;
     }
-    f.i32(graph.entries.indexOf(to));
-    f.set(this.#entryIndex);
+    f.i32(graph.entries.indexOf(graph.headerOf.get(to) ?? to));
+    f.set(frame.entry);
     f.br(this.#dispatch);
   }
 
-  #emitBudgetCheck(offset: number): void {
+  /** To code outside: by a link when it runs often. */
+  #emitOut(from: number, pc: number): void {
+    const frame = this.#frame;
+    frame.setPc(pc - this.#shape.anchorPc);
+    if (!this.#shape.isBusy(pc)) {
+      this.#f.br(this.#cold);
+      return;
+    }
+    this.#lookAtBudget();
+    this.#transfer.tail(this.#targetAt(pc), this.#dirty[from]!);
+  }
+
+  /** Leaves for TypeScript, to go on at frame.pc, when the budget is used up. */
+  #lookAtBudget(): void {
     const f = this.#f;
     f.get(this.#frame.budget);
     f.i32(0);
     f.op(W.i32_le_s);
     f.if_();
-    this.#frame.setPc(offset);
     this.#leave(TRAP_PREEMPTED);
     f.end();
   }
@@ -293,54 +398,42 @@ class ShapeEmitter {
     this.#f.br(this.#exit);
   }
 
-  /** pc is set: out to the dispatcher, or to TypeScript when the budget is used up. */
-  #leaveChecked(): void {
-    const f = this.#f;
-    f.i32(STATUS_CONTINUE);
-    f.i32(TRAP_PREEMPTED);
-    f.get(this.#frame.budget);
-    f.i32(0);
-    f.op(W.i32_gt_s);
-    f.op(W.select);
-    f.set(this.#frame.status);
-    f.br(this.#exit);
-  }
-
-  /** pc holds the target: back to the dispatcher when it is an entry of this region. */
-  #emitIndirect(): void {
+  /** pc holds the target: back to the dispatcher when it is an entry of this region, else a tail call. */
+  #emitSwitch(): void {
     const f = this.#f;
     const frame = this.#frame;
-    const { map } = this.#shape;
-    const out = f.block();
-    f.get(frame.budget);
-    f.i32(0);
-    f.op(W.i32_le_s);
-    f.brIf(out);
+    const { mapAt, map } = this.#shape.layout;
+    this.#lookAtBudget();
     // The offset names the entry: the mapping of the region's pages was checked on the way in.
     f.get(frame.pc);
     f.get(frame.anchor);
     f.op(W.i64_sub);
     f.tee(frame.va);
     f.op(W.i32_wrap_i64);
-    f.tee(frame.tlbEntry);
-    f.get(frame.tlbEntry);
+    f.i32(map.factor);
+    f.op(W.i32_mul);
     f.i32(map.shift);
     f.op(W.i32_shr_u);
-    f.op(W.i32_xor);
-    f.i32(map.mask);
-    f.op(W.i32_and);
-    f.i32(3);
+    f.i32(4);
     f.op(W.i32_shl);
-    f.tee(frame.tlbEntry);
-    f.memory(W.i64_load32_s, map.address);
-    f.get(frame.va);
-    f.op(W.i64_ne);
-    f.brIf(out);
-    f.get(frame.tlbEntry);
-    f.memory(W.i32_load, map.address + 4);
-    f.set(this.#entryIndex);
-    f.br(this.#dispatch);
-    f.end();
-    this.#leaveChecked();
+    f.get(frame.data);
+    f.op(W.i32_add);
+    f.set(frame.tlbEntry);
+    for (const at of [mapAt, mapAt + 8]) {
+      f.get(frame.tlbEntry);
+      f.memory(W.i64_load32_s, at);
+      f.get(frame.va);
+      f.op(W.i64_eq);
+      f.if_();
+      f.get(frame.tlbEntry);
+      f.memory(W.i32_load, at + 4);
+      f.set(frame.entry);
+      f.br(this.#dispatch);
+      f.end();
+    }
+    this.#transfer.tail({ offset: undefined, ownEntry: undefined }, {
+      registers: frame.use.set,
+      cc: frame.use.setsCc,
+    });
   }
 }

@@ -1,35 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 // Makes regions: plans them, compiles them, puts them into the table and takes them out when their code dies.
 //
-// Invariant: a block's tableIndex names a live region that it is an entry of, or is 0.
+// Invariants: a block's home names a live region or is undefined; a region's functions know no address but by their
+// arguments. Regions made together share a module, since each module costs the host time and memory of its own.
 
 import type { Block, CodeCache } from "../cache.ts";
 import { PAGE_SIZE } from "../layout.ts";
-import { MEMORY_PAGES_MAX, type RuntimeFunctions, runtimeSignatures } from "../runtime/module.ts";
-import { REGION_EXITS, REGION_EXITS_BYTES, REGIONS_MAX } from "../runtime/status.ts";
+import { MEMORY_PAGES_MAX, type RuntimeFunctions } from "../runtime/module.ts";
+import { REGIONS_MAX } from "../runtime/status.ts";
 import { WasmModule } from "../wasm/encoder.ts";
-import { type BlockSource, planRegion, type RegionLimits, type RegionPlan } from "./region.ts";
-import { emitRegion, type EntryMap, entryWord } from "./shape.ts";
+import { DATA_ALIGNMENT, dataBytes, type DataLayout, layOut, writeData } from "./data.ts";
+import { importOnUse } from "./imports.ts";
+import {
+  type BlockSource,
+  GENERATIONS_MAX,
+  planRegion,
+  type RegionLimits,
+  type RegionPlan,
+  type RegionWish,
+} from "./region.ts";
+import { emitRegion } from "./shape.ts";
 
-/** No block is that far from its anchor. */
-const NO_OFFSET = 0x7fff_ffff;
-/** Exits before a region is made anew with where it went; four times as many each further time. */
-const FIRST_GROWTH_EXITS = 3000;
-const GENERATIONS_MAX = 6;
-/** Regions that count how often their blocks run, so that the next generation takes the right ones. */
-const COUNTED_GENERATIONS = 3;
 /** Slow exits between two looks at whether shared checks pay. */
-const SLOW_EXITS = 20_000;
+const SLOW_EXITS = 2_000;
 
 export interface Region {
   readonly tableIndex: number;
+  /** Address of its data. */
+  readonly data: number;
   /** Pages that its bytes lie in: distance in pages from the page of the anchor, and the frame. */
   readonly pages: readonly { readonly distance: number; readonly frame: number }[];
+  readonly blocks: readonly Block[];
   readonly entries: readonly Block[];
-  /** Entries beyond those that its blocks themselves name, as offsets from the anchor. */
-  readonly extras: readonly number[];
   /** Of its blocks from the anchor. */
   readonly offsets: ReadonlySet<number>;
+  readonly entryOffsets: readonly number[];
+  readonly instructions: number;
   /** How often it was made anew. */
   readonly generation: number;
   /** Whether accesses of a block share checks. */
@@ -46,20 +52,31 @@ export interface TranslatorHost {
   readonly table: WebAssembly.Table;
   /** Exports of the runtime instance and `ext`. */
   readonly imports: Readonly<Record<string, unknown>>;
+  readonly hasTailCalls: boolean;
   readonly compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
+}
+
+/** A region that is planned and emitted, but not compiled. */
+interface Draft {
+  readonly plan: RegionPlan;
+  readonly layout: DataLayout;
+  readonly data: number;
+  readonly generation: number;
+  readonly hasGroups: boolean;
 }
 
 export class Translator {
   readonly #host: TranslatorHost;
   readonly #cache: CodeCache;
-  readonly #limits: readonly RegionLimits[];
+  readonly #limits: RegionLimits;
   readonly #freeIndexes: number[] = [];
-  readonly #regions: (Region | undefined)[] = [];
+  readonly #byData = new Map<number, Region>();
   readonly #deaths = new Map<Region, () => void>();
+  /** By host address of code: the region that leaves for it, and its distance from that region's anchor. */
+  readonly #leavers = new Map<number, { readonly region: Region; readonly offset: number }>();
   #nextIndex = 1;
-  /** Takes the regions while several are made together. */
-  #shared: SharedModule | undefined;
   readonly counters = {
+    modules: 0,
     regions: 0,
     regionBlocks: 0,
     regionInstructions: 0,
@@ -68,118 +85,127 @@ export class Translator {
     refused: 0,
   };
 
-  constructor(host: TranslatorHost, cache: CodeCache, limits: readonly RegionLimits[]) {
+  constructor(host: TranslatorHost, cache: CodeCache, limits: RegionLimits) {
     this.#host = host;
     this.#cache = cache;
     this.#limits = limits;
   }
 
-  /** A region that begins at `pc`; undefined when there is nothing to translate. */
-  translate(source: BlockSource, pc: number): Region | undefined {
-    return this.#make(source, pc, [], undefined, true);
+  byData(data: number): Region | undefined {
+    return this.#byData.get(data);
   }
 
-  byIndex(tableIndex: number): Region | undefined {
-    return this.#regions[tableIndex];
-  }
-
-  /** Makes a region anew with more entries. Undefined when nothing came of it. */
-  grow(
-    source: BlockSource,
-    region: Region,
-    anchorPc: number,
-    targets: readonly number[],
-  ): Region | undefined {
-    const extras = new Set(region.extras);
-    for (const pc of targets) extras.add(pc - anchorPc);
-    return this.#make(source, anchorPc, [...extras], region, region.hasGroups);
+  /**
+   * Regions for blocks that have become hot, as one module. A block that a live region leaves for joins that region when
+   * it is not too large; otherwise it begins one. `frameOf`: host address of the code at a guest address, or -1.
+   */
+  translate(source: BlockSource, pcs: readonly number[], frameOf: (pc: number) => number): Region[] {
+    const module = new ModuleInProgress(this.#host.hasTailCalls);
+    const planned = new Set<number>();
+    for (const pc of pcs) {
+      if (planned.has(pc) || source.known(pc)?.entry !== 0) continue;
+      const draft = this.#draft(source, this.#wishFor(source, pc, frameOf(pc)), module, true);
+      if (draft === undefined) continue;
+      for (const ir of draft.plan.irs) planned.add(ir.basePc);
+    }
+    return this.#finish(module, frameOf);
   }
 
   /** Makes a region anew without shared checks. */
-  ungroup(source: BlockSource, region: Region, anchorPc: number): Region | undefined {
-    return region.hasGroups ? this.#make(source, anchorPc, region.extras, region, false) : undefined;
+  ungroup(
+    source: BlockSource,
+    region: Region,
+    anchorPc: number,
+    frameOf: (pc: number) => number,
+  ): Region[] {
+    if (!region.hasGroups) return [];
+    const module = new ModuleInProgress(this.#host.hasTailCalls);
+    this.#draft(source, wishOf(region, anchorPc, []), module, false);
+    return this.#finish(module, frameOf);
   }
 
   /** Counts slow exits from here on. */
   watchSlowExits(region: Region, retired: number): void {
     region.watchedSince = retired;
-    this.#host.view().setUint32(REGION_EXITS + region.tableIndex * REGION_EXITS_BYTES + 4, SLOW_EXITS, true);
+    this.#host.view().setUint32(region.data, SLOW_EXITS, true);
   }
 
-  #make(
+  #wishFor(source: BlockSource, pc: number, address: number): RegionWish {
+    const leaver = this.#leavers.get(address);
+    const alone: RegionWish = { headPc: pc, members: [], entries: [] };
+    if (leaver === undefined || leaver.region.isDead) return alone;
+    const { region, offset } = leaver;
+    const { blocksMax, instructionsMax } = this.#limits;
+    const joins = region.generation < GENERATIONS_MAX && region.offsets.size < blocksMax / 2
+      && region.instructions < instructionsMax / 2
+      && source.known(pc - offset)?.home?.region === region;
+    return joins ? wishOf(region, pc - offset, [pc]) : alone;
+  }
+
+  #draft(
     source: BlockSource,
-    pc: number,
-    extras: readonly number[],
-    old: Region | undefined,
+    wish: RegionWish,
+    module: ModuleInProgress,
     hasGroups: boolean,
-  ): Region | undefined {
-    const generation = old === undefined ? 0 : old.generation + 1;
-    const limits = this.#limits[Math.min(generation, this.#limits.length - 1)]!;
-    const plan = planRegion(source, pc, extras.map((offset) => pc + offset), limits);
+  ): Draft | undefined {
+    const plan = planRegion(source, wish, this.#limits);
     if (plan === undefined) return undefined;
-    const offsets = new Set(plan.irs.map((ir) => ir.basePc - pc));
-    if (
-      old?.hasGroups === hasGroups
-      && !extras.some((offset) => offsets.has(offset) && !old.offsets.has(offset))
-    ) {
-      return undefined; // nothing that it was left for has come in
-    }
-    const tableIndex = this.#takeIndex();
-    if (tableIndex < 0) return undefined;
-    const { graph, irs, anchorPc, nodeByPc } = plan;
-    const map = this.#makeMap(plan);
-    if (map === undefined) {
-      this.#freeIndexes.push(tableIndex);
-      return undefined;
-    }
-    const counters = generation < COUNTED_GENERATIONS
-      ? plan.blocks.map((block) => block.record - 8)
-      : undefined;
-    const shared = this.#shared ?? new SharedModule();
-    const body = emitRegion(
-      { graph, blocks: irs, anchorPc, nodeByPc, tableIndex, map, hasGroups, counters },
-      shared.runtime,
+    const layout = layOut(
+      plan.graph.entries.map((node) => plan.irs[node - 1]!.basePc - plan.anchorPc),
+      plan.switchTargets.map((pc) => pc - plan.anchorPc),
     );
-    shared.waiting.push({ plan, body, details: { tableIndex, extras, generation, hasGroups, offsets } });
-    return this.#shared === undefined ? this.#finish(shared)[0] : undefined;
+    const generation = Math.max(-1, ...plan.absorbed.map((region) => region.generation)) + 1;
+    const { code, links } = emitRegion({
+      graph: plan.graph,
+      blocks: plan.irs,
+      anchorPc: plan.anchorPc,
+      nodeByPc: plan.nodeByPc,
+      layout,
+      hasGroups: hasGroups && plan.absorbed.every((region) => region.hasGroups),
+      hasSwitch: plan.switchTargets.length > 0,
+      isBusy: (pc) => source.heat(pc) >= 0,
+    }, module.runtime);
+    const data = this.#allocate(layout, links);
+    if (data < 0) return undefined;
+    const draft: Draft = { plan, layout, data, generation, hasGroups };
+    module.add(draft, code);
+    return draft;
   }
 
-  /** Compiles the regions that wait in a module and installs them. */
-  #finish(shared: SharedModule): Region[] {
-    const { module, waiting } = shared;
-    waiting.forEach(({ body }, n) => module.exportFunction(`region${n}`, module.add(body)));
+  /** Room for a region's data; -1 when the arena is full. */
+  #allocate(layout: DataLayout, links: number): number {
+    const address = this.#cache.allocate(dataBytes(layout, links) + DATA_ALIGNMENT);
+    if (address < 0) return -1;
+    const data = (address + DATA_ALIGNMENT - 1) & -DATA_ALIGNMENT;
+    writeData(this.#host.view(), data, layout, links);
+    return data;
+  }
+
+  /** Compiles the regions of a module and installs them. */
+  #finish(module: ModuleInProgress, frameOf: (pc: number) => number): Region[] {
+    const { drafts } = module;
+    if (drafts.length === 0) return [];
     const bytes = module.finish();
     const code = this.#compile(bytes);
+    if (code === undefined) return [];
+    this.counters.modules++;
+    this.counters.regionBytes += bytes.length;
     const regions: Region[] = [];
-    waiting.forEach(({ plan, details }, n) => {
-      if (code === undefined) {
-        this.#freeIndexes.push(details.tableIndex);
-        return;
-      }
-      this.#host.table.set(details.tableIndex, code[`region${n}`]);
-      this.#count(plan, n === 0 ? bytes.length : 0);
-      regions.push(this.#install(plan, details));
+    drafts.forEach((draft, n) => {
+      const tableIndex = this.#takeIndex();
+      if (tableIndex < 0) return;
+      this.#host.table.set(tableIndex, code[`region${n}`]);
+      regions.push(this.#install(draft, tableIndex, frameOf));
     });
     return regions;
-  }
-
-  /** Regions that begin at these addresses, compiled as one module: for tests, which translate much and run it little. */
-  translateTogether(source: BlockSource, pcs: readonly number[]): Region[] {
-    const shared = new SharedModule();
-    this.#shared = shared;
-    try {
-      for (const pc of pcs) this.translate(source, pc);
-    } finally {
-      this.#shared = undefined;
-    }
-    return shared.waiting.length === 0 ? [] : this.#finish(shared);
   }
 
   /** The regions' functions; undefined when the host has no room for them: the interpreter goes on then. */
   #compile(bytes: Uint8Array<ArrayBuffer>): Record<string, unknown> | undefined {
     try {
+      const { memory, table, imports } = this.#host;
       const instance = new WebAssembly.Instance(this.#host.compile(bytes), {
-        m: { memory: this.#host.memory, ...this.#host.imports },
+        m: { memory, table, ...imports },
       });
       return instance.exports;
     } catch (error) {
@@ -189,59 +215,47 @@ export class Translator {
     }
   }
 
-  /** Where the entries are; undefined when the arena is full. */
-  #makeMap(plan: RegionPlan): EntryMap | undefined {
-    const offsets = plan.graph.entries.map((node) => plan.irs[node - 1]!.basePc - plan.anchorPc);
-    const { mask, shift } = perfectHash(offsets);
-    const address = this.#cache.allocate((mask + 1) * 8);
-    if (address < 0) return undefined;
-    const view = this.#host.view();
-    for (let n = 0; n <= mask; n++) view.setInt32(address + n * 8, NO_OFFSET, true);
-    offsets.forEach((offset, index) => {
-      const at = address + ((offset ^ (offset >>> shift)) & mask) * 8;
-      view.setInt32(at, offset, true);
-      view.setInt32(at + 4, index, true);
-    });
-    return { address, mask, shift };
-  }
-
-  #count(plan: RegionPlan, bytes: number): void {
-    const counters = this.counters;
-    counters.regions++;
-    counters.liveRegions++;
-    counters.regionBlocks += plan.blocks.length;
-    for (const ir of plan.irs) counters.regionInstructions += ir.instructions;
-    counters.regionBytes += bytes;
-  }
-
-  #install(plan: RegionPlan, made: RegionDetails): Region {
-    const entries = plan.graph.entries.map((node) => plan.blocks[node - 1]!);
-    const region: Region = { ...made, pages: pagesOf(plan), entries, isDead: false, watchedSince: 0 };
-    this.#regions[made.tableIndex] = region;
-    const replaced = new Set<Region>();
-    plan.graph.entries.forEach((node, index) => {
+  #install(draft: Draft, tableIndex: number, frameOf: (pc: number) => number): Region {
+    const { plan, layout, data } = draft;
+    const offsetOf = (n: number): number => plan.irs[n]!.basePc - plan.anchorPc;
+    const region: Region = {
+      tableIndex,
+      data,
+      pages: pagesOf(plan),
+      blocks: plan.blocks,
+      entries: plan.graph.entries.map((node) => plan.blocks[node - 1]!),
+      offsets: new Set(plan.blocks.map((_, n) => offsetOf(n))),
+      entryOffsets: layout.offsets,
+      instructions: plan.irs.reduce((sum, ir) => sum + ir.instructions, 0),
+      generation: draft.generation,
+      hasGroups: draft.hasGroups,
+      isDead: false,
+      watchedSince: 0,
+    };
+    for (const old of plan.absorbed) this.#kill(old);
+    plan.blocks.forEach((block, n) => (block.home ??= { region, offset: offsetOf(n) }));
+    plan.graph.entries.forEach((node, number) => {
       const block = plan.blocks[node - 1]!;
-      if (block.region !== undefined) replaced.add(block.region);
-      block.tableIndex = made.tableIndex;
-      block.region = region;
-      block.entry = entryWord(index, plan.irs[node - 1]!.basePc - plan.anchorPc);
+      block.home = { region, offset: offsetOf(node - 1) };
+      block.entry = data | number;
     });
-    for (const other of replaced) {
-      if (!other.entries.some((block) => block.region === other)) this.#kill(other);
+    this.#byData.set(data, region);
+    for (const pc of plan.exits) {
+      const address = frameOf(pc);
+      if (address >= 0) this.#leavers.set(address, { region, offset: pc - plan.anchorPc });
     }
     for (const { frame } of region.pages) this.#cache.depend(frame, this.#onDeath(region));
-    this.#watchExits(region);
+    this.watchSlowExits(region, 0);
+    this.#count(region);
     return region;
   }
 
-  /** The dispatcher counts how often the region is left for other code. */
-  #watchExits(region: Region): void {
-    const at = REGION_EXITS + region.tableIndex * REGION_EXITS_BYTES;
-    const view = this.#host.view();
-    for (let n = 0; n < REGION_EXITS_BYTES; n += 4) view.setUint32(at + n, 0, true);
-    const exits = region.generation >= GENERATIONS_MAX ? 0 : FIRST_GROWTH_EXITS << (2 * region.generation);
-    view.setUint32(at, exits, true);
-    view.setUint32(at + 4, SLOW_EXITS, true);
+  #count(region: Region): void {
+    const { counters } = this;
+    counters.regions++;
+    counters.liveRegions++;
+    counters.regionBlocks += region.blocks.length;
+    counters.regionInstructions += region.instructions;
   }
 
   #onDeath(region: Region): () => void {
@@ -258,13 +272,13 @@ export class Translator {
     this.counters.liveRegions--;
     for (const { frame } of region.pages) this.#cache.undepend(frame, this.#onDeath(region));
     this.#deaths.delete(region);
-    for (const block of region.entries) {
-      if (block.region !== region) continue;
-      block.region = undefined;
-      block.tableIndex = 0;
+    this.#byData.delete(region.data);
+    for (const block of region.blocks) {
+      if (block.home?.region !== region) continue;
+      block.home = undefined;
+      block.entry = 0;
     }
     this.#host.table.set(region.tableIndex, null);
-    this.#regions[region.tableIndex] = undefined;
     this.#freeIndexes.push(region.tableIndex);
   }
 
@@ -278,18 +292,41 @@ export class Translator {
   }
 }
 
-type RegionDetails = Pick<Region, "tableIndex" | "extras" | "generation" | "hasGroups" | "offsets">;
-
 /** A module that regions are put into. Functions are added when all are emitted, since imports come before them. */
-class SharedModule {
-  readonly module = new WasmModule();
+class ModuleInProgress {
+  readonly #module = new WasmModule();
+  readonly #bodies: ReturnType<typeof emitRegion>["code"][] = [];
   readonly runtime: RuntimeFunctions;
-  readonly waiting: { plan: RegionPlan; body: ReturnType<typeof emitRegion>; details: RegionDetails }[] = [];
+  readonly drafts: Draft[] = [];
 
-  constructor() {
-    this.module.importMemory("memory", 1, MEMORY_PAGES_MAX);
-    this.runtime = importOnUse(this.module);
+  constructor(hasTailCalls: boolean) {
+    this.#module.importMemory("memory", 1, MEMORY_PAGES_MAX);
+    this.#module.importTable("table");
+    this.runtime = importOnUse(this.#module, hasTailCalls);
   }
+
+  add(draft: Draft, code: ReturnType<typeof emitRegion>["code"]): void {
+    this.drafts.push(draft);
+    this.#bodies.push(code);
+  }
+
+  finish(): Uint8Array<ArrayBuffer> {
+    this.#bodies.forEach((body, n) => {
+      const index = this.#module.add(body);
+      this.#module.exportFunction(`region${n}`, index);
+      this.#module.nameFunction(index, `guest_${this.drafts[n]!.plan.anchorPc.toString(16)}`);
+    });
+    return this.#module.finish();
+  }
+}
+
+function wishOf(region: Region, anchorPc: number, more: readonly number[]): RegionWish {
+  return {
+    headPc: anchorPc,
+    members: [...[...region.offsets].map((offset) => anchorPc + offset), ...more],
+    entries: region.entryOffsets.map((offset) => anchorPc + offset),
+    replaces: region,
+  };
 }
 
 function pagesOf(plan: RegionPlan): { distance: number; frame: number }[] {
@@ -301,84 +338,4 @@ function pagesOf(plan: RegionPlan): { distance: number; frame: number }[] {
     if (block.secondFrame >= 0) pages.set(distance + 1, block.secondFrame);
   });
   return [...pages].map(([distance, frame]) => ({ distance, frame }));
-}
-
-/** A mask and a shift under which no two offsets share a place: found by trying. */
-function perfectHash(offsets: readonly number[]): { mask: number; shift: number } {
-  for (let size = 2 << (32 - Math.clz32(offsets.length));; size *= 2) {
-    for (let shift = 1; shift < 22; shift++) {
-      const places = new Set(offsets.map((offset) => (offset ^ (offset >>> shift)) & (size - 1)));
-      // The offsets differ and are below 2^22 in size, so some size is large enough.
-      if (places.size === offsets.length) return { mask: size - 1, shift };
-    }
-  }
-}
-
-/** Runtime functions that a module imports when its code first names them. */
-function importOnUse(module: WasmModule): RuntimeFunctions {
-  const known = new Map<string, number>();
-  const index = (name: string): number => {
-    let at = known.get(name);
-    if (at === undefined) {
-      const signature = runtimeSignatures.get(name);
-      if (signature === undefined) throw new Error(`runtime has no ${name}`);
-      at = module.importFunction(name, signature.params, signature.results);
-      known.set(name, at);
-    }
-    return at;
-  };
-  const named = (prefix: string): ReadonlyMap<string, number> =>
-    new ImportMap((name) => index(prefix + name));
-  return {
-    get ext(): number {
-      return index("ext");
-    },
-    get fill(): number {
-      return index("fill");
-    },
-    get loadSlow(): number {
-      return index("loadSlow");
-    },
-    get storeSlow(): number {
-      return index("storeSlow");
-    },
-    get storeSlow128(): number {
-      return index("storeSlow128");
-    },
-    get probeSlow(): number {
-      return index("probeSlow");
-    },
-    get flagsOf(): number {
-      return index("flagsOf");
-    },
-    get flags(): number {
-      return index("flags");
-    },
-    get condOf(): number {
-      return index("condOf");
-    },
-    get mulHiU(): number {
-      return index("mulHiU");
-    },
-    get mulHiS(): number {
-      return index("mulHiS");
-    },
-    flush: -1,
-    flushWrites: -1,
-    helpers: named("helper_"),
-    nans: named(""),
-  };
-}
-
-class ImportMap extends Map<string, number> {
-  readonly #index: (name: string) => number;
-
-  constructor(index: (name: string) => number) {
-    super();
-    this.#index = index;
-  }
-
-  override get(name: string): number {
-    return this.#index(name);
-  }
 }

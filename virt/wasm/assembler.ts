@@ -9,11 +9,16 @@ import { I32, I64, VOID, W } from "./opcodes.ts";
 
 export type Label = number;
 
+/** Bytes of an index that is filled in later. */
+const SELF_BYTES = 5;
+
 export class Assembler {
   readonly params: readonly number[];
   readonly results: readonly number[];
   readonly body: ByteWriter = new ByteWriter();
   readonly #locals: number[] = [];
+  /** Where the body names its own function. */
+  readonly #selves: number[] = [];
   #level = 0;
 
   constructor(params: readonly number[], results: readonly number[]) {
@@ -80,6 +85,32 @@ export class Assembler {
     this.body.byte(0x11);
     this.body.u32(typeIndex);
     this.body.u32(table);
+  }
+
+  returnCallIndirect(typeIndex: number, table = 0): void {
+    this.body.byte(0x13);
+    this.body.u32(typeIndex);
+    this.body.u32(table);
+  }
+
+  /** Calls the function that is being written; its index is filled in when it has one. */
+  callSelf(): void {
+    this.#nameSelf(0x10);
+  }
+
+  returnCallSelf(): void {
+    this.#nameSelf(0x12);
+  }
+
+  #nameSelf(opcode: number): void {
+    this.body.byte(opcode);
+    this.#selves.push(this.body.length);
+    for (let n = 0; n < SELF_BYTES; n++) this.body.byte(0);
+  }
+
+  /** The function's own index, once it is known. */
+  setSelf(index: number): void {
+    for (const at of this.#selves) this.body.patchU32(at, index, SELF_BYTES);
   }
 
   return_(): void {

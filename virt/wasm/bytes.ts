@@ -44,6 +44,14 @@ export class ByteWriter {
     this.byte(rest);
   }
 
+  /** Overwrites `bytes` bytes with a padded number. */
+  patchU32(at: number, value: number, bytes: number): void {
+    for (let n = 0; n < bytes; n++) {
+      const more = n < bytes - 1 ? 0x80 : 0;
+      this.#bytes[at + n] = ((value >>> (7 * n)) & 0x7f) | more;
+    }
+  }
+
   s32(value: number): void {
     let rest = value | 0;
     while (rest < -64 || rest > 63) {

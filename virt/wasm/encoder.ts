@@ -12,6 +12,8 @@ const SECTION_IMPORT = 2;
 const SECTION_FUNCTION = 3;
 const SECTION_EXPORT = 7;
 const SECTION_CODE = 10;
+const SECTION_CUSTOM = 0;
+const NAMES_FUNCTIONS = 1;
 
 export class WasmModule {
   readonly #types: string[] = [];
@@ -20,6 +22,7 @@ export class WasmModule {
   #importCount = 0;
   #importedFunctions = 0;
   readonly #functions: { typeIndex: number; code: Assembler | undefined }[] = [];
+  readonly #names: [index: number, name: string][] = [];
   readonly #exports = new ByteWriter();
   #exportCount = 0;
 
@@ -69,6 +72,7 @@ export class WasmModule {
     if (entry === undefined || entry.typeIndex !== this.typeIndex(code.params, code.results)) {
       throw new Error("body does not fit the declaration");
     }
+    code.setSelf(index);
     entry.code = code;
   }
 
@@ -76,6 +80,11 @@ export class WasmModule {
     const index = this.declare(code.params, code.results);
     this.define(index, code);
     return index;
+  }
+
+  /** What the engine's profilers call a function. */
+  nameFunction(index: number, name: string): void {
+    this.#names.push([index, name]);
   }
 
   exportFunction(name: string, index: number): void {
@@ -100,7 +109,25 @@ export class WasmModule {
     section(out, SECTION_FUNCTION, this.#functions.length, indexes);
     section(out, SECTION_EXPORT, this.#exportCount, this.#exports);
     section(out, SECTION_CODE, this.#functions.length, code);
+    if (this.#names.length > 0) this.#nameSection(out);
     return out.take();
+  }
+
+  #nameSection(out: ByteWriter): void {
+    const functions = new ByteWriter();
+    functions.u32(this.#names.length);
+    for (const [index, name] of this.#names) {
+      functions.u32(index);
+      functions.name(name);
+    }
+    const content = new ByteWriter();
+    content.name("name");
+    content.byte(NAMES_FUNCTIONS);
+    content.u32(functions.length);
+    content.append(functions);
+    out.byte(SECTION_CUSTOM);
+    out.u32(content.length);
+    out.append(content);
   }
 
   #import(name: string, kind: number): void {

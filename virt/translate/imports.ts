@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// The runtime's functions as a module of regions imports them: each when its code first names it.
+
+import { type RuntimeFunctions, runtimeSignatures } from "../runtime/module.ts";
+import type { WasmModule } from "../wasm/encoder.ts";
+import { REGION_PARAMS, REGION_RESULTS } from "./frame.ts";
+
+export function importOnUse(module: WasmModule, hasTailCalls: boolean): RuntimeFunctions {
+  const known = new Map<string, number>();
+  const index = (name: string): number => {
+    let at = known.get(name);
+    if (at === undefined) {
+      const signature = runtimeSignatures.get(name);
+      if (signature === undefined) throw new Error(`runtime has no ${name}`);
+      at = module.importFunction(name, signature.params, signature.results);
+      known.set(name, at);
+    }
+    return at;
+  };
+  const named = (prefix: string): ReadonlyMap<string, number> =>
+    new ImportMap((name) => index(prefix + name));
+  return {
+    get ext(): number {
+      return index("ext");
+    },
+    get fill(): number {
+      return index("fill");
+    },
+    get loadSlow(): number {
+      return index("loadSlow");
+    },
+    get storeSlow(): number {
+      return index("storeSlow");
+    },
+    get storeSlow128(): number {
+      return index("storeSlow128");
+    },
+    get probeSlow(): number {
+      return index("probeSlow");
+    },
+    get flagsOf(): number {
+      return index("flagsOf");
+    },
+    get flags(): number {
+      return index("flags");
+    },
+    get condOf(): number {
+      return index("condOf");
+    },
+    get mulHiU(): number {
+      return index("mulHiU");
+    },
+    get mulHiS(): number {
+      return index("mulHiS");
+    },
+    get promote(): number {
+      return index("promote");
+    },
+    get link(): number {
+      return index("link");
+    },
+    flush: -1,
+    flushWrites: -1,
+    helpers: named("helper_"),
+    nans: named(""),
+    regionType: module.typeIndex(REGION_PARAMS, REGION_RESULTS),
+    hasTailCalls,
+  };
+}
+
+/** Makes up an entry for every name that is asked for. */
+class ImportMap extends Map<string, number> {
+  readonly #index: (name: string) => number;
+
+  constructor(index: (name: string) => number) {
+    super();
+    this.#index = index;
+  }
+
+  override get(name: string): number {
+    return this.#index(name);
+  }
+}

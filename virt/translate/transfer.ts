@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// How control goes from a region to other code: calls, returns, jumps.
+//
+// A guest call is a call of the callee's WebAssembly function, with the registers in memory. It comes back with the
+// guest address to go on at: when that is the return address, the region goes on in its own structured code, with
+// registers loaded again; when it is anything else (a status, a longjmp, a callee without translation), this region
+// returns it to whoever called it, and in the end to the dispatcher. A guest return is a return. A jump out is a tail
+// call, so that the function that called this one is still the one to be returned to. Nothing is lost by unwinding:
+// all state is in memory, and return addresses are entries of their regions.
+
+import { JUMP_CACHE } from "../layout.ts";
+import { pushJumpCacheEntry } from "../runtime/inline.ts";
+import type { RuntimeFunctions } from "../runtime/module.ts";
+import { LINK_KEY, stateAddress } from "../runtime/status.ts";
+import { W } from "../wasm/opcodes.ts";
+import { type DataLayout, LINK_BYTES } from "./data.ts";
+import type { Dirty } from "./dirty.ts";
+import { PARAM_DEPTH, type RegionFrame } from "./frame.ts";
+
+export interface TransferTarget {
+  /** Offset from the anchor; undefined when frame.pc holds the address. */
+  readonly offset: number | undefined;
+  /** When the target is an entry of the region itself: its number. */
+  readonly ownEntry: number | undefined;
+}
+
+export class TransferEmitter {
+  readonly #frame: RegionFrame;
+  readonly #runtime: RuntimeFunctions;
+  readonly #layout: DataLayout;
+  readonly #links = new Map<number, number>();
+
+  constructor(frame: RegionFrame, runtime: RuntimeFunctions, layout: DataLayout) {
+    this.#frame = frame;
+    this.#runtime = runtime;
+    this.#layout = layout;
+  }
+
+  /** Links that the code uses: room for them is to be made in the region's data. */
+  get links(): number {
+    return this.#links.size;
+  }
+
+  /** The guest's return: frame.pc is where to. */
+  return_(dirty: Dirty): void {
+    const { f, pc } = this.#frame;
+    this.#frame.storeState(dirty);
+    this.#frame.storeBudget();
+    f.get(pc);
+    f.return_();
+  }
+
+  /** Falls through when the callee has come back to `returnOffset`; everything is in memory then. */
+  call(target: TransferTarget, returnOffset: number, dirty: Dirty): void {
+    const frame = this.#frame;
+    const { f } = frame;
+    frame.storeState(dirty);
+    frame.storeBudget();
+    if (target.offset !== undefined) frame.setPc(target.offset);
+    this.#returnUnless(() => f.get(PARAM_DEPTH));
+    this.#pushTransfer(target, "call");
+    f.set(frame.pc);
+    f.get(frame.pc);
+    frame.pushAddress(returnOffset);
+    f.op(W.i64_ne);
+    f.if_();
+    f.get(frame.pc);
+    f.return_();
+    f.end();
+  }
+
+  /** A jump to code outside that is known to run often. frame.budget is more than 0. */
+  tail(target: TransferTarget, dirty: Dirty): void {
+    const frame = this.#frame;
+    const { f } = frame;
+    frame.storeState(dirty);
+    frame.storeBudget();
+    if (target.offset !== undefined) frame.setPc(target.offset);
+    if (!this.#runtime.hasTailCalls) {
+      f.get(frame.pc);
+      f.return_();
+      return;
+    }
+    this.#pushTransfer(target, "tail");
+  }
+
+  /** frame.pc is returned, for somebody further out to go on there, when the condition is 0. */
+  #returnUnless(push: () => void): void {
+    const { f, pc } = this.#frame;
+    push();
+    f.op(W.i32_eqz);
+    f.if_();
+    f.get(pc);
+    f.return_();
+    f.end();
+  }
+
+  #pushTransfer(target: TransferTarget, kind: "call" | "tail"): void {
+    if (target.ownEntry !== undefined) this.#toSelf(target.ownEntry, kind);
+    else if (target.offset === undefined) this.#byJumpCache(kind);
+    else this.#byLink(target.offset, kind);
+  }
+
+  #pushDepth(kind: "call" | "tail"): void {
+    const { f } = this.#frame;
+    f.get(PARAM_DEPTH);
+    if (kind === "tail") return;
+    f.i32(1);
+    f.op(W.i32_sub);
+  }
+
+  #toSelf(entry: number, kind: "call" | "tail"): void {
+    const { f, pc, data } = this.#frame;
+    f.get(pc);
+    f.get(data);
+    f.i32(entry);
+    f.op(W.i32_or);
+    this.#pushDepth(kind);
+    if (kind === "call") f.callSelf();
+    else f.returnCallSelf();
+  }
+
+  /** Through the link of this target; the runtime makes one when there is none that holds. */
+  #byLink(offset: number, kind: "call" | "tail"): void {
+    const { f, pc, data } = this.#frame;
+    let link = this.#links.get(offset);
+    if (link === undefined) {
+      link = this.#links.size;
+      this.#links.set(offset, link);
+    }
+    const at = this.#layout.linksAt + link * LINK_BYTES;
+    f.get(data);
+    f.memory(W.i64_load, at);
+    f.i32(LINK_KEY);
+    f.memory(W.i64_load, 0);
+    f.op(W.i64_ne);
+    f.if_();
+    this.#returnUnless(() => {
+      f.get(pc);
+      f.get(data);
+      f.i32(at);
+      f.op(W.i32_add);
+      f.call(this.#runtime.link);
+    });
+    f.end();
+    f.get(pc);
+    f.get(data);
+    f.memory(W.i32_load, at + 12);
+    this.#pushDepth(kind);
+    f.get(data);
+    f.memory(W.i32_load, at + 8);
+    this.#indirect(kind);
+  }
+
+  #indirect(kind: "call" | "tail"): void {
+    const { f } = this.#frame;
+    if (kind === "call") f.callIndirect(this.#runtime.regionType);
+    else f.returnCallIndirect(this.#runtime.regionType);
+  }
+
+  /** frame.pc is any address: the jump cache knows a region for it, or it is returned. */
+  #byJumpCache(kind: "call" | "tail"): void {
+    const { f, pc, tlbEntry } = this.#frame;
+    const known = f.block();
+    const unknown = f.block();
+    f.get(pc);
+    f.i64(47);
+    f.op(W.i64_shr_u);
+    f.op(W.i64_eqz);
+    f.op(W.i32_eqz);
+    f.brIf(unknown);
+    pushJumpCacheEntry(f, () => f.get(pc));
+    f.tee(tlbEntry);
+    f.memory(W.i64_load, JUMP_CACHE);
+    f.get(pc);
+    f.i32(stateAddress("addressSpaceTag"));
+    f.memory(W.i64_load, 0);
+    f.op(W.i64_xor);
+    f.op(W.i64_ne);
+    f.if_();
+    f.get(pc);
+    f.get(tlbEntry);
+    f.call(this.#runtime.promote);
+    f.op(W.i32_eqz);
+    f.brIf(unknown);
+    f.end();
+    f.get(tlbEntry);
+    f.memory(W.i32_load, JUMP_CACHE + 8);
+    f.brIf(known);
+    f.end();
+    f.get(pc);
+    f.return_();
+    f.end();
+    f.get(pc);
+    f.get(tlbEntry);
+    f.memory(W.i32_load, JUMP_CACHE + 12);
+    this.#pushDepth(kind);
+    f.get(tlbEntry);
+    f.memory(W.i32_load, JUMP_CACHE + 8);
+    this.#indirect(kind);
+  }
+}
