@@ -18,6 +18,7 @@ import type { Errno } from "../lib/errno.ts";
 import { utf8ToByteString } from "../lib/byte-string.ts";
 import { DEFAULT_PATH, execSearching, lookUpAccount, UnknownUser } from "./exec-user.ts";
 import { BufferConsole } from "./buffer-console.ts";
+import { type ChildOptions, type ChildProcess, spawnChild } from "./child-process.ts";
 import { exportTree } from "./export.ts";
 import { type BuiltKernel, createKernel } from "./main.ts";
 import { find, makeDirectory, mountRoot } from "./rootfs.ts";
@@ -161,8 +162,20 @@ export class Machine implements AsyncDisposable {
     });
   }
 
-  /** Starts a program. Names without a slash are sought along PATH. */
-  spawn(argv: readonly string[], options: SpawnOptions = {}): Process {
+  /** Starts a program. Names without a slash are sought along PATH. With a command and its arguments apart its
+   *  standard streams are Web Streams; with an `argv` they are what `stdio` says. */
+  spawn(command: string, args?: readonly string[], options?: ChildOptions): ChildProcess;
+  spawn(argv: readonly string[], options?: SpawnOptions): Process;
+  spawn(
+    command: string | readonly string[],
+    second: readonly string[] | SpawnOptions = [],
+    third: ChildOptions = {},
+  ): Process {
+    if (typeof command !== "string") return this.#start(command, isArguments(second) ? {} : second);
+    return spawnChild(this, [command, ...(isArguments(second) ? second : [])], third);
+  }
+
+  #start(argv: readonly string[], options: SpawnOptions): Process {
     const { kernel } = this;
     const vfs = this.#vfs;
     const hostname = this.#hostname;
@@ -269,6 +282,10 @@ export class Machine implements AsyncDisposable {
     this.kernel.sched.requestStop();
     await this.#loop.catch(() => {});
   }
+}
+
+function isArguments(value: readonly string[] | SpawnOptions): value is readonly string[] {
+  return Array.isArray(value);
 }
 
 function* openStdio(kernel: LinuxKernel, task: TaskStruct, stdio: Stdio): Sleeps<void> {

@@ -30,6 +30,21 @@ test("layers point one way", () => {
   assert.match(layerViolation("fs/tmpfs/inode.ts", "fs/erofs/inode.ts") ?? "", /siblings/);
 });
 
+test("a page knows no Node, and only pages know the browser's host", () => {
+  assert.match(layerViolation("virt/host/browser/index.ts", "virt/host/node/disk.ts") ?? "", /no Node/);
+  assert.match(layerViolation("bench/browser/worker.ts", "tools/cli/paths.ts") ?? "", /no Node/);
+  assert.match(layerViolation("virt/host/boot.ts", "virt/host/node/host.ts") ?? "", /Node's own host/);
+  assert.match(layerViolation("tools/cli/run.ts", "virt/host/browser/index.ts") ?? "", /runs in a page/);
+  assert.equal(layerViolation("bench/browser/worker.ts", "virt/host/browser/index.ts"), undefined);
+  assert.equal(layerViolation("virt/host/browser/index.ts", "virt/host/boot.ts"), undefined);
+  const multiline = `${SPDX}import {\n  a,\n} from "node:fs";\n`;
+  for (const path of ["virt/host/browser/a.ts", "virt/host/boot.ts", "fs/a.ts"]) {
+    assert.deepEqual(rulesOf(path, `${SPDX}import { a } from "node:fs";\n`), ["layers"], path);
+    assert.deepEqual(rulesOf(path, multiline), ["layers"], path);
+  }
+  assert.deepEqual(rulesOf("virt/host/node/a.ts", multiline), []);
+});
+
 test("a dropped generator is found", () => {
   const text = `${SPDX}export function* nap(): Generator {}\nexport function f(): void {\n  nap();\n}\n`;
   assert.deepEqual(rulesOf("fs/a.ts", text), ["dropped-generator"]);

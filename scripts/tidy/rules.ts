@@ -25,9 +25,21 @@ const isSource = (path: string): boolean => /\.(ts|c|sh|mjs|js)$/.test(path);
 const isTypeScript = (path: string): boolean => path.endsWith(".ts") && !path.endsWith(".d.ts");
 const isTest = (path: string): boolean => path.endsWith(".test.ts");
 
-/** True where host interfaces of Node are allowed. */
+/** True where time, chance and the like come from the host itself. */
 function isHostSide(path: string): boolean {
   return /^(virt\/host|tools|scripts|bench|samples)\//.test(path) || isTest(path);
+}
+
+/** What runs in a page or a Worker, and is compiled with the browser's types (tsconfig.browser.json). */
+function isBrowserSide(path: string): boolean {
+  return /^(virt\/host\/browser|bench\/browser)\/|^samples\/hello-browser\/worker\.ts$/.test(path)
+    && !isTest(path);
+}
+
+/** What runs in Node, and may import its modules. */
+function isNodeSide(path: string): boolean {
+  if (isBrowserSide(path)) return false;
+  return /^(virt\/host\/node|tools|scripts|bench|samples)\//.test(path) || isTest(path);
 }
 
 /** Runs `test` on each line of each file that `applies`. */
@@ -177,6 +189,13 @@ export function layerViolation(from: string, to: string): string | undefined {
   const b = rankOf(to);
   if (a < 0 || b < 0) return `no layer is known for ${a < 0 ? from : to}`;
   if (b > a) return `${from} (layer ${a}) must not import ${to} (layer ${b})`;
+  if (isBrowserSide(from) && isNodeSide(to)) return "a page has no Node";
+  if (isBrowserSide(to) && !isBrowserSide(from)) {
+    return "only what runs in a page may import virt/host/browser";
+  }
+  if (/^virt\/host\/(?!node\/)/.test(from) && to.startsWith("virt/host/node/")) {
+    return "only Node's own host knows Node";
+  }
   if (a === 4 && b === 3 && !/^virt\/(layout|ir)/.test(to)) {
     return "the kernel knows the machine only as Cpu and GuestArch";
   }
@@ -193,7 +212,7 @@ const layers = lineRule("layers", isTypeScript, (line, path) => {
   const match = /^(?:import|export)\b(?! type)[^"]*from "(\.[^"]+)"/.exec(line)
     ?? /^\} from "(\.[^"]+)"/.exec(line);
   if (match !== null) return layerViolation(path, resolveImport(path, match[1]!));
-  if (/^import .* from "node:/.test(line) && !isHostSide(path)) {
+  if (/(?:^import |^\} from |\bimport\().*"node:/.test(line) && !isNodeSide(path)) {
     return "node:* belongs to virt/host/node and tools";
   }
   return undefined;

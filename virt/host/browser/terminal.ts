@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// A process on a terminal of the page: xterm.js, or anything of its shape.
+
+import type { ChildProcess } from "../../../init/child-process.ts";
+
+/** What is asked of xterm.js's Terminal. */
+export interface TerminalLike {
+  readonly cols: number;
+  readonly rows: number;
+  /** `done` is called when the bytes are shown. */
+  write(bytes: Uint8Array, done: () => void): void;
+  onData(listener: (text: string) => void): { dispose(): void };
+  /** Bytes that are no text, of mouse reports: one character a byte. */
+  onBinary?(listener: (bytes: string) => void): { dispose(): void };
+  onResize(listener: (size: { readonly cols: number; readonly rows: number }) => void): { dispose(): void };
+}
+
+/** Shows what `process` writes and passes keys and sizes on, until it ends or the answer is disposed of. The process
+ *  was spawned with `tty`. */
+export function terminal(process: ChildProcess, xterm: TerminalLike): Disposable {
+  const writer = process.stdin.getWriter();
+  const reader = process.stdout.getReader();
+  const send = (chunk: string | Uint8Array): void => {
+    writer.write(chunk).catch(() => {}); // The process is gone.
+  };
+  const listeners = [
+    xterm.onData(send),
+    xterm.onBinary?.((bytes) => send(Uint8Array.from(bytes, (character) => character.charCodeAt(0)))),
+    xterm.onResize(({ cols, rows }) => process.resize({ columns: cols, rows })),
+  ];
+  const stop = (): void => {
+    for (const listener of listeners) listener?.dispose();
+  };
+  process.resize({ columns: xterm.cols, rows: xterm.rows });
+  void show(reader, xterm).then(stop, stop);
+  return {
+    [Symbol.dispose]: () => {
+      stop();
+      void reader.cancel();
+    },
+  };
+}
+
+/** One piece at a time, so that a flood of output waits for the screen. */
+async function show(reader: ReadableStreamDefaultReader<Uint8Array>, xterm: TerminalLike): Promise<void> {
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    await new Promise<void>((resolve) => xterm.write(value, resolve));
+  }
+}
