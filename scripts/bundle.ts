@@ -2,9 +2,13 @@
 // Bundles the command line (a few large modules load in a fraction of the time of hundreds of small ones, and start-up
 // is what a user of `rookery run` feels first) and the browser build, which a page can import as it is.
 
+import { rmSync } from "node:fs";
+
 import { build, type BuildOptions } from "esbuild";
 
 const top = new URL("../../", import.meta.url).pathname;
+
+const BROWSER_DIRECTORY = `${top}dist/browser`;
 
 const COMMON: BuildOptions = {
   bundle: true,
@@ -38,12 +42,13 @@ export const BROWSER: BuildOptions = {
     "hello-browser": `${top}dist/samples/hello-browser/worker.js`,
     bench: `${top}dist/bench/browser/worker.js`,
   },
-  outdir: `${top}dist/browser`,
+  outdir: BROWSER_DIRECTORY,
   platform: "browser",
   target: "es2022",
 };
 
 if (process.argv[1]?.endsWith("bundle.js") === true) {
+  rmSync(BROWSER_DIRECTORY, { recursive: true, force: true }); // Chunks of earlier builds stay otherwise.
   await build(COMMAND_LINE);
   await build(BROWSER);
 }

@@ -19,6 +19,8 @@ const TOOLS: Readonly<Record<string, string>> = {
   unshare: "util-linux",
   strace: "strace",
 };
+/** What only system tests need. */
+const SYSTEM_TOOLS: Readonly<Record<string, string>> = { chromium: "chromium" };
 const UNIT_TIMEOUT_MS = 120_000;
 const SYSTEM_TIMEOUT_MS = 1_200_000;
 
@@ -28,8 +30,8 @@ function has(program: string): boolean {
   }).status === 0;
 }
 
-function installTools(): void {
-  const missing = Object.entries(TOOLS).filter(([program]) => !has(program)).map(([, name]) => name);
+function installTools(tools: Readonly<Record<string, string>>): void {
+  const missing = Object.entries(tools).filter(([program]) => !has(program)).map(([, name]) => name);
   const headers = existsSync("/usr/include/stdio.h") ? [] : ["libc6-dev"];
   const wanted = [...missing, ...headers];
   if (wanted.length === 0) return;
@@ -38,7 +40,10 @@ function installTools(): void {
   }
   console.log(`installing ${wanted.join(" ")}`);
   execFileSync("apt-get", ["update", "-qq"], { stdio: "inherit" });
-  execFileSync("apt-get", ["install", "-y", "-qq", ...wanted], { stdio: "inherit" });
+  execFileSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...wanted], {
+    stdio: "inherit",
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+  });
 }
 
 /** Runs one step; throws when it fails. */
@@ -91,7 +96,8 @@ function main(): void {
     step("lint", bin("oxlint"), []);
     step("tidy", process.execPath, ["dist/scripts/tidy.js"]);
   }
-  installTools();
+  const hasSystem = !values.unit && system.length > 0;
+  installTools(hasSystem ? { ...TOOLS, ...SYSTEM_TOOLS } : TOOLS);
   if (unit.length > 0) {
     step("unit tests", process.execPath, [
       "--test",
@@ -100,7 +106,7 @@ function main(): void {
       ...unit,
     ]);
   }
-  if (values.unit || system.length === 0) return;
+  if (!hasSystem) return;
   const ROOKERY_TEST_IMAGE = testImage();
   step("system tests", process.execPath, [
     "--test",

@@ -10,12 +10,16 @@ import { testImage } from "./image.ts";
 
 const file = (path: string): string => new URL(`../../../../${path}`, import.meta.url).pathname;
 
+/** Bytes of the image that a few programs may read. */
+const IMAGE_PART_MAX = 100e6;
+
 let server: FileServer;
 let browser: Chromium;
 
 before(async () => {
   server = await serveFiles({
     "/": file("samples/hello-browser/index.html"),
+    "/blank": file("tools/testing/browser/blank.html"),
     "/debian.img": testImage(),
     "/*": file("dist/browser"),
   });
@@ -33,27 +37,156 @@ async function openPage(path: string): Promise<Page> {
   return page;
 }
 
-/** Runs the body of an async function in the page, with the library's door as `rookery`. */
-function inPage(page: Page, body: string): Promise<unknown> {
-  return page.evaluate(`import("/rookery.js").then(async (rookery) => {
-    const { Machine, httpDisk } = rookery;
-    ${body}
+/** An expression that runs the body of an async function with the library's door as `rookery`. */
+function withLibrary(body: string): string {
+  return `import("${server.url}rookery.js").then(async (rookery) => {${body}})`;
+}
+
+/** As `evaluate`, in a Worker that ends with it. */
+function inWorker(page: Page, body: string): Promise<unknown> {
+  const source = `${withLibrary(body)}.then((value) => postMessage({ value }), (error) => {
+    postMessage({ error: String(error) });
+  })`;
+  return page.evaluate(`new Promise((resolve, reject) => {
+    const url = URL.createObjectURL(new Blob([${JSON.stringify(source)}], { type: "text/javascript" }));
+    const worker = new Worker(url, { type: "module" });
+    worker.onmessage = ({ data: { value, error } }) => {
+      worker.terminate();
+      if (error === undefined) resolve(value);
+      else reject(new Error(error));
+    };
+    worker.onerror = ({ message }) => reject(new Error(message));
   })`);
 }
 
 test("a page runs echo and python on an image that it reads in ranges", async () => {
-  const page = await openPage("");
-  const results = await inPage(
-    page,
-    `
-    const machine = await Machine.boot({ root: httpDisk("/debian.img"), memory: "512MiB" });
+  const page = await openPage("blank");
+  const results = await page.evaluate(withLibrary(`
+    const machine = await rookery.Machine.boot({ root: rookery.httpDisk("/debian.img"), memory: "512MiB" });
     const echo = await machine.exec(["echo", "hi", "there"]);
     const python = await machine.exec(["python3", "-c", "print(6 * 7)"]);
     const failing = await machine.exec("echo oops >&2; exit 3");
     await machine[Symbol.asyncDispose]();
     return [echo, python, failing].map(({ stdout, stderr, exitCode }) => [stdout, stderr, exitCode]);
+  `));
+  assert.deepEqual(results, [["hi there\n", "", 0], ["42\n", "", 0], ["", "oops\n", 3]]);
+  assert.ok(server.sent.get("/debian.img")! < IMAGE_PART_MAX, "more than a part of the image was fetched");
+  assert.deepEqual(page.errors, []);
+});
+
+test("samples/hello-browser shows its answer", async () => {
+  const page = await openPage("");
+  const shown = await page.evaluate(`new Promise((resolve) => {
+    const output = document.getElementById("output");
+    const look = () => output.textContent.includes("\\n") && resolve(output.textContent);
+    new MutationObserver(look).observe(output, { childList: true });
+    look();
+  })`);
+  assert.equal(shown, "42 from Linux 0\n");
+  assert.deepEqual(page.errors, []);
+});
+
+test("files in memory, a clock that goes on, sleep and chance in a Worker", async () => {
+  const script = `#!/bin/sh
+cat /data/text; echo changed > /data/text; cat /data/text
+a=$(date +%s%N); sleep 0.05; b=$(date +%s%N); test $((b - a)) -ge 50000000 && echo slept
+test "$(head -c 8 /dev/urandom | od -An -tx1)" != "$(head -c 8 /dev/urandom | od -An -tx1)" && echo random`;
+  const tree = { run: script, text: "from the page\n" };
+  const result = await inWorker(
+    await openPage("blank"),
+    `
+    const machine = await rookery.Machine.boot({
+      root: rookery.httpDisk("${server.url}debian.img"),
+      memory: "512MiB",
+      hostname: "tab",
+      mounts: { "/data": rookery.memoryDirectory(${JSON.stringify(tree)}) },
+    });
+    const { stdout, stderr } = await machine.exec("/data/run; hostname");
+    const seconds = await machine.exec("date +%s");
+    return { stdout, stderr, skew: Math.abs(Number(seconds.stdout) - Date.now() / 1000) < 60 };
   `,
   );
-  assert.deepEqual(results, [["hi there\n", "", 0], ["42\n", "", 0], ["", "oops\n", 3]]);
-  assert.ok(server.sent.get("/debian.img")! < 100e6, "more than a part of the image was fetched");
+  assert.deepEqual(result, {
+    stdout: "from the page\nchanged\nslept\nrandom\ntab\n",
+    stderr: "",
+    skew: true,
+  });
+});
+
+test("one call wires a terminal: a shell with job control, its size, keys and the end", async () => {
+  const shown = await inWorker(
+    await openPage("blank"),
+    `
+    const machine = await rookery.Machine.boot({
+      root: rookery.httpDisk("${server.url}debian.img"),
+      memory: "512MiB",
+    });
+    const shell = machine.spawn("bash", ["--norc", "-i"], { tty: true, env: { PS1: "> ", TERM: "dumb" } });
+    let text = "", type, waiting;
+    const listening = { dispose() {} };
+    const link = rookery.terminal(shell, {
+      cols: 91,
+      rows: 33,
+      write(bytes, done) {
+        text += new TextDecoder().decode(bytes);
+        if (waiting !== undefined && text.endsWith(waiting.end)) waiting.resolve();
+        done();
+      },
+      onData(listener) { type = listener; return listening; },
+      onResize: () => listening,
+    });
+    const until = (end) => new Promise((resolve) => {
+      waiting = { end, resolve };
+      if (text.endsWith(end)) resolve();
+    });
+    await until("> ");
+    type("stty size; tty\\r");
+    await until("tty1\\r\\n> ");
+    type("sleep 1000\\r");
+    await until("sleep 1000\\r\\n");
+    type("\\x03");
+    await until("^C\\r\\n> ");
+    type("exit 5\\r");
+    await link.ended;
+    const { exitCode } = await shell.exited;
+    return { text: text.slice(text.indexOf("> ")), exitCode };
+  `,
+  );
+  assert.deepEqual(shown, {
+    text: "> stty size; tty\r\n33 91\r\n/dev/tty1\r\n> sleep 1000\r\n^C\r\n> exit 5\r\nexit\r\n",
+    exitCode: 5,
+  });
+});
+
+test("a disk of the origin's own file system keeps what is written, and is filled once", async () => {
+  const page = await openPage("blank");
+  const first = await inWorker(
+    page,
+    `
+    using disk = await rookery.opfsDisk("small", { source: new Blob([new Uint8Array(5000).fill(7)]) });
+    disk.write(4000, Uint8Array.of(1, 2, 3));
+    disk.flush();
+    return disk.sizeBytes;
+  `,
+  );
+  const again = await inWorker(
+    page,
+    `
+    using disk = await rookery.opfsDisk("small", { source: "/nowhere", readOnly: true });
+    const into = new Uint8Array(6);
+    disk.read(3998, into);
+    using empty = await rookery.opfsDisk("new", { sizeBytes: 8192 });
+    return [[...into], disk.sizeBytes, disk.isReadOnly, empty.sizeBytes];
+  `,
+  );
+  assert.equal(first, 5000);
+  assert.deepEqual(again, [[7, 7, 1, 2, 3, 7], 5000, true, 8192]);
+});
+
+test("a disk that is not there rejects the boot in one line", async () => {
+  const page = await openPage("blank");
+  await assert.rejects(
+    page.evaluate(withLibrary(`await rookery.Machine.boot({ root: rookery.httpDisk("/nowhere.img") });`)),
+    /\/nowhere\.img: HTTP status 404/,
+  );
 });

@@ -79,12 +79,14 @@ export class LazyDisk implements HostDisk {
 
   /** Asks for what is missing from `first` to `last`, and for some more when the reader goes on where it was. */
   #request(first: number, last: number): void {
-    this.#readahead = first === this.#next
+    let missing = first;
+    while (missing < last && this.#chunks.has(missing)) missing++;
+    this.#readahead = missing === this.#next
       ? Math.min(Math.max(1, this.#readahead * 2), READAHEAD_CHUNKS_MAX)
       : 0;
     const count = Math.ceil(this.sizeBytes / this.#chunkBytes);
     const end = Math.min(last + 1 + this.#readahead, count);
-    for (let index = first; index < end;) {
+    for (let index = missing; index < end;) {
       let stop = index;
       while (stop < end && !this.#chunks.has(stop) && !this.#pending.has(stop)) stop++;
       if (stop > index) this.#fetch(index, stop);

@@ -15,25 +15,31 @@ export interface TerminalLike {
   onResize(listener: (size: { readonly cols: number; readonly rows: number }) => void): { dispose(): void };
 }
 
-/** Shows what `process` writes and passes keys and sizes on, until it ends or the answer is disposed of. The process
+/** A terminal that a process is on. */
+export interface TerminalLink extends Disposable {
+  /** Fulfilled when the process has ended and all that it wrote is shown. */
+  readonly ended: Promise<void>;
+}
+
+/** Shows what `child` writes and passes keys and sizes on, until it ends or the answer is disposed of. The process
  *  was spawned with `tty`. */
-export function terminal(process: ChildProcess, xterm: TerminalLike): Disposable {
-  const writer = process.stdin.getWriter();
-  const reader = process.stdout.getReader();
+export function terminal(child: ChildProcess, xterm: TerminalLike): TerminalLink {
+  const writer = child.stdin.getWriter();
+  const reader = child.stdout.getReader();
   const send = (chunk: string | Uint8Array): void => {
     writer.write(chunk).catch(() => {}); // The process is gone.
   };
   const listeners = [
     xterm.onData(send),
     xterm.onBinary?.((bytes) => send(Uint8Array.from(bytes, (character) => character.charCodeAt(0)))),
-    xterm.onResize(({ cols, rows }) => process.resize({ columns: cols, rows })),
+    xterm.onResize(({ cols, rows }) => child.resize({ columns: cols, rows })),
   ];
   const stop = (): void => {
-    for (const listener of listeners) listener?.dispose();
+    for (const listener of listeners.splice(0)) listener?.dispose();
   };
-  process.resize({ columns: xterm.cols, rows: xterm.rows });
-  void show(reader, xterm).then(stop, stop);
+  child.resize({ columns: xterm.cols, rows: xterm.rows });
   return {
+    ended: show(reader, xterm).finally(stop),
     [Symbol.dispose]: () => {
       stop();
       void reader.cancel();
