@@ -113,47 +113,67 @@ test "$(head -c 8 /dev/urandom | od -An -tx1)" != "$(head -c 8 /dev/urandom | od
   });
 });
 
-test("one call wires a terminal: a shell with job control, its size, keys and the end", async () => {
-  const shown = await inWorker(
-    await openPage("blank"),
-    `
-    const machine = await rookery.Machine.boot({
-      root: rookery.httpDisk("${server.url}debian.img"),
-      memory: "512MiB",
-    });
-    const shell = machine.spawn("bash", ["--norc", "-i"], { tty: true, env: { PS1: "> ", TERM: "dumb" } });
-    let text = "", type, waiting;
-    const listening = { dispose() {} };
-    const link = rookery.terminal(shell, {
-      cols: 91,
-      rows: 33,
-      write(bytes, done) {
-        text += new TextDecoder().decode(bytes);
-        if (waiting !== undefined && text.endsWith(waiting.end)) waiting.resolve();
-        done();
-      },
-      onData(listener) { type = listener; return listening; },
-      onResize: () => listening,
-    });
-    const until = (end) => new Promise((resolve) => {
-      waiting = { end, resolve };
-      if (text.endsWith(end)) resolve();
-    });
-    await until("> ");
-    type("stty size; tty\\r");
-    await until("tty1\\r\\n> ");
-    type("sleep 1000\\r");
-    await until("sleep 1000\\r\\n");
-    type("\\x03");
-    await until("^C\\r\\n> ");
-    type("exit 5\\r");
-    await link.ended;
-    const { exitCode } = await shell.exited;
-    return { text: text.slice(text.indexOf("> ")), exitCode };
-  `,
-  );
+/** Boots, starts a shell, and hands its streams to the page. */
+const SHELL_WORKER = `
+  const machine = await rookery.Machine.boot({ root: rookery.httpDisk(image), memory: "512MiB" });
+  const env = { PS1: "> ", TERM: "dumb" };
+  const shell = machine.spawn("bash", ["--norc", "-i"], { tty: true, env });
+  onmessage = ({ data }) => shell.resize(data);
+  const { stdin, stdout } = shell;
+  postMessage({ stdin, stdout }, [stdin, stdout]);
+  postMessage((await shell.exited).exitCode);
+`;
+
+/** Types at the shell through `rookery.terminal`, as a person would: each line after the prompt before it. */
+const TYPIST = `
+  const received = [];
+  let next = () => {};
+  worker.onmessage = ({ data }) => { received.push(data); next(); };
+  const message = async () => {
+    while (received.length === 0) await new Promise((resolve) => next = resolve);
+    return received.shift();
+  };
+  const streams = await message();
+  let text = "", type, waiting;
+  const listening = { dispose() {} };
+  const link = rookery.terminal({ ...streams, resize: (size) => worker.postMessage(size) }, {
+    cols: 91,
+    rows: 33,
+    write(bytes, done) {
+      text += new TextDecoder().decode(bytes);
+      if (waiting !== undefined && text.endsWith(waiting.end)) waiting.resolve();
+      done();
+    },
+    onData(listener) { type = listener; return listening; },
+    onResize: () => listening,
+  });
+  const until = (end) => new Promise((resolve) => {
+    waiting = { end, resolve };
+    if (text.endsWith(end)) resolve();
+  });
+  await until("> ");
+  type("stty size; tty\\r");
+  await until("tty1\\r\\n> ");
+  type("sh -c 'echo ready; exec sleep 1000'\\r");
+  await until("\\r\\nready\\r\\n");
+  type("\\x03");
+  await until("^C\\r\\n> ");
+  type("exit 5\\r");
+  await link.ended;
+  return { lines: text.slice(text.indexOf("> ")).split("\\r\\n"), exitCode: await message() };
+`;
+
+test("one call wires a terminal: a shell in a Worker, its size, keys, job control and the end", async () => {
+  const page = await openPage("blank");
+  const source = `const image = "${server.url}debian.img"; ${withLibrary(SHELL_WORKER)}`;
+  const shown = await page.evaluate(withLibrary(`
+    const url = URL.createObjectURL(new Blob([${JSON.stringify(source)}], { type: "text/javascript" }));
+    const worker = new Worker(url, { type: "module" });
+    ${TYPIST}
+  `));
+  const command = "> sh -c 'echo ready; exec sleep 1000'";
   assert.deepEqual(shown, {
-    text: "> stty size; tty\r\n33 91\r\n/dev/tty1\r\n> sleep 1000\r\n^C\r\n> exit 5\r\nexit\r\n",
+    lines: ["> stty size; tty", "33 91", "/dev/tty1", command, "ready", "^C", "> exit 5", "exit", ""],
     exitCode: 5,
   });
 });

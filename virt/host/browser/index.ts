@@ -13,7 +13,7 @@ export { blobDisk, type BlobLike } from "./blob-disk.ts";
 export { httpDisk, type HttpDiskOptions } from "./http-disk.ts";
 export type { LazyDiskOptions } from "./lazy-disk.ts";
 export { type OpfsDisk, opfsDisk, type OpfsDiskOptions } from "./opfs-disk.ts";
-export { terminal, type TerminalLike, type TerminalLink } from "./terminal.ts";
+export { terminal, type TerminalLike, type TerminalLink, type TerminalProcess } from "./terminal.ts";
 export type { HostDisk } from "../../../include/host/host.ts";
 export type { ChildOptions, ChildProcess } from "../../../init/child-process.ts";
 export type {

@@ -18,6 +18,10 @@ export interface OpfsDisk extends HostDisk, Disposable {}
 /** Says that the copy of a source came to its end. */
 const COMPLETE_SUFFIX = ".complete";
 
+function writeAt(file: FileSystemSyncAccessHandle, bytes: Uint8Array<ArrayBuffer>, at: number): void {
+  if (file.write(bytes, { at }) !== bytes.length) throw new Error("the browser's quota is used up");
+}
+
 class SyncAccessDisk implements OpfsDisk {
   readonly sizeBytes: number;
   readonly isReadOnly: boolean;
@@ -35,9 +39,7 @@ class SyncAccessDisk implements OpfsDisk {
   }
 
   write(offset: number, from: Uint8Array<ArrayBuffer>): undefined {
-    if (this.#file.write(from, { at: offset }) !== from.length) {
-      throw new Error("the browser's quota is used up");
-    }
+    writeAt(this.#file, from, offset);
   }
 
   flush(): undefined {
@@ -65,7 +67,8 @@ async function fill(file: FileSystemSyncAccessHandle, source: string | URL | Blo
   for (;;) {
     const { done, value } = await reader.read();
     if (done) break;
-    at += file.write(value, { at });
+    writeAt(file, value, at);
+    at += value.length;
   }
   file.flush();
 }

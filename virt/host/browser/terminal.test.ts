@@ -2,9 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import type { ChildProcess } from "../../../init/child-process.ts";
 import { StreamConsole } from "../../../init/stream-console.ts";
-import { terminal, type TerminalLike } from "./terminal.ts";
+import { terminal, type TerminalLike, type TerminalProcess } from "./terminal.ts";
 
 /** Stands for xterm.js. */
 class Screen implements TerminalLike {
@@ -35,16 +34,8 @@ class Screen implements TerminalLike {
   }
 }
 
-function child(console: StreamConsole): ChildProcess {
-  return {
-    pid: 1,
-    exited: Promise.resolve({ exitCode: 0, signal: undefined }),
-    kill: () => {},
-    stdin: console.input,
-    stdout: console.output,
-    stderr: new ReadableStream(),
-    resize: (size) => console.resize(size),
-  };
+function child(console: StreamConsole): TerminalProcess {
+  return { stdin: console.input, stdout: console.output, resize: (size) => console.resize(size) };
 }
 
 const turns = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));

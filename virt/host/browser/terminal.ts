@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A process on a terminal of the page: xterm.js, or anything of its shape.
+// A process on a terminal of the page: xterm.js, or anything of its shape. The machine may be in a Worker: streams can be
+// transferred, and a resize be sent as a message.
 
 import type { ChildProcess } from "../../../init/child-process.ts";
+
+/** What a terminal asks of a process that was spawned with `tty`. */
+export type TerminalProcess = Pick<ChildProcess, "stdin" | "stdout" | "resize">;
 
 /** What is asked of xterm.js's Terminal. */
 export interface TerminalLike {
@@ -21,9 +25,8 @@ export interface TerminalLink extends Disposable {
   readonly ended: Promise<void>;
 }
 
-/** Shows what `child` writes and passes keys and sizes on, until it ends or the answer is disposed of. The process
- *  was spawned with `tty`. */
-export function terminal(child: ChildProcess, xterm: TerminalLike): TerminalLink {
+/** Shows what `child` writes and passes keys and sizes on, until it ends or the answer is disposed of. */
+export function terminal(child: TerminalProcess, xterm: TerminalLike): TerminalLink {
   const writer = child.stdin.getWriter();
   const reader = child.stdout.getReader();
   const send = (chunk: string | Uint8Array): void => {
