@@ -40,11 +40,13 @@ export async function bootIn(surroundings: Surroundings, options: BootOptions): 
     throw new RangeError(`memory: "${String(options.memory)}" is not a size like 1GiB`);
   }
   const isVirtual = options.time === "virtual" || (options.time === undefined && options.seed !== undefined);
+  const disk = await options.root;
+  const virtual = isVirtual
+    ? createSimHost({ seed: options.seed ?? 0, breathe: () => surroundings.breathe() })
+    : undefined;
   return Machine.boot({
-    host: isVirtual
-      ? createSimHost({ seed: options.seed ?? 0, breathe: () => surroundings.breathe() })
-      : surroundings.createHost(),
-    root: await options.root,
+    host: virtual ?? surroundings.createHost(),
+    root: virtual?.hold(disk) ?? disk,
     memoryBytes,
     hostname: options.hostname,
     mounts: Object.entries(options.mounts ?? {}).map(([target, mount]) => ({ target, ...mount })),

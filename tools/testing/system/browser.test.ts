@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
+import * as rookery from "../../../virt/host/browser/index.ts";
 import { type FileServer, serveFiles } from "../../serve/files.ts";
 import { Chromium, type Page } from "../browser/chromium.ts";
 import { testImage } from "./image.ts";
@@ -176,6 +177,33 @@ test("one call wires a terminal: a shell in a Worker, its size, keys, job contro
     lines: ["> stty size; tty", "33 91", "/dev/tty1", command, "ready", "^C", "> exit 5", "exit", ""],
     exitCode: 5,
   });
+});
+
+test("the same seed gives the same run in Chromium and in Node", async () => {
+  const script = "date; echo $RANDOM; for i in 1 2 3; do (sleep 0.0$i; echo $i $$) & done; wait";
+  const python = "import random, time; print(random.random(), id(object()), time.monotonic_ns())";
+  const body = `
+    const machine = await rookery.Machine.boot({
+      root: rookery.httpDisk("${server.url}debian.img"),
+      memory: "512MiB",
+      seed: 42,
+    });
+    const shell = await machine.exec(${JSON.stringify(script)});
+    const python = await machine.exec(["python3", "-c", ${JSON.stringify(python)}]);
+    const { retired } = machine.statistics();
+    await machine[Symbol.asyncDispose]();
+    return [shell.stdout, python.stdout, retired];
+  `;
+  const there = await inWorker(await openPage("blank"), body);
+  await using machine = await rookery.Machine.boot({
+    root: rookery.httpDisk(`${server.url}debian.img`),
+    memory: "512MiB",
+    seed: 42,
+  });
+  const shellHere = await machine.exec(script);
+  const pythonHere = await machine.exec(["python3", "-c", python]);
+  assert.match(shellHere.stdout, /2020/);
+  assert.deepEqual(there, [shellHere.stdout, pythonHere.stdout, machine.statistics()["retired"]]);
 });
 
 test("a disk of the origin's own file system keeps what is written, and is filled once", async () => {

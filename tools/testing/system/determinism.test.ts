@@ -4,7 +4,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { run } from "./image.ts";
+import type { HostDisk } from "../../../include/host/host.ts";
+import { fileDisk, Machine } from "../../../virt/host/node/index.ts";
+import { run, testImage } from "./image.ts";
 
 const PROGRAM = `
 import os, random, signal, threading, time
@@ -42,4 +44,32 @@ test("the same seed gives the same run, another seed another one", async () => {
   assert.equal(again.retired, first.retired);
   assert.equal(again.calls, first.calls);
   assert.notEqual(other.output, first.output);
+});
+
+/** The test image, each part of which comes after a while of up to `delayMs`. */
+function lateDisk(disk: HostDisk, delayMs: number): HostDisk {
+  return {
+    sizeBytes: disk.sizeBytes,
+    isReadOnly: true,
+    async read(offset, into) {
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * delayMs));
+      await disk.read(offset, into);
+    },
+    write: () => undefined,
+    flush: () => undefined,
+  };
+}
+
+test("how late a disk answers changes nothing", async () => {
+  using disk = fileDisk(testImage());
+  const results = [];
+  for (const delayMs of [1, 20]) {
+    await using machine = await Machine.boot({ root: lateDisk(disk, delayMs), seed: 42 });
+    const script =
+      "for f in $(ls /bin/* | head -30); do head -c 100 $f | cksum & sleep 0.01; done; wait; date +%N; echo $RANDOM";
+    const { stdout } = await machine.exec(["bash", "-c", script]);
+    results.push({ stdout, retired: machine.statistics()["retired"] });
+  }
+  assert.notEqual(results[0]!.stdout, "");
+  assert.deepEqual(results[1], results[0]);
 });

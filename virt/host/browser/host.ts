@@ -35,22 +35,23 @@ class BrowserEntropy implements HostEntropy {
   }
 }
 
-/** Lets the event loop turn once; all callers of one turn share its message. */
+/** Lets the event loop turn once; all callers of one turn share its message. It listens only while someone waits, so
+ *  that engines which end when nothing is left to do can end. */
 export class Turns {
   readonly #channel = new MessageChannel();
   #waiting: (() => void)[] = [];
-
-  constructor() {
-    this.#channel.port1.onmessage = () => {
-      const waiting = this.#waiting;
-      this.#waiting = [];
-      for (const resolve of waiting) resolve();
-    };
-  }
+  readonly #end = (): void => {
+    this.#channel.port1.onmessage = null;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  };
 
   next(): Promise<void> {
     return new Promise((resolve) => {
-      if (this.#waiting.push(resolve) === 1) this.#channel.port2.postMessage(0);
+      if (this.#waiting.push(resolve) > 1) return;
+      this.#channel.port1.onmessage = this.#end;
+      this.#channel.port2.postMessage(0);
     });
   }
 }

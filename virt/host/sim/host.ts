@@ -2,8 +2,9 @@
 // The simulated host: time that moves only with retired instructions and sleeps, entropy from a seed. The same seed
 // gives the same run on any machine.
 
-import type { Host, HostClock, HostEntropy } from "../../../include/host/host.ts";
+import type { Host, HostClock, HostDisk, HostEntropy } from "../../../include/host/host.ts";
 import type { HostEvents } from "../events.ts";
+import { Requests } from "./requests.ts";
 
 export interface SimOptions {
   readonly seed: number;
@@ -70,11 +71,18 @@ class VirtualClock implements HostClock {
   }
 }
 
-class SimHost implements Host, HostEvents {
+export interface SimHost extends Host, HostEvents {
+  wake(): void;
+  /** `disk` for a machine on this host: however late it answers, the run is the same. */
+  hold(disk: HostDisk): HostDisk;
+}
+
+class VirtualHost implements SimHost {
   readonly clock: VirtualClock;
   readonly entropy: HostEntropy;
   readonly #nsPerInstruction: number;
   readonly #breathe: () => Promise<void>;
+  readonly #requests = new Requests();
   #wake: (() => void) | undefined;
   #pending = false;
 
@@ -89,23 +97,28 @@ class SimHost implements Host, HostEvents {
     this.clock.now += retired * this.#nsPerInstruction;
   }
 
-  /** Jumps to the deadline; without one, only something from outside (input) can end the wait. */
-  idle(deadlineNs: number | undefined): Promise<void> {
-    if (deadlineNs !== undefined) {
-      this.clock.now = Math.max(this.clock.now, deadlineNs);
-      return Promise.resolve();
-    }
-    if (this.#pending) {
-      this.#pending = false;
-      return Promise.resolve();
-    }
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-    });
+  hold(disk: HostDisk): HostDisk {
+    return this.#requests.hold(disk);
   }
 
-  breathe(): Promise<void> {
-    return this.#breathe();
+  /** Disks take no virtual time. Else jumps to the deadline; without one, only something from outside (input) can end
+   *  the wait. */
+  async idle(deadlineNs: number | undefined): Promise<void> {
+    if (await this.#requests.settle()) return;
+    if (deadlineNs !== undefined) {
+      this.clock.now = Math.max(this.clock.now, deadlineNs);
+    } else if (this.#pending) {
+      this.#pending = false;
+    } else {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  async breathe(): Promise<void> {
+    await this.#requests.settle();
+    await this.#breathe();
   }
 
   wake(): void {
@@ -116,6 +129,6 @@ class SimHost implements Host, HostEvents {
 }
 
 /** A host without a world around it. */
-export function createSimHost(options: SimOptions): Host & HostEvents {
-  return new SimHost(options);
+export function createSimHost(options: SimOptions): SimHost {
+  return new VirtualHost(options);
 }
