@@ -5,6 +5,7 @@
 import { createReadStream, type Stats, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { extname, join } from "node:path";
+import { pipeline } from "node:stream";
 
 /** Path of a URL to a file; "/*" to a directory, for the names that no other entry has. */
 export type Routes = Readonly<Record<string, string>>;
@@ -42,6 +43,15 @@ function statFile(path: string): Stats | undefined {
   return stat?.isFile() === true ? stat : undefined;
 }
 
+/** The path of a request; undefined when its escapes make no sense. */
+function pathOf(url: string): string | undefined {
+  try {
+    return decodeURIComponent(new URL(url, "http://localhost").pathname);
+  } catch {
+    return undefined;
+  }
+}
+
 function locate(routes: Routes, path: string): string | undefined {
   const named = routes[path];
   if (named !== undefined) return named;
@@ -51,10 +61,10 @@ function locate(routes: Routes, path: string): string | undefined {
 }
 
 function answer(routes: Routes, sent: Map<string, number>, req: IncomingMessage, res: ServerResponse): void {
-  const path = decodeURIComponent(new URL(req.url ?? "/", "http://localhost").pathname);
-  const file = locate(routes, path);
+  const path = pathOf(req.url ?? "/");
+  const file = path === undefined ? undefined : locate(routes, path);
   const stat = file === undefined ? undefined : statFile(file);
-  if (file === undefined || stat === undefined) {
+  if (path === undefined || file === undefined || stat === undefined) {
     res.writeHead(404).end();
     return;
   }
@@ -84,7 +94,7 @@ function answer(routes: Routes, sent: Map<string, number>, req: IncomingMessage,
     return;
   }
   sent.set(path, (sent.get(path) ?? 0) + length);
-  createReadStream(file, { start, end }).on("error", () => res.destroy()).pipe(res);
+  pipeline(createReadStream(file, { start, end }), res, () => {}); // A client may go away at any time.
 }
 
 /** Serves `routes` on a free port of the loopback interface until it is disposed of. */
