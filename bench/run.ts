@@ -1,139 +1,180 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs the workloads natively, under qemu-user and in Rookery in one run, interleaved, and prints the ratios of host CPU
-// time. Needs root on x86-64 Linux, gcc, qemu-user-static and an image with the programs of the differential run.
+// Runs the workloads natively and under each contender, in pairs, and prints Markdown tables of host CPU time against
+// native. Needs root on x86-64 Linux, gcc, perl and an image with the programs of the differential run; contenders that
+// are not installed are left out with a word on how to get them.
 //
-//   node dist/bench/run.js [--rounds 3] [--suites cpu,sys,real] [--peers qemu,rookery] [--only NAME,...] --root IMAGE
+//   node dist/bench/run.js [--rounds 3] [--suites start,cpu,sys,real] [--peers qemu,gvisor,uml,rookery]
+//     [--only NAME,...] [--cache cold|warm] [--timeout SECONDS] [--json FILE] [--root IMAGE]
 
-import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, cpus, release, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { defaultImagePath } from "../tools/cli/paths.ts";
 import { Meter } from "./meter.ts";
-import { type BenchFiles, peerCommand, type PeerName } from "./peers.ts";
+import {
+  type BenchFiles,
+  buildWorkloads,
+  missingPeer,
+  PEER_NAMES,
+  PEER_TITLES,
+  type PeerName,
+  peerVersion,
+  preparePeers,
+} from "./peers.ts";
+import { type Fact, report } from "./report.ts";
+import {
+  type BenchContext,
+  type Cache,
+  emptyCache,
+  runSuite,
+  type Sample,
+  SUITE_NAMES,
+  type SuiteName,
+} from "./suites.ts";
 
-const ENV = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root", LC_ALL: "C" };
 const SOURCES = new URL("../../bench/workloads/", import.meta.url).pathname;
 
-function prepare(image: string): BenchFiles {
-  const scratch = mkdtempSync(join(tmpdir(), "rookery-bench-"));
-  const programs = join(scratch, "programs");
-  const data = join(scratch, "data");
-  mkdirSync(programs);
-  cpSync(SOURCES, programs, { recursive: true });
-  for (const name of ["cpu", "sys", "timeit"]) {
-    execFileSync("gcc", [
-      "-O2",
-      "-static",
-      "-pthread",
-      "-o",
-      join(programs, name),
-      join(SOURCES, `${name}.c`),
-    ]);
-  }
-  execFileSync("sh", [join(programs, "mkdata.sh"), data]);
-  return { image, programs, data, scratch };
+interface Options {
+  readonly rounds: number;
+  readonly suites: readonly SuiteName[];
+  readonly peers: readonly Exclude<PeerName, "native">[];
+  readonly only: readonly string[];
+  readonly cache: Cache;
+  readonly timeoutMs: number;
+  readonly json: string | undefined;
+  readonly root: string;
 }
 
-function suiteCommand(suite: string, only: readonly string[]): string[] {
-  const names = only.filter((name) => name.startsWith(`${suite}.`)).map((name) =>
-    name.slice(suite.length + 1)
-  );
-  switch (suite) {
-    case "cpu":
-      return ["/bench/cpu", ...names];
-    case "sys":
-      return ["/usr/bin/env", "BENCH_TMP=/tmp", "MIN_T=0.1", "/bench/sys", ...names];
-    case "real":
-      return ["/bin/bash", "/bench/real.sh", "/bench/timeit", "/data", "/tmp/work", ...names];
-    default:
-      throw new Error(`--suites: "${suite}" is not one of cpu, sys, real`);
-  }
+class UsageError extends Error {}
+
+function chosen<T extends string>(option: string, text: string, known: readonly T[]): T[] {
+  return text.split(",").map((word) => {
+    const found = known.find((name) => name === word);
+    if (found === undefined) throw new UsageError(`${option}: "${word}" is not one of ${known.join(", ")}`);
+    return found;
+  });
 }
 
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+function positive(option: string, text: string): number {
+  if (!/^[1-9]\d*$/.test(text)) throw new UsageError(`${option}: "${text}" is not a positive whole number`);
+  return Number(text);
 }
 
-/** peer → row → costs, seconds (of CPU; per operation for sys). */
-type Costs = Map<string, Map<string, number[]>>;
-
-function addCost(costs: Costs, peer: string, row: string, cost: number): void {
-  const rows = costs.get(peer) ?? new Map<string, number[]>();
-  costs.set(peer, rows);
-  rows.set(row, [...(rows.get(row) ?? []), cost]);
-}
-
-function printTable(costs: Costs, peers: readonly string[]): void {
-  const native = costs.get("native") ?? new Map<string, number[]>();
-  console.log(`| workload | native | ${peers.join(" | ")} |\n|---|---|${peers.map(() => "---").join("|")}|`);
-  const logs = new Map<string, Map<string, number[]>>();
-  for (const [row, times] of native) {
-    const base = median(times);
-    const cells = peers.map((peer) => {
-      const own = costs.get(peer)?.get(row);
-      if (own === undefined) return "-";
-      const ratio = median(own) / base;
-      addCost(logs, peer, row.split(".")[0]!, Math.log(ratio));
-      return ratio.toFixed(2);
-    });
-    const shown = row.startsWith("sys.") ? `${(base * 1e6).toFixed(2)} us` : `${(base * 1e3).toFixed(1)} ms`;
-    console.log(`| ${row} | ${shown} | ${cells.join(" | ")} |`);
-  }
-  for (const suite of new Set([...native.keys()].map((row) => row.split(".")[0]!))) {
-    const means = peers.map((peer) => {
-      const values = logs.get(peer)?.get(suite);
-      return values === undefined
-        ? "-"
-        : Math.exp(values.reduce((a, b) => a + b, 0) / values.length).toFixed(2);
-    });
-    console.log(`| **${suite}, geometric mean** | | ${means.join(" | ")} |`);
-  }
-}
-
-async function main(): Promise<void> {
+function parseOptions(): Options {
   const { values } = parseArgs({
     options: {
       rounds: { type: "string", default: "3" },
-      suites: { type: "string", default: "cpu,sys,real" },
-      peers: { type: "string", default: "qemu,rookery" },
+      suites: { type: "string", default: SUITE_NAMES.join(",") },
+      peers: { type: "string", default: "qemu,gvisor,uml,rookery" },
       only: { type: "string", default: "" },
+      cache: { type: "string", default: "cold" },
+      timeout: { type: "string", default: "180" },
+      json: { type: "string" },
       root: { type: "string", default: defaultImagePath() },
     },
   });
   if (!existsSync(values.root)) {
-    throw new Error(`no image at ${values.root}: build one, or give --root IMAGE`);
+    throw new UsageError(`no image at ${values.root}: build one, or give --root IMAGE`);
   }
-  const peers = values.peers.split(",").map((p): PeerName => {
-    if (p === "qemu" || p === "rookery" || p === "native") return p;
-    throw new Error(`--peers: "${p}" is not one of native, qemu, rookery`);
+  return {
+    rounds: positive("--rounds", values.rounds),
+    suites: chosen("--suites", values.suites, SUITE_NAMES),
+    peers: chosen("--peers", values.peers, PEER_NAMES).filter((peer) => peer !== "native"),
+    only: values.only === "" ? [] : values.only.split(","),
+    cache: chosen("--cache", values.cache, ["cold", "warm"] as const)[0]!,
+    timeoutMs: positive("--timeout", values.timeout) * 1000,
+    json: values.json,
+    root: values.root,
+  };
+}
+
+function prepare(root: string): BenchFiles {
+  const scratch = mkdtempSync(join(tmpdir(), "rookery-bench-"));
+  const programs = join(scratch, "programs");
+  mkdirSync(programs);
+  cpSync(SOURCES, programs, { recursive: true });
+  return { image: root, programs, data: join(scratch, "data"), scratch, cache: join(scratch, "cache") };
+}
+
+function machineFacts(options: Options, peers: readonly PeerName[]): Fact[] {
+  return [
+    { name: "CPU", value: `${availableParallelism()} cores of ${cpus()[0]?.model ?? "an unknown model"}` },
+    { name: "memory", value: `${(totalmem() / 2 ** 30).toFixed(1)} GiB` },
+    { name: "host", value: `Linux ${release()}, Node ${process.versions.node}, V8 ${process.versions.v8}` },
+    ...peers.flatMap((peer) => {
+      const value = peerVersion(peer);
+      return value === undefined ? [] : [{ name: PEER_TITLES[peer], value }];
+    }),
+    {
+      name: "method",
+      value: `host CPU time against the native run just before, median of ${options.rounds} rounds; `
+        + `translation cache ${options.cache}`,
+    },
+  ];
+}
+
+/** One suite under one contender, native first. */
+async function runPair(
+  context: BenchContext,
+  options: Options,
+  round: number,
+  suite: SuiteName,
+  peer: PeerName,
+): Promise<Sample[]> {
+  const label = { round, suite, pair: peer };
+  context.log(`round ${round}: ${suite}, native before ${PEER_TITLES[peer]}`);
+  const native = await runSuite(context, { ...label, peer: "native" }, undefined);
+  context.log(`round ${round}: ${suite} under ${PEER_TITLES[peer]}`);
+  if (peer === "rookery" && options.cache === "cold") emptyCache(context.files);
+  return [...native, ...await runSuite(context, { ...label, peer }, native)];
+}
+
+async function main(): Promise<void> {
+  const options = parseOptions();
+  if (process.getuid?.() !== 0) {
+    throw new UsageError("bench needs root: it mounts images and makes a control group");
+  }
+  const peers = options.peers.filter((peer) => {
+    const why = missingPeer(peer);
+    if (why !== undefined) console.error(why);
+    return why === undefined;
   });
-  const only = values.only === "" ? [] : values.only.split(",");
-  const costs: Costs = new Map();
-  const files = prepare(values.root);
-  using meter = new Meter();
+  const files = prepare(options.root);
+  const samples: Sample[] = [];
+  const facts = machineFacts(options, peers);
   try {
-    for (let round = 1; round <= Number(values.rounds); round++) {
-      for (const suite of values.suites.split(",")) {
-        for (const peer of new Set<PeerName>(["native", ...peers])) {
-          console.error(`round ${round}: ${suite} under ${peer}`);
-          await meter.run(peerCommand(peer, files, suiteCommand(suite, only)), ENV, (sample) => {
-            console.error(`  ${sample.name} ${sample.values} host-cpu=${sample.cpu.toFixed(3)}`);
-            if (sample.values.startsWith("FAIL")) return;
-            const cost = suite === "sys" ? Number(sample.values.split(" ")[0]) : sample.cpu;
-            addCost(costs, peer, sample.name, cost);
-          });
-        }
+    using meter = new Meter();
+    buildWorkloads(SOURCES, files);
+    preparePeers(peers, files);
+    const log = (line: string): void => console.error(line);
+    const context = { files, meter, only: options.only, timeoutMs: options.timeoutMs, log };
+    const suites = options.suites.filter((suite) =>
+      options.only.length === 0 || options.only.some((name) => name.startsWith(`${suite}.`))
+    );
+    if (options.cache === "warm" && peers.includes("rookery")) {
+      log("filling the translation cache");
+      for (const suite of suites) await runPair(context, options, 0, suite, "rookery");
+    }
+    for (let round = 1; round <= options.rounds; round++) {
+      for (const suite of suites) {
+        for (const peer of peers) samples.push(...await runPair(context, options, round, suite, peer));
       }
     }
   } finally {
     rmSync(files.scratch, { recursive: true, force: true });
+    if (options.json !== undefined) {
+      writeFileSync(options.json, `${JSON.stringify({ facts, samples }, undefined, 1)}\n`);
+    }
+    if (samples.length > 0) console.log(report(facts, samples));
   }
-  printTable(costs, peers.filter((p) => p !== "native"));
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  console.error(`bench: ${error.message}`);
+  process.exitCode = 2;
+}

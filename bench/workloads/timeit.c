@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* usage: timeit NAME CMD ARG...   runs CMD with stdout thrown away, prints "NAME SECONDS cpu=SECONDS maxrss=KB". */
+/* usage: timeit NAME CMD ARG...   runs CMD with stdout thrown away, prints "NAME SECONDS cpu=SECONDS maxrss=KB" (of the
+ * largest process). With TIMEIT_SHOW in the environment stdout is kept. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -14,7 +16,7 @@ int main(int argc, char **argv) {
   clock_gettime(CLOCK_MONOTONIC, &a);
   pid_t p = fork();
   if (!p) {
-    int n = open("/dev/null", O_WRONLY);
+    int n = getenv("TIMEIT_SHOW") ? -1 : open("/dev/null", O_WRONLY);
     if (n >= 0) dup2(n, 1);
     execvp(argv[2], argv + 2);
     perror(argv[2]);
