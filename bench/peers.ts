@@ -104,7 +104,7 @@ exec "$@"
 const UML_INIT = `#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C
 mount -t proc proc /proc; mount -t tmpfs tmpfs /tmp; mkdir -p /dev/shm; mount -t tmpfs tmpfs /dev/shm
-perl -e 'socket(S, 2, 2, 0); ioctl(S, 0x8914, pack("a16 s x14", "lo", 0x49)) or die "lo: $!"'
+perl -e '$up = pack("a16 s x14", "lo", 0x49); socket(S, 2, 2, 0) && ioctl(S, 0x8914, $up) or die "lo: $!"'
 `;
 const UML_END = "echo o > /proc/sysrq-trigger; sleep 9\n";
 
