@@ -74,6 +74,8 @@ function suiteCommand(suite: Exclude<SuiteName, "start">, names: readonly string
   }
 }
 
+const SILENT_RUNS_MAX = 2;
+
 function field(values: string, name: string): string | undefined {
   return new RegExp(`(?:^| )${name}=(\\S+)`).exec(values)?.[1];
 }
@@ -110,7 +112,9 @@ export async function runSuite(
   const only = context.only.filter((name) => name.startsWith(`${suite}.`));
   const samples: Sample[] = [];
   let due = reference?.map((sample) => sample.name) ?? only;
+  let silentRuns = 0;
   for (;;) {
+    const known = samples.length;
     // All that are due in the first run need no names.
     const words = samples.length === 0 ? only : due;
     const { end, errors } = await context.meter.run(
@@ -130,7 +134,10 @@ export async function runSuite(
     const lost = due.shift() ?? (isBroken ? `${suite}.rest` : undefined);
     if (lost === undefined) return samples;
     context.log(`  ${lost} FAIL ${end}: ${errors.trim()}`);
+    silentRuns = samples.length > known ? 0 : silentRuns + 1;
     samples.push(failed(label, lost, end));
+    // A contender that does not even start is not asked again and again.
+    if (silentRuns >= SILENT_RUNS_MAX) samples.push(...due.splice(0).map((name) => failed(label, name, end)));
     if (due.length === 0) return samples;
   }
 }

@@ -8,6 +8,7 @@ import { attachConsole, openConsole } from "../drivers/tty/console.ts";
 import { HostInput, HostStreamFile } from "../drivers/tty/host_stream.ts";
 import { FilesStructImpl, type VfsImpl } from "../fs/fs.ts";
 import type { Host, HostConsole, HostDirectory, HostDisk } from "../include/host/host.ts";
+import type { Cpu } from "../include/linux/cpu.ts";
 import type { File, Path } from "../include/linux/fs.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { O_RDONLY, O_RDWR, O_WRONLY } from "../include/uapi/fcntl.ts";
@@ -45,7 +46,9 @@ export interface MachineOptions {
     | undefined;
   /** A defect of the kernel was met; the process that met it is killed. */
   readonly onOops?: (error: unknown) => void;
-  readonly compile?: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
+  readonly compile?: ((bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module) | undefined;
+  /** Puts something of its own around the CPU: a profiler. */
+  readonly watchCpu?: ((cpu: Cpu) => Cpu) | undefined;
 }
 
 export type Stdio =
@@ -124,6 +127,7 @@ export class Machine implements AsyncDisposable {
       memoryBytes: options.memoryBytes ?? DEFAULT_MEMORY_BYTES,
       hostname: this.#hostname,
       ...(options.compile === undefined ? {} : { compile: options.compile }),
+      ...(options.watchCpu === undefined ? {} : { watchCpu: options.watchCpu }),
     });
     this.kernel = kernel;
     this.#vfs = vfs;

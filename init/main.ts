@@ -13,6 +13,7 @@ import { procFileSystem } from "../fs/proc/root.ts";
 import { sysFileSystem } from "../fs/sysfs/sysfs.ts";
 import { ramfs, tmpfs } from "../fs/tmpfs/tmpfs.ts";
 import type { Host } from "../include/host/host.ts";
+import type { Cpu } from "../include/linux/cpu.ts";
 import type { FileSystemType } from "../include/linux/fs.ts";
 import type { FsStruct } from "../include/linux/sched.ts";
 import { LinuxKernel } from "../kernel/kernel.ts";
@@ -38,6 +39,8 @@ export interface KernelOptions {
   readonly hostname: string;
   /** Makes WebAssembly modules of translated code (a host may steer its compiler). */
   readonly compile?: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
+  /** Puts something of its own around the CPU: a profiler. */
+  readonly watchCpu?: (cpu: Cpu) => Cpu;
 }
 
 const FILE_SYSTEMS: readonly FileSystemType[] = [
@@ -60,11 +63,12 @@ export interface BuiltKernel {
 /** A kernel with an empty tmpfs as its root, and no process. */
 export function createKernel(options: KernelOptions): BuiltKernel {
   const ram = new Ram(FRAMES_START + options.memoryBytes);
-  const cpu = new WasmCpu(
+  const bareCpu = new WasmCpu(
     ram,
     x86FrontEnd,
     options.compile === undefined ? {} : { compile: options.compile },
   );
+  const cpu = options.watchCpu?.(bareCpu) ?? bareCpu;
   let made: VfsImpl | undefined;
   let root: FsStruct | undefined;
   const kernel: LinuxKernel = new LinuxKernel({

@@ -29,10 +29,13 @@ export interface RunOptions {
   readonly time: "real" | "virtual";
   readonly root: string | undefined;
   readonly statistics: boolean;
+  /** Where the flame graph goes; undefined: no profile. */
+  readonly perf: string | undefined;
   readonly argv: readonly string[];
 }
 
 const DEFAULT_MEMORY = "1g";
+const DEFAULT_PERF_FILE = "perf.html";
 /** Room for a page cache and a shell; below this nothing useful starts. */
 const MEMORY_MIN_BYTES = 16 * 2 ** 20;
 /** WebAssembly's 32-bit memory. */
@@ -111,6 +114,7 @@ function command(): Command {
     .option("--strace [SET]", "show system calls on standard error (SET: names, comma-separated)")
     .option("--root <IMAGE>", "root image (default: $ROOKERY_IMAGE or the image of `rookery image build`)")
     .option("--stats", "print the machine's counters at the end", false)
+    .option("--perf [FILE]", `profile: summary on standard error, flame graph in FILE (${DEFAULT_PERF_FILE})`)
     .helpOption("--help", "this text")
     .exitOverride();
 }
@@ -142,6 +146,7 @@ export function parseRunOptions(words: readonly string[]): RunOptions {
     time: seed !== undefined || o["time"] === "virtual" ? "virtual" : "real",
     root: text("root"),
     statistics: o["stats"] === true,
+    perf: o["perf"] === true ? DEFAULT_PERF_FILE : text("perf"),
     argv: parser.args,
   };
 }

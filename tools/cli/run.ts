@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `rookery run`: one program in a fresh machine, with this process's terminal or streams as its own.
 
-import { existsSync, statSync } from "node:fs";
+import { existsSync, statSync, writeFileSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 
 import { Machine, type MachineMount, type Process } from "../../init/machine.ts";
@@ -10,6 +10,9 @@ import { fileDisk } from "../../virt/host/node/disk.ts";
 import { NodeConsole, writeAll } from "../../virt/host/node/console.ts";
 import { createNodeHost } from "../../virt/host/node/host.ts";
 import { createSimHost } from "../../virt/host/sim/host.ts";
+import { flameGraph } from "../perf/flame-graph.ts";
+import { Profiler } from "../perf/profiler.ts";
+import { summary } from "../perf/summary.ts";
 import { UsageError } from "./errors.ts";
 import { defaultImagePath } from "./paths.ts";
 import { parseRunOptions, type RunOptions, type Volume } from "./run-options.ts";
@@ -39,6 +42,7 @@ export async function run(words: readonly string[]): Promise<number> {
     ? createSimHost({ seed: options.seed ?? 0, breathe: () => setImmediate() })
     : createNodeHost();
   const strace = options.strace;
+  const profiler = options.perf === undefined ? undefined : new Profiler(host.clock, options.time);
   await using machine = await Machine.boot({
     host,
     root: disk,
@@ -51,7 +55,9 @@ export async function run(words: readonly string[]): Promise<number> {
         names: strace === "" ? undefined : strace.split(","),
         write: (line) => writeAll(2, Buffer.from(line, "latin1")),
       },
+    ...profiler?.hooks,
   });
+  profiler?.start(machine);
   const console0 = new NodeConsole(host, { raw: options.tty });
   try {
     const child = machine.spawn(options.argv, {
@@ -69,7 +75,22 @@ export async function run(words: readonly string[]): Promise<number> {
     return await supervise(machine, child, options);
   } finally {
     console0.close();
+    if (profiler !== undefined) await writeProfile(profiler, machine, options);
     if (options.statistics) printStatistics(machine);
+  }
+}
+
+/** Reports what the profiler saw; a file that cannot be written is said, and the program's exit status stays. */
+async function writeProfile(profiler: Profiler, machine: Machine, options: RunOptions): Promise<void> {
+  const profile = await profiler.finish(machine);
+  process.stderr.write(summary(profile));
+  const path = options.perf ?? "";
+  try {
+    writeFileSync(path, flameGraph(profile, options.argv.join(" ")));
+    process.stderr.write(`flame graph: ${path}\n`);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`rookery: --perf: cannot write ${path}: ${why}\n`);
   }
 }
 
