@@ -144,6 +144,8 @@ export class DwarfReader {
 export class FrameTable {
   /** By start. */
   readonly #entries: readonly FrameEntry[];
+  /** Those asked for before: the same callers come again and again. */
+  readonly #rows = new Map<number, FrameRow>();
 
   /** `address` is where the section stands in memory. A damaged table gives the entries before the damage. */
   constructor(section: Uint8Array, address: number) {
@@ -154,6 +156,13 @@ export class FrameTable {
       if (!(error instanceof RangeError)) throw error;
     }
     this.#entries = entries.sort((a, b) => a.start - b.start);
+  }
+
+  /** The rules that hold at `address` of `entry`. Throws RangeError when the entry is damaged. */
+  row(entry: FrameEntry, address: number): FrameRow {
+    let row = this.#rows.get(address);
+    if (row === undefined) this.#rows.set(address, row = new FrameMachine(entry).row(address));
+    return row;
   }
 
   find(address: number): FrameEntry | undefined {
@@ -382,9 +391,4 @@ class FrameMachine {
     if (rule === undefined) this.#registers.delete(register);
     else this.#registers.set(register, rule);
   }
-}
-
-/** The rules that hold at `address`. Throws RangeError when the entry is damaged. */
-export function frameRow(entry: FrameEntry, address: number): FrameRow {
-  return new FrameMachine(entry).row(address);
 }

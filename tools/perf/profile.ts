@@ -100,8 +100,14 @@ function framesOf(symboliser: Symboliser, sample: Sample): Frame[] {
   return frames.reverse();
 }
 
+/** What is read of a recorder. */
+export type Recording = Pick<
+  Recorder,
+  "samples" | "period" | "kernelCounts" | "totalInstructions" | "totalHostNs"
+>;
+
 /** Adds up what was recorded. */
-export function makeProfile(recorder: Recorder, facts: ProfileFacts): Profile {
+export function makeProfile(recorder: Recording, facts: ProfileFacts): Profile {
   const symboliser = new Symboliser();
   const numbers = new Map<Frame, number>();
   const number = (frame: Frame): number => {

@@ -3,15 +3,13 @@
 
 import type { Cpu } from "../../include/linux/cpu.ts";
 import type { HostClock } from "../../include/host/host.ts";
-import type { Sleeps } from "../../include/linux/wait.ts";
-import { isSleeping } from "../../include/linux/wait.ts";
+import { isSleeping, type Sleeps, type Wait } from "../../include/linux/wait.ts";
 import type { Machine, MachineOptions } from "../../init/machine.ts";
-import type { SyscallCall } from "../../kernel/hooks.ts";
 import type { LinuxKernel } from "../../kernel/kernel.ts";
 import type { TaskStruct } from "../../kernel/task.ts";
 import { PAGE_SIZE } from "../../virt/layout.ts";
 import { makeProfile, type Profile } from "./profile.ts";
-import { type Module, Recorder } from "./recorder.ts";
+import { type KernelCount, type Module, Recorder } from "./recorder.ts";
 import { type CpuWatcher, WatchedCpu } from "./watched-cpu.ts";
 
 /** What the kernel's page faults are called among its functions. */
@@ -58,7 +56,10 @@ export class Profiler implements CpuWatcher {
     this.#startCounters = machine.statistics();
     this.#nextSample = kernel.cpu.retired + this.#recorder.period;
     if (this.#cpu !== undefined) this.#cpu.watcher = this;
-    this.#stop = kernel.hooks.use({ around: (call, next) => this.#timedCall(call, next) });
+    const recorder = this.#recorder;
+    this.#stop = kernel.hooks.use({
+      around: ({ task, name }, next) => this.#timedCall(recorder.kernelCount(task.comm, `${name}(2)`), next),
+    });
   }
 
   /** Ends it. The machine must still run: the files of the sampled code are read through its kernel. */
@@ -88,7 +89,7 @@ export class Profiler implements CpuWatcher {
     const compileNs = Math.min(this.#compileNs, hostNs);
     this.#compileNs = 0;
     recorder.ran(instructions, this.#time(hostNs - compileNs));
-    if (compileNs > 0) recorder.kernelDid(task.comm, COMPILE, 0, this.#time(compileNs));
+    if (compileNs > 0) recorder.kernelCount(task.comm, COMPILE).hostNs += this.#time(compileNs);
     const retired = this.#cpu?.retired ?? 0;
     if (retired < this.#nextSample) return;
     recorder.sample(task, task.kernel.ram);
@@ -109,12 +110,10 @@ export class Profiler implements CpuWatcher {
     this.#fault = undefined;
     const { sched } = fault.task.kernel;
     const isSame = sched.current === fault.task && this.#kernel?.sched.switches === fault.switches;
-    this.#recorder?.kernelDid(
-      fault.task.comm,
-      isSame ? PAGE_FAULT : SLEEPING_FAULT,
-      1,
-      isSame ? this.#time(hostNs) : 0,
-    );
+    const count = this.#recorder?.kernelCount(fault.task.comm, isSame ? PAGE_FAULT : SLEEPING_FAULT);
+    if (count === undefined) return;
+    count.count++;
+    if (isSame) count.hostNs += this.#time(hostNs);
   }
 
   #time(ns: number): number {
@@ -126,27 +125,21 @@ export class Profiler implements CpuWatcher {
     const module = new WebAssembly.Module(bytes);
     this.#compileNs += this.#clock.monotonicNs() - startNs;
     const comm = this.#kernel?.sched.current?.comm;
-    if (comm !== undefined) this.#recorder?.kernelDid(comm, COMPILE, 1, 0);
+    if (comm !== undefined && this.#recorder !== undefined) this.#recorder.kernelCount(comm, COMPILE).count++;
     return module;
   }
 
   /** Drives a system call itself, so that the time that it sleeps is left out. */
-  *#timedCall(call: SyscallCall, next: () => Sleeps<number | bigint>): Sleeps<number | bigint> {
-    const { task } = call;
-    const { comm } = task;
-    const name = `${call.name}(2)`;
-    this.#recorder?.kernelDid(comm, name, 1, 0);
-    const body = next();
+  *#timedCall(count: KernelCount, next: () => Sleeps<number | bigint>): Sleeps<number | bigint> {
+    count.count++;
     let startNs = this.#clock.monotonicNs();
-    const note = (): void => {
-      this.#recorder?.kernelDid(comm, name, 0, this.#time(this.#clock.monotonicNs() - startNs));
-    };
+    const body = next();
     for (;;) {
-      let step: IteratorResult<1 | 2, number | bigint>;
+      let step: IteratorResult<Wait, number | bigint>;
       try {
         step = body.next();
       } finally {
-        note();
+        count.hostNs += this.#time(this.#clock.monotonicNs() - startNs);
       }
       if (step.done === true) return step.value;
       yield step.value;

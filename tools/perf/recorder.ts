@@ -13,8 +13,11 @@ import type { Ram } from "../../lib/ram.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "../../virt/layout.ts";
 import { DWARF_RSP } from "./frame-table.ts";
 
-const FIRST_PERIOD = 10_000;
+const FIRST_PERIOD = 4000;
+/** Even. */
 const SAMPLES_MAX = 16_384;
+/** A sample is heavy when it holds so many times the mean of host time: at most a quarter of all can. */
+const HEAVY_TIMES = 4;
 /** How much of a stack is looked through. */
 const STACK_BYTES = 16 * 1024;
 /** Saved stack pointers lead at most so far up. */
@@ -64,7 +67,8 @@ export class Recorder {
   readonly #modules = new Map<object | string, Module>();
   /** The last of each address space. */
   readonly #maps = new Map<number, readonly CodeRange[]>();
-  readonly #kernelCounts = new Map<string, KernelCount>();
+  /** By process name, then by function. */
+  readonly #kernelCounts = new Map<string, Map<string, KernelCount>>();
   readonly #vdso: Uint8Array;
   readonly #stack = new Uint8Array(PAGE_SIZE);
   #instructions = 0;
@@ -91,7 +95,7 @@ export class Recorder {
   }
 
   get kernelCounts(): readonly KernelCount[] {
-    return [...this.#kernelCounts.values()];
+    return [...this.#kernelCounts.values()].flatMap((counts) => [...counts.values()]);
   }
 
   /** The program ran. */
@@ -102,13 +106,13 @@ export class Recorder {
     this.totalHostNs += hostNs;
   }
 
-  /** The kernel did `name` for a process. */
-  kernelDid(comm: string, name: string, count: number, hostNs: number): void {
-    const key = `${comm}\0${name}`;
-    let entry = this.#kernelCounts.get(key);
-    if (entry === undefined) this.#kernelCounts.set(key, entry = { comm, name, count: 0, hostNs: 0 });
-    entry.count += count;
-    entry.hostNs += hostNs;
+  /** What is added up of the kernel's function `name` for the processes of one name. */
+  kernelCount(comm: string, name: string): KernelCount {
+    let counts = this.#kernelCounts.get(comm);
+    if (counts === undefined) this.#kernelCounts.set(comm, counts = new Map<string, KernelCount>());
+    let count = counts.get(name);
+    if (count === undefined) counts.set(name, count = { comm, name, count: 0, hostNs: 0 });
+    return count;
   }
 
   /** Notes where the live task stands. */
@@ -130,14 +134,22 @@ export class Recorder {
     if (this.#samples.length >= SAMPLES_MAX) this.#thinOut();
   }
 
+  /** Every other sample gives its weight to the next one, but those that took long by the host's clock stay: code that
+   *  runs for the first time takes much time for few instructions. */
   #thinOut(): void {
+    const samples = this.#samples;
+    const heavyNs = HEAVY_TIMES * samples.reduce((sum, { hostNs }) => sum + hostNs, 0) / samples.length;
+    const isHeavy = ({ hostNs }: Sample): boolean => hostNs > heavyNs;
     const kept: Sample[] = [];
-    for (let n = 1; n < this.#samples.length; n += 2) {
-      const sample = this.#samples[n]!;
-      const dropped = this.#samples[n - 1]!;
-      sample.instructions += dropped.instructions;
-      sample.hostNs += dropped.hostNs;
-      kept.push(sample);
+    for (let n = 1; n < samples.length; n += 2) {
+      const first = samples[n - 1]!;
+      const second = samples[n]!;
+      if (isHeavy(first) || isHeavy(second)) kept.push(first);
+      else {
+        second.instructions += first.instructions;
+        second.hostNs += first.hostNs;
+      }
+      kept.push(second);
     }
     this.#samples = kept;
     this.#period *= 2;

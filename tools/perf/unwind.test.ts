@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { buildVdso } from "../../arch/x86/vdso.ts";
 import { ElfFile } from "./elf.ts";
-import { DWARF_RBP, DWARF_RBX, DWARF_RIP, DWARF_RSP, frameRow } from "./frame-table.ts";
+import { DWARF_RBP, DWARF_RBX, DWARF_RIP, DWARF_RSP } from "./frame-table.ts";
 import { BASE, makeElf, type TestFrame, type TestSymbol } from "./testing.ts";
 import { type CallChain, unwind } from "./unwind.ts";
 
@@ -74,11 +74,11 @@ const OUTERMOST = [0x07, 16];
 test("rules change with the instruction", () => {
   const elf = parse([], [{ start: 0x2000, bytes: 64, program: FRAME_POINTER }]);
   const entry = elf.frames.find(0x2003)!;
-  const row = (address: number): object => frameRow(entry, address).cfa;
+  const row = (address: number): object => elf.frames.row(entry, address).cfa;
   assert.deepEqual(row(0x2000), { kind: "register", register: DWARF_RSP, offset: 8 });
   assert.deepEqual(row(0x2001), { kind: "register", register: DWARF_RSP, offset: 16 });
   assert.deepEqual(row(0x2004), { kind: "register", register: RBP, offset: 16 });
-  assert.deepEqual(frameRow(entry, 0x2010).registers.get(RBP), { kind: "offset", offset: -16 });
+  assert.deepEqual(elf.frames.row(entry, 0x2010).registers.get(RBP), { kind: "offset", offset: -16 });
 });
 
 test("remembered rules come back after an early return", () => {
@@ -90,7 +90,7 @@ test("remembered rules come back after an early return", () => {
   }]);
   const entry = elf.frames.find(0x2000)!;
   const offset = (address: number): number => {
-    const { cfa } = frameRow(entry, address);
+    const { cfa } = elf.frames.row(entry, address);
     return cfa.kind === "register" ? cfa.offset : NaN;
   };
   assert.deepEqual([0x2000, 0x2001, 0x2002, 0x2003].map(offset), [8, 16, 8, 16]);

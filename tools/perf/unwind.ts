@@ -8,7 +8,6 @@ import {
   DWARF_RSP,
   DwarfReader,
   type FrameRow,
-  frameRow,
   type RegisterRule,
 } from "./frame-table.ts";
 import type { ElfFile } from "./elf.ts";
@@ -44,11 +43,13 @@ export function unwind(input: UnwindInput): CallChain {
   const pcs = [pc];
   while (pcs.length < DEPTH_MAX) {
     const place = input.place(pc);
-    const entry = place?.elf?.frames.find(place.address);
-    if (place === undefined || entry === undefined) return { pcs, isWhole: false };
+    const frames = place?.elf?.frames;
+    if (place === undefined || frames === undefined) return { pcs, isWhole: false };
+    const entry = frames.find(place.address);
+    if (entry === undefined) return { pcs, isWhole: false };
     let next: number[] | undefined;
     try {
-      next = callerOf(frameRow(entry, place.address), registers, input.word);
+      next = callerOf(frames.row(entry, place.address), registers, input.word);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       return { pcs, isWhole: false };
