@@ -175,7 +175,7 @@ export function peerCommand(
 ): string[] {
   const timer = timed === undefined ? [] : [join(files.programs, "timeit"), timed];
   if (peer === "rookery") {
-    const cli = new URL("../tools/cli/main.js", import.meta.url).pathname;
+    const cli = new URL("../bin/rookery.js", import.meta.url).pathname;
     const volumes = ["-v", `${files.programs}:/bench:ro`, "-v", `${files.data}:/data:ro`];
     const options = [
       "run",

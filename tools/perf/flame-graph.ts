@@ -94,7 +94,7 @@ function symbolSection(profile: Profile): string {
 
 function kernelSection(profile: Profile): string {
   return table(
-    [{ head: "calls", isNumber: true }, { head: "host time", isNumber: true }, { head: "kernel function" }],
+    [{ head: "calls", isNumber: true }, { head: "host time", isNumber: true }, { head: "function" }],
     callRows(profile).map(({ name, count, hostNs }) => [
       grouped(count),
       profile.hasTime ? milliseconds(hostNs) : "-",
@@ -145,7 +145,7 @@ ${weights}
 ${profile.hasTime ? `<p>${ABOUT_TIME}</p>` : ""}
 <h2>Symbols</h2>
 ${symbolSection(profile)}
-<h2>Kernel</h2>
+<h2>Kernel and compiler</h2>
 ${kernelSection(profile)}
 <h2>Machine</h2>
 ${

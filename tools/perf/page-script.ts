@@ -28,7 +28,7 @@ function box(node, path, level, left, width, isAbove) {
   element.style.cssText = "left:" + left + "px;width:" + width + "px;top:" + level * ROW + "px";
   element.style.setProperty("--hue", hue(file(node) || name(node)));
   element.style.setProperty("--shade", Math.round(hue(name(node)) % 13 - 6) + "%");
-  if (file(node) === "[kernel]") element.classList.add("kernel");
+  if (["[kernel]", "[compiler]"].includes(file(node))) element.classList.add("kernel");
   if (isAbove) element.classList.add("above");
   if (matches(node)) element.classList.add("hit");
   if (width > 25) element.textContent = name(node);

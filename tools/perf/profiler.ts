@@ -9,13 +9,12 @@ import type { LinuxKernel } from "../../kernel/kernel.ts";
 import type { TaskStruct } from "../../kernel/task.ts";
 import { PAGE_SIZE } from "../../virt/layout.ts";
 import { makeProfile, type Profile } from "./profile.ts";
-import { type KernelCount, type Module, Recorder } from "./recorder.ts";
+import { COMPILE, type KernelCount, type Module, Recorder } from "./recorder.ts";
 import { type CpuWatcher, WatchedCpu } from "./watched-cpu.ts";
 
 /** What the kernel's page faults are called among its functions. */
 const PAGE_FAULT = "page fault";
 const SLEEPING_FAULT = "page fault that waited";
-const COMPILE = "compile module";
 /** Files that are no larger can be read for their symbols. */
 const FILE_BYTES_MAX = 512 * 2 ** 20;
 

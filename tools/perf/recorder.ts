@@ -13,6 +13,8 @@ import type { Ram } from "../../lib/ram.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "../../virt/layout.ts";
 import { DWARF_RSP } from "./frame-table.ts";
 
+/** Among the kernel's functions, what is V8's. */
+export const COMPILE = "compile module";
 const FIRST_PERIOD = 4000;
 /** Even. */
 const SAMPLES_MAX = 16_384;

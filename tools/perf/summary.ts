@@ -97,7 +97,7 @@ export function summary(profile: Profile): string {
     lines.push(`${share(row.self)}        ${share(row.total)}  ${row.symbol}  ${row.file}`);
   }
   if (rows.length > SYMBOLS_SHOWN) lines.push(`        ... and ${rows.length - SYMBOLS_SHOWN} more symbols`);
-  lines.push("", `${"calls".padStart(12)}  ${"host time".padStart(12)}  kernel function`);
+  lines.push("", `${"calls".padStart(12)}  ${"host time".padStart(12)}  kernel or compiler`);
   for (const { name, count, hostNs } of callRows(profile).slice(0, CALLS_SHOWN)) {
     const time = profile.hasTime ? milliseconds(hostNs) : "-";
     lines.push(`${grouped(count).padStart(12)}  ${time.padStart(12)}  ${name}`);

@@ -2,12 +2,13 @@
 // A profile as a tree for drawing, in two views: by call chain, and by file and symbol.
 
 import type { Frame, Profile } from "./profile.ts";
+import { COMPILE } from "./recorder.ts";
 
 export type View = "calls" | "files";
 
 export interface TreeNode {
   readonly name: string;
-  /** Where it comes from, for colour and for the tip; "[kernel]" for what the kernel did. */
+  /** Where it comes from, for colour and for the tip; "[kernel]" or "[compiler]" for what is not the program's. */
   readonly file: string;
   /** Of the node and all beneath it. */
   instructions: number;
@@ -17,6 +18,12 @@ export interface TreeNode {
 }
 
 export const KERNEL = "[kernel]";
+export const COMPILER = "[compiler]";
+
+/** Whose a function is that is not the program's. */
+function ownerOf(name: string): string {
+  return name === COMPILE ? COMPILER : KERNEL;
+}
 
 function makeNode(name: string, file: string): TreeNode {
   return { name, file, instructions: 0, hostNs: 0, samples: 0, children: [] };
@@ -104,7 +111,7 @@ export function symbolTable(profile: Profile, weightOf: "hostNs" | "instructions
   }
   if (weightOf === "hostNs") {
     for (const { name, hostNs } of profile.kernel) {
-      const entry = row({ symbol: name, file: KERNEL });
+      const entry = row({ symbol: name, file: ownerOf(name) });
       entry.self += hostNs;
       entry.total += hostNs;
     }
