@@ -160,7 +160,17 @@ function launch(
       const init = `${UML_INIT}${quoted(argv)}\n${UML_END}`;
       writeFileSync(join(files.programs, "uml-init"), init, { mode: 0o755 });
       const disk = ["root=/dev/root", "rootfstype=hostfs", `rootflags=${root}`, "rw"];
-      return ["linux.uml", ...disk, "init=/bench/uml-init", "mem=2G", "con=null", "con0=fd:0,fd:1", "quiet"];
+      const state = `uml_dir=${files.scratch}/uml`;
+      return [
+        "linux.uml",
+        state,
+        ...disk,
+        "init=/bench/uml-init",
+        "mem=2G",
+        "con=null",
+        "con0=fd:0,fd:1",
+        "quiet",
+      ];
     }
   }
 }
