@@ -5,7 +5,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { TRAP_BREAKPOINT, TRAP_DIVIDE, TRAP_FAULT, TRAP_PROTECTION } from "../../include/linux/cpu.ts";
+import {
+  TRAP_BREAKPOINT,
+  TRAP_DIVIDE,
+  TRAP_FAULT,
+  TRAP_FPU,
+  TRAP_PROTECTION,
+} from "../../include/linux/cpu.ts";
 import { Ram } from "../../lib/ram.ts";
 import { WasmCpu } from "../../virt/cpu.ts";
 import { CPU_BASE, CPU_STATE, FRAMES_START, PTE_EXEC, PTE_WRITE } from "../../virt/layout.ts";
@@ -139,3 +145,19 @@ both("a jump to an address that is not canonical", "48b80000000000800000 ffe0", 
   assert.equal(m.run(), TRAP_PROTECTION);
   assert.equal(x86.getPc(m.ram), CODE + 10);
 });
+
+// ldmxcsr [rbx]; movups xmm0, [rbx+16]; movups xmm1, [rbx+32]; dpps xmm0, xmm1, 0x31
+both(
+  "DPPS keeps the underflow of a product when the sum is refused",
+  "0fae13 0f104310 0f104b20 660f3a40c131",
+  (m) => {
+    m.ram.view.setUint32(m.data, 0x1e80, true); // all masked but denormal operands
+    const factor = 1 + 2 ** -23;
+    for (const [at, lanes] of [[16, [factor * 2 ** -100, 1]], [32, [factor * 2 ** -40, 1]]] as const) {
+      lanes.forEach((value, n) => m.ram.view.setFloat32(m.data + at + 4 * n, value, true));
+    }
+    assert.equal(m.run(), TRAP_FPU);
+    assert.equal(x86.getPc(m.ram), CODE + 11);
+    assert.equal(m.ram.u32[(CPU_BASE + CPU_STATE.mxcsr) >>> 2], 0x1e80 | 0x32);
+  },
+);

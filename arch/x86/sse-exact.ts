@@ -60,6 +60,8 @@ class Exact {
   readonly imm: number;
   /** Result bytes; begins as the target operand. */
   readonly result: DataView;
+  /** FLAG_* of the steps that have ended. */
+  raised = 0;
 
   constructor(memory: GuestAccess, word: number) {
     const mxcsr = memory.ram.u32[MXCSR >>> 2]!;
@@ -78,6 +80,17 @@ class Exact {
 
   get lanes(): number {
     return this.scalar ? 1 : 16 / this.bytes;
+  }
+
+  /** Ends a step of the instruction and keeps its flags; false when one of them is unmasked, which ends it all. */
+  settle(): boolean {
+    let { flags } = this.context;
+    const unmasked = flags & ~this.masks;
+    // An exception found before rounding keeps the operation from going on to round.
+    if ((unmasked & BEFORE_ROUNDING) !== 0) flags &= BEFORE_ROUNDING;
+    this.raised |= flags;
+    this.context.flags = 0;
+    return unmasked === 0;
   }
 
   lane(operand: number, i: number, bytes: number = this.bytes): Float {
@@ -219,7 +232,10 @@ function roundLanes(e: Exact): void {
   e.context.flags &= (e.imm & 8) !== 0 ? ~(FLAG_PRECISION | FLAG_DENORMAL) : ~FLAG_DENORMAL;
 }
 
-/** DPPS and DPPD: products of the chosen lanes, summed pairwise, stored where the mask says. */
+/**
+ * DPPS and DPPD: products of the chosen lanes, summed pairwise, stored where the mask says. Each of the steps
+ * raises its flags before the next one begins, so an unmasked denormal sum leaves the underflow of a product set.
+ */
 function dotProduct(e: Exact): void {
   const { context, imm } = e;
   const products = Array.from(
@@ -229,11 +245,14 @@ function dotProduct(e: Exact): void {
         ? e.again(mul(e.lane(TARGET, i), e.lane(SOURCE, i), context))
         : makeZero(0),
   );
-  // An unmasked exception of the products keeps the sums from being formed.
-  if ((context.flags & ~e.masks) !== 0) return;
+  if (!e.settle()) return;
   const low = add(products[0]!, products[1]!, context);
-  const high = e.lanes === 2 ? low : add(products[2]!, products[3]!, context);
-  const sum = e.lanes === 2 ? low : add(e.again(low), e.again(high), context);
+  let sum = low;
+  if (e.lanes === 4) {
+    const high = add(products[2]!, products[3]!, context);
+    if (!e.settle()) return;
+    sum = add(e.again(low), e.again(high), context);
+  }
   for (let i = 0; i < e.lanes; i++) e.put(i, ((imm >> i) & 1) !== 0 ? sum : makeZero(0));
 }
 
@@ -299,12 +318,9 @@ export function sseExact(memory: GuestAccess): number {
   const before = floatingPointMode(memory.ram);
   const e = new Exact(memory, word);
   perform(e, word & 0xff);
-  let { flags } = e.context;
-  const unmasked = flags & ~e.masks;
-  // An exception found before rounding keeps the operation from going on to round.
-  if ((unmasked & BEFORE_ROUNDING) !== 0) flags &= BEFORE_ROUNDING;
-  memory.ram.u32[MXCSR >>> 2] = memory.ram.u32[MXCSR >>> 2]! | flags;
-  if (unmasked !== 0) return TRAP_FPU;
+  e.settle();
+  memory.ram.u32[MXCSR >>> 2] = memory.ram.u32[MXCSR >>> 2]! | e.raised;
+  if ((e.raised & ~e.masks) !== 0) return TRAP_FPU;
   memory.ram.u8.set(new Uint8Array(e.result.buffer), RESULT);
   // The precision flag may have been the last thing that tracked mode waited for.
   return floatingPointMode(memory.ram) === before ? 0 : EXT_LEAVE;
