@@ -161,3 +161,30 @@ both(
     assert.equal(m.ram.u32[(CPU_BASE + CPU_STATE.mxcsr) >>> 2], 0x1e80 | 0x32);
   },
 );
+
+// mov ecx, 1; repe cmpsb, and with words
+for (const [name, code] of [["bytes", "f3a6"], ["words", "f366a7"]] as const) {
+  both(
+    `REPE CMPS of ${name} faults at its target when neither operand is there`,
+    `b901000000 ${code}`,
+    (m) => {
+      m.set(RSI, 0x70_0010n);
+      m.set(RDI, 0x70_0200n);
+      assert.equal(m.run(), TRAP_FAULT);
+      assert.equal(m.cpu.trapAddress, 0x70_0200);
+      assert.deepEqual([m.get(RSI), m.get(RDI), m.get(RCX)], [0x70_0010n, 0x70_0200n, 1n]);
+    },
+  );
+}
+
+// fxrstor64 [rbx]; fxsave64 [rbx+512]: an exception is pending, and the pointers are no addresses
+both("FXRSTOR keeps 48 bits of the x87 pointers", "480fae0b 480fae8300020000", (m) => {
+  const { view } = m.ram;
+  view.setUint32(m.data, 0x8081_037e, true); // invalid operation, unmasked and pending
+  view.setBigUint64(m.data + 8, 0x00ff_a577_67e1_8172n, true);
+  view.setBigUint64(m.data + 16, 0xff06_5774_99df_9e00n, true);
+  view.setUint32(m.data + 24, 0x1f80, true);
+  assert.equal(m.run(), TRAP_BREAKPOINT);
+  const pointers = [8, 16].map((at) => view.getBigUint64(m.data + 512 + at, true));
+  assert.deepEqual(pointers, [0xffff_a577_67e1_8172n, 0x0000_5774_99df_9e00n]);
+});

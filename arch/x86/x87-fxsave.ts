@@ -59,9 +59,9 @@ function writePointers(ram: Ram, view: DataView, pointers: "wide" | "narrow"): v
   view.setUint32(20, pointers === "wide" ? word(CPU_STATE.fdp + 4) : word(CPU_STATE.fselectors) >>> 16, true);
 }
 
-/** Pointers are kept to 57 bits and sign-extended. */
+/** Pointers are kept to the 48 bits of an address that CPUID promises, and sign-extended. */
 function pointerHigh(word: number): number {
-  return (word << 7) >> 7;
+  return (word << 16) >> 16;
 }
 
 /** Loads an image whose MXCSR is valid. */

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Allowances for other processors must not hide an error of any other kind.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { TRAP_FAULT, TRAP_PROTECTION } from "../../../include/linux/cpu.ts";
+import { planOne } from "./plan.ts";
+import { isOtherOperandFirst, PAGE_FAULT, pointerHigh } from "./processor-models.ts";
+import { FS_BASE, GPR, RESULT_WORDS, RIP, SIGNAL_ADDRESS, TRAP_NUMBER } from "./records.ts";
+
+const PROTECTION = 13;
+const PC = 0x1000_0000;
+const SOURCE = 0x40_0000;
+const TARGET = 0x50_0000;
+
+function end(trap: number, address: number, source: number = SOURCE, pc: number = PC): Uint32Array {
+  const words = new Uint32Array(RESULT_WORDS);
+  words[RIP] = pc;
+  words[GPR + 12] = source;
+  words[GPR + 13] = source === SOURCE ? 0 : 0x8000;
+  words[GPR + 14] = TARGET;
+  words[TRAP_NUMBER] = trap;
+  words[SIGNAL_ADDRESS] = address;
+  return words;
+}
+
+function agree(hex: string, native: Uint32Array, rookery: Uint32Array): boolean {
+  const item = { ...planOne("1/0/0").cases[0]!, bytes: Uint8Array.from(Buffer.from(hex, "hex")), pc: PC };
+  return isOtherOperandFirst(item, native, rookery);
+}
+
+test("REPE CMPSB may fault at either operand", () => {
+  assert.ok(agree("f3a6", end(PAGE_FAULT, SOURCE), end(TRAP_FAULT, TARGET)));
+  assert.ok(agree("f36448a6", end(PAGE_FAULT, SOURCE + FS_BASE), end(TRAP_FAULT, TARGET)));
+  assert.ok(
+    agree("90f3a6", end(PAGE_FAULT, SOURCE, SOURCE, PC + 1), end(TRAP_FAULT, TARGET, SOURCE, PC + 1)),
+  );
+  const wild = SOURCE + 16;
+  assert.ok(agree("f3a6", end(PROTECTION, 0, wild), end(TRAP_FAULT, TARGET, wild)));
+});
+
+test("no other address, trap or instruction is let through", () => {
+  assert.ok(!agree("f3a6", end(PAGE_FAULT, SOURCE), end(TRAP_FAULT, TARGET + 1)));
+  assert.ok(!agree("f3a6", end(PAGE_FAULT, SOURCE + 1), end(TRAP_FAULT, TARGET)));
+  assert.ok(!agree("f3a6", end(PAGE_FAULT, SOURCE), end(TRAP_PROTECTION, 0)));
+  for (const other of ["f2a6", "f3a7", "a6", "f3a4"]) {
+    assert.ok(!agree(other, end(PAGE_FAULT, SOURCE), end(TRAP_FAULT, TARGET)), other);
+  }
+});
+
+test("x87 pointers are compared as addresses of 48 bits", () => {
+  assert.equal(pointerHigh(0x00ff_a577), 0xffff_a577);
+  assert.equal(pointerHigh(0xff06_5774), 0x0000_5774);
+  assert.equal(pointerHigh(0xffff_8000), 0xffff_8000);
+});

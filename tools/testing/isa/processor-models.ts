@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// What processors of one architecture do not agree on. Rookery does as one of them; the others are right too.
+
+import type { Case } from "./generate.ts";
+import { FS_BASE, GPR, GS_BASE, RIP, SIGNAL_ADDRESS, TRAP_NUMBER } from "./records.ts";
+import { TRAP_FAULT } from "../../../include/linux/cpu.ts";
+
+export const PAGE_FAULT = 14;
+
+/**
+ * The high half of an x87 pointer as a processor with addresses of 48 bits keeps it. Those with 57 bits (five-level
+ * paging, from Zen 4 on) keep more of a pointer that is no address, which FXRSTOR64 alone can load.
+ */
+export function pointerHigh(word: number): number {
+  return ((word << 16) >> 16) >>> 0;
+}
+
+const CMPSB = 0xa6;
+const REPE = 0xf3;
+const REPNE = 0xf2;
+const ADDRESS_32 = 0x67;
+const SEGMENTS: ReadonlyMap<number, number> = new Map([[0x64, FS_BASE], [0x65, GS_BASE]]);
+const PREFIXES: ReadonlySet<number> = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf2, 0xf3]);
+const RSI = GPR + 2 * 6;
+const RDI = GPR + 2 * 7;
+
+function isRex(byte: number): boolean {
+  return (byte & 0xf0) === 0x40;
+}
+
+/** Addresses of source and target of the REPE CMPSB at RIP; undefined when another instruction stands there. */
+function comparedBytes(item: Case, words: Uint32Array): readonly [bigint, bigint] | undefined {
+  let at = words[RIP]! + words[RIP + 1]! * 0x1_0000_0000 - item.pc;
+  let repeat = 0;
+  let base = 0;
+  let bits = 64;
+  for (; PREFIXES.has(item.bytes[at] ?? 0) || isRex(item.bytes[at] ?? 0); at++) {
+    const byte = item.bytes[at]!;
+    if (byte === REPE || byte === REPNE) repeat = byte;
+    if (byte === ADDRESS_32) bits = 32;
+    base = SEGMENTS.get(byte) ?? base;
+  }
+  if (item.bytes[at] !== CMPSB || repeat !== REPE) return undefined;
+  const register = (n: number): bigint =>
+    BigInt.asUintN(bits, BigInt(words[n + 1]!) << 32n | BigInt(words[n]!));
+  return [BigInt.asUintN(64, register(RSI) + BigInt(base)), register(RDI)];
+}
+
+function isCanonical(address: bigint): boolean {
+  return BigInt.asUintN(64, BigInt.asIntN(48, address)) === address;
+}
+
+/** The trap is one that an access to one of the addresses raises. */
+function isTrapOf(words: Uint32Array, pageFault: number, addresses: readonly bigint[]): boolean {
+  if (words[TRAP_NUMBER] !== pageFault) return !addresses.every(isCanonical);
+  return addresses.includes(BigInt(words[SIGNAL_ADDRESS + 1]!) << 32n | BigInt(words[SIGNAL_ADDRESS]!));
+}
+
+/**
+ * A REPE CMPSB of which neither operand can be read faults at its target, and from Zen 4 on at its source. The
+ * faults of both sides are those of its operands.
+ */
+export function isOtherOperandFirst(item: Case, native: Uint32Array, rookery: Uint32Array): boolean {
+  const addresses = comparedBytes(item, native);
+  if (addresses === undefined) return false;
+  return isTrapOf(native, PAGE_FAULT, addresses) && isTrapOf(rookery, TRAP_FAULT, addresses);
+}
