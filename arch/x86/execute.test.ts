@@ -177,6 +177,23 @@ for (const [name, code] of [["bytes", "f3a6"], ["words", "f366a7"]] as const) {
   );
 }
 
+// mov ecx, 1; repe cmpsd
+both("REPE CMPSD reads a target across pages before a source in kernel space", "b901000000 f3a7", (m) => {
+  m.set(RSI, 0xffff_ffff_c9b1_199cn);
+  m.set(RDI, BigInt(DATA + 4095));
+  assert.equal(m.run(), TRAP_FAULT);
+  assert.equal(m.cpu.trapAddress, DATA + 4096);
+});
+
+// mov ecx, 1; rep movsd
+both("REP MOVSD from across pages to kernel space faults at the exact address", "b901000000 f3a5", (m) => {
+  m.set(RSI, BigInt(STACK - 4));
+  m.set(RDI, 0xffff_ffff_c9b1_1fffn);
+  assert.equal(m.run(), TRAP_FAULT);
+  const at = m.ram.view.getBigUint64(CPU_BASE + CPU_STATE.trapAddress, true);
+  assert.equal(at, 0xffff_ffff_c9b1_1fffn);
+});
+
 // fxrstor64 [rbx]; fxsave64 [rbx+512]: an exception is pending, and the pointers are no addresses
 both("FXRSTOR keeps 48 bits of the x87 pointers", "480fae0b 480fae8300020000", (m) => {
   const { view } = m.ram;
