@@ -63,6 +63,14 @@ test("an instance is a function of its key", () => {
   assert.deepEqual(again.background, batch.background);
 });
 
+test("the limit that holds the processor's number is that of the first processor", () => {
+  // LSL r15, dx with the selector 0x78.
+  const batch = planOne("3/250/612");
+  assert.deepEqual([...batch.cases[0]!.bytes], [0x44, 0x0f, 0x03, 0xfa]);
+  const native = runNative(buildNativeRunner(), batch)[0]!;
+  assert.equal(native.words[GPR + 30], 0);
+});
+
 test("a wrong register, flag, signal or byte of memory is noticed", () => {
   const form = X86_FORMS.find(({ name }) => name === "01 - ADD Ev,Gv")!;
   const batch = planBatch(7, 0, [form], 0);
