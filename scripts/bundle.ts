@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bundles the command line (a few large modules load in a fraction of the time of hundreds of small ones, and start-up
-// is what a user of `rookery run` feels first) and the browser build, which a page can import as it is.
+// is what a user of `rookery run` feels first) and the browser build, which a page can import as it is. What `run`
+// needs is one script, so that tools/cli/code-cache.ts can keep the bytecode of all of it; its first line names its
+// content.
 
-import { rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { rmSync, writeFileSync } from "node:fs";
 
 import { build, type BuildOptions } from "esbuild";
 
@@ -12,26 +15,33 @@ const BROWSER_DIRECTORY = `${top}dist/browser`;
 
 const COMMON: BuildOptions = {
   bundle: true,
-  splitting: true,
-  format: "esm",
   minifySyntax: true,
   minifyWhitespace: true,
   sourcemap: true,
   logLevel: "warning",
 };
 
+const NODE: BuildOptions = { ...COMMON, outdir: `${top}dist/bin`, platform: "node", target: "node20" };
+
 const COMMAND_LINE: BuildOptions = {
-  ...COMMON,
+  ...NODE,
   entryPoints: { rookery: `${top}dist/tools/cli/main.js`, start: `${top}dist/tools/cli/start.js` },
-  outdir: `${top}dist/bin`,
-  platform: "node",
-  target: "node20",
+  splitting: true,
+  format: "esm",
   // commander is CommonJS and asks for node:* modules through require.
   banner: {
-    js: "import { createRequire } from \"node:module\"; const require = createRequire(import.meta.url);",
+    js:
+      "import { createRequire as requireFor } from \"node:module\"; const require = requireFor(import.meta.url);",
   },
-  // Used by the image builder alone; loaded from node_modules when it runs.
-  external: ["openpgp", "xz-decompress", "fzstd"],
+  // The first is bundled below, and found; the others are used by the image builder alone and loaded from node_modules.
+  external: ["./run.js", "openpgp", "xz-decompress", "fzstd"],
+};
+
+const RUN: BuildOptions = {
+  ...NODE,
+  entryPoints: { run: `${top}dist/tools/cli/run.js` },
+  format: "cjs",
+  outExtension: { ".js": ".cjs" },
 };
 
 /** For pages: an import of a Node module is an error. */
@@ -43,12 +53,23 @@ export const BROWSER: BuildOptions = {
     bench: `${top}dist/bench/browser/worker.js`,
   },
   outdir: BROWSER_DIRECTORY,
+  splitting: true,
+  format: "esm",
   platform: "browser",
   target: "es2022",
 };
 
+async function bundleRun(): Promise<void> {
+  const { outputFiles } = await build({ ...RUN, write: false });
+  for (const { path, text } of outputFiles) {
+    const identity = createHash("sha256").update(text).digest("hex").slice(0, 32);
+    writeFileSync(path, path.endsWith(".cjs") ? `// ${identity}\n${text}` : text);
+  }
+}
+
 if (process.argv[1]?.endsWith("bundle.js") === true) {
   rmSync(BROWSER_DIRECTORY, { recursive: true, force: true }); // Chunks of earlier builds stay otherwise.
   await build(COMMAND_LINE);
+  await bundleRun();
   await build(BROWSER);
 }

@@ -2,21 +2,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // The `rookery` command: picks the subcommand, prints errors as one clear line, passes exit statuses through.
 
-import { CommanderError } from "commander";
-
 import { UsageError } from "./errors.ts";
 
 /** As docker(1) and sh(1): something of ours went wrong before the guest's program ran. */
 const EXIT_ROOKERY_FAILED = 125;
 
 async function runCommand(argv: readonly string[]): Promise<number> {
-  const { run } = await import("./run.ts");
-  return run(argv);
+  const { loadRun } = await import("./load-run.ts");
+  return (await loadRun())(argv);
 }
 
 async function imageCommand(argv: readonly string[]): Promise<number> {
   const { image } = await import("./image.ts");
   return image(argv);
+}
+
+/** By its code: each bundle has classes of its own. */
+function isCommanderError(error: unknown): error is Error & { readonly code: string } {
+  return error instanceof Error && "code" in error && String(error.code).startsWith("commander.");
 }
 
 const HELP = `Usage: rookery <command> [options]
@@ -58,11 +61,13 @@ async function main(argv: readonly string[]): Promise<number> {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : EXIT_ROOKERY_FAILED;
+  if (isCommanderError(error)) {
+    // It has said what there is to say.
+    process.exitCode = "exitCode" in error && error.exitCode === 0 ? 0 : EXIT_ROOKERY_FAILED;
   } else {
     console.error(`rookery: ${error instanceof Error ? error.message : String(error)}`);
-    if (!(error instanceof UsageError) && process.env["ROOKERY_DEBUG"] !== undefined) console.error(error);
+    const isUsage = error instanceof Error && error.name === "UsageError";
+    if (!isUsage && process.env["ROOKERY_DEBUG"] !== undefined) console.error(error);
     process.exitCode = EXIT_ROOKERY_FAILED;
   }
 }

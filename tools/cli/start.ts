@@ -4,9 +4,8 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 
-import { image } from "./image.ts";
 import { defaultImagePath } from "./paths.ts";
-import { run } from "./run.ts";
+import { loadRun } from "./load-run.ts";
 
 const SHELL = ["/bin/bash", "--login"];
 
@@ -15,11 +14,13 @@ async function start(): Promise<number> {
   if (!existsSync(path)) {
     console.error("rookery: no Debian image yet; building one (about a minute)");
     mkdirSync(dirname(path), { recursive: true });
+    const { image } = await import("./image.ts");
     const status = await image(["build", "-o", path]);
     if (status !== 0) return status;
   }
   const isTerminal = process.stdin.isTTY === true && process.stdout.isTTY === true;
   if (isTerminal) console.error("rookery: Debian on a kernel in TypeScript; type exit to leave");
+  const run = await loadRun();
   return run([...(isTerminal ? ["-t"] : []), "-w", "/root", "--", ...SHELL]);
 }
 

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads a bundled CommonJS module together with the bytecode that V8 made of it in an earlier run, so that starting
+// again parses and compiles next to nothing.
+//
+// The bytecode lies in the cache directory, under the name of the bundle and of the engine; V8 itself rejects what an
+// engine of another version or with other flags has made, but knows a source only by its length, so a bundle says in its first line
+// which one it is. Nothing depends on the cache: what cannot be read or written is done without.
+
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { Script } from "node:vm";
+
+import { cacheDirectory } from "./paths.ts";
+
+export interface CachedModule<T> {
+  readonly exports: T;
+  /** Writes down the bytecode of what has run so far, unless an earlier run did. */
+  readonly save: () => void;
+}
+
+type ModuleFunction = (require: NodeJS.Require, module: { exports: unknown }, exports: unknown) => void;
+
+/** Bytecode kept, for this many builds and engines. */
+const FILES_MAX = 8;
+
+/** First line of a bundle: a comment that names its content. */
+const IDENTITY = /^\/\/ ([0-9a-z]+)\n/i;
+
+/** Runs the bundle at `path`. Its exports are taken to be of type T: bundle and caller come from one build. */
+export function loadCached<T>(path: string): CachedModule<T> {
+  const source = readFileSync(path, "latin1");
+  const identity = IDENTITY.exec(source.slice(0, 200))?.[1];
+  const kept = identity === undefined ? undefined : cachePath(identity);
+  const cachedData = kept === undefined ? undefined : read(kept);
+  const script = new Script(`(function(require,module,exports){${source}\n})`, {
+    filename: path,
+    ...(cachedData === undefined ? {} : { cachedData }),
+  });
+  const isFresh = cachedData === undefined || script.cachedDataRejected === true;
+  const module: { exports: unknown } = { exports: {} };
+  // The wrapper above is a function of this type.
+  (script.runInThisContext() as ModuleFunction)(createRequire(path), module, module.exports);
+  return {
+    exports: module.exports as T,
+    save: () => {
+      if (isFresh && kept !== undefined) write(kept, script.createCachedData());
+    },
+  };
+}
+
+function cachePath(identity: string): string {
+  return join(cacheDirectory(), "code", `${identity}-${process.versions.v8}.bin`);
+}
+
+function read(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Another process may write the same: each writes a file of its own and renames it. */
+function write(path: string, bytes: Uint8Array): void {
+  const temporary = `${path}.${process.pid}`;
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    removeOldest(dirname(path));
+    writeFileSync(temporary, bytes);
+    renameSync(temporary, path);
+  } catch {
+    rmSync(temporary, { force: true });
+  }
+}
+
+/** Other builds and other engines leave their files behind. */
+function removeOldest(directory: string): void {
+  const files = readdirSync(directory).map((name) => join(directory, name))
+    .map((path) => ({ path, time: statSync(path).mtimeMs }))
+    .sort((a, b) => b.time - a.time);
+  for (const { path } of files.slice(FILES_MAX - 1)) rmSync(path, { force: true });
+}
