@@ -91,11 +91,14 @@ interface Tables {
   readonly prefixKind: Uint8Array;
   /** By map * 256 + opcode: -1, or base * 4 + HAS_MODRM + HAS_RM. */
   readonly info: Int32Array;
-  /** Form ids or -1. */
-  readonly slots: Int16Array;
+  /** By map * 256 + opcode: what may be meant. */
+  readonly groups: ReadonlyMap<number, readonly X86Form[]>;
+  readonly slotCount: number;
 }
 const HAS_MODRM = 1;
 const HAS_RM = 2;
+/** A slot that no one asked for yet. */
+const UNKNOWN = -2;
 
 function prefixKinds(): Uint8Array {
   const kinds = new Uint8Array(256);
@@ -122,15 +125,14 @@ function buildTables(): Tables {
     }
   }
   const info = new Int32Array(1024).fill(-1);
-  const slots: number[] = [];
+  let slotCount = 0;
   for (const [key, forms] of groups) {
     const hasModrm = forms.some((form) => form.hasModrm);
     const hasRm = forms.some((form) => form.rm >= 0);
-    info[key] = slots.length * 4 + (hasModrm ? HAS_MODRM : 0) + (hasRm ? HAS_RM : 0);
-    const count = hasRm ? 512 : hasModrm ? 64 : 4;
-    for (let slot = 0; slot < count; slot++) slots.push(bestForm(forms, slot, hasModrm, hasRm));
+    info[key] = slotCount * 4 + (hasModrm ? HAS_MODRM : 0) + (hasRm ? HAS_RM : 0);
+    slotCount += hasRm ? 512 : hasModrm ? 64 : 4;
   }
-  return { prefixKind: prefixKinds(), info, slots: Int16Array.from(slots) };
+  return { prefixKind: prefixKinds(), info, groups, slotCount };
 }
 
 /** The row for a slot: the one with the most specific prefix and the narrowest opcode span. */
@@ -159,6 +161,8 @@ const TABLES: Tables = buildTables();
 /** Decodes instructions of one address space. */
 export class Decoder {
   readonly insn: Insn = new Insn();
+  /** Form ids, -1 for none, or UNKNOWN: few of the many are ever asked for. */
+  readonly #slots: Int16Array = new Int16Array(TABLES.slotCount).fill(UNKNOWN);
   #fetch: Fetch | undefined;
   #at = 0;
   #end = 0;
@@ -245,7 +249,12 @@ export class Decoder {
       const key = prefix * 16 + (modrm >= 0xc0 ? 8 : 0) + ((modrm >> 3) & 7);
       slot = (info >> 2) + ((info & HAS_RM) !== 0 ? key * 8 + (modrm & 7) : key);
     }
-    const id = TABLES.slots[slot]!;
+    let id = this.#slots[slot]!;
+    if (id === UNKNOWN) {
+      const forms = TABLES.groups.get(map + opcode)!;
+      id = bestForm(forms, slot - (info >> 2), (info & HAS_MODRM) !== 0, (info & HAS_RM) !== 0);
+      this.#slots[slot] = id;
+    }
     if (id < 0) return this.#illegal();
     const form = X86_FORMS[id]!;
     insn.form = form;
