@@ -2,7 +2,7 @@
 // The composition root: builds one kernel from its parts. Only this folder names concrete file systems, drivers and
 // system calls.
 
-import { x86, x86FrontEnd } from "../arch/x86/index.ts";
+import { createX86FrontEnd, x86 } from "../arch/x86/index.ts";
 import { registerDevices } from "../drivers/base/devtmpfs.ts";
 import { devPtsType } from "../fs/devpts/inode.ts";
 import { erofs } from "../fs/erofs/erofs.ts";
@@ -65,7 +65,7 @@ export function createKernel(options: KernelOptions): BuiltKernel {
   const ram = new Ram(FRAMES_START + options.memoryBytes);
   const bareCpu = new WasmCpu(
     ram,
-    x86FrontEnd,
+    createX86FrontEnd(() => kernel.time.monotonicNs()),
     options.compile === undefined ? {} : { compile: options.compile },
   );
   const cpu = options.watchCpu?.(bareCpu) ?? bareCpu;

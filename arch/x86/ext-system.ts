@@ -28,11 +28,10 @@ export function cpuidExt(memory: GuestAccess): number {
   return 0;
 }
 
-/** The time stamp counts retired instructions. */
-export function rdtscExt(memory: GuestAccess): number {
-  const { retired } = memory;
-  answer(memory, 0, retired % TWO_32);
-  answer(memory, 1, Math.floor(retired / TWO_32));
+/** RDTSC and RDTSCP: the time stamp, and the number of the processor. */
+export function readTsc(memory: GuestAccess, stamp: number): number {
+  answer(memory, 0, stamp % TWO_32);
+  answer(memory, 1, Math.floor(stamp / TWO_32));
   answer(memory, 2, 0);
   return 0;
 }

@@ -10,7 +10,7 @@ import {
   ldmxcsrExt,
   loadSegmentExt,
   maskMoveExt,
-  rdtscExt,
+  readTsc,
   selectorQueryExt,
   stmxcsrExt,
 } from "./ext-system.ts";
@@ -34,10 +34,12 @@ function unused(): number {
   throw new Error("x86: an ext number that no lifter uses");
 }
 
-function extTable(): ExtFunction[] {
+function extTable(clockNs: (() => number) | undefined): ExtFunction[] {
   const table: ExtFunction[] = Array.from({ length: EXT_X87_BASE }, () => unused);
   table[EXT.cpuid] = cpuidExt;
-  table[EXT.rdtsc] = rdtscExt;
+  table[EXT.rdtsc] = clockNs === undefined
+    ? (memory) => readTsc(memory, memory.retired)
+    : (memory) => readTsc(memory, clockNs());
   table[EXT.loadSegment] = loadSegmentExt;
   table[EXT.selectorQuery] = selectorQueryExt;
   table[EXT.stmxcsr] = stmxcsrExt;
@@ -54,13 +56,14 @@ function extTable(): ExtFunction[] {
   return [...table, ...X87_EXTS];
 }
 
-function createFrontEnd(): FrontEnd {
+/** The time stamp counter counts what `clockNs` does, or, without it, retired instructions. */
+export function createX86FrontEnd(clockNs?: () => number): FrontEnd {
   const lifter = new X86Lifter();
   return {
     lift: (builder, fetch, pc, limits, mode, out) => lifter.lift(builder, fetch, pc, limits, mode, out),
     mode: floatingPointMode,
-    exts: extTable(),
+    exts: extTable(clockNs),
   };
 }
 
-export const x86FrontEnd: FrontEnd = createFrontEnd();
+export const x86FrontEnd: FrontEnd = createX86FrontEnd();

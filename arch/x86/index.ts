@@ -35,7 +35,7 @@ import {
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 import { buildVdso } from "./vdso.ts";
 
-export { x86FrontEnd } from "./frontend.ts";
+export { createX86FrontEnd, x86FrontEnd } from "./frontend.ts";
 export { X86_FORMS } from "./tables/forms.ts";
 
 const EM_X86_64 = 62;
@@ -82,6 +82,6 @@ export const x86: GuestArch = {
     if (type === "prstatus") setUserRegs(saved, bytes);
     else restoreFpu(viewOf(saved), 0, bytes);
   },
-  vdso: () => ({ image: VDSO_IMAGE }),
+  vdso: () => ({ image: VDSO_IMAGE, readsWallClock: true }),
   cpuinfo,
 };

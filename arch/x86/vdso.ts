@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The vDSO: a small ELF shared object made in memory, with the functions C libraries look for.
 //
-// Each function makes the real system call. Every table lies in one read-only, executable segment at address
-// 0; the dynamic section holds the addresses within the image. There are no section headers.
+// The clocks that only need the time are read without the kernel: the time stamp counter counts the nanoseconds of
+// CLOCK_MONOTONIC, and the page before the image holds what CLOCK_REALTIME is ahead of it, one aligned 64-bit word that
+// is replaced whole. Everything else makes the real system call. Every table lies in one read-only, executable segment
+// at address 0; the dynamic section holds the addresses within the image. There are no section headers.
 // Source: vdso(7); System V ABI, chapters 4 and 5; Linux Standard Base, symbol versioning.
 
 const SONAME = "linux-vdso.so.1";
@@ -20,7 +22,8 @@ const FUNCTIONS: ReadonlyArray<readonly [string, number]> = [
 const EHDR_BYTES = 64;
 const PHDR_BYTES = 56;
 const SYMBOL_BYTES = 24;
-const CODE_BYTES = 16;
+const CODE_BYTES = 128;
+const PAGE_BYTES = 4096;
 const SEGMENTS = 3;
 
 // ELF numbers.
@@ -85,8 +88,84 @@ function symbols(strings: Strings): VdsoSymbol[] {
 }
 
 /** mov eax, number; syscall; ret */
-function code(number: number): number[] {
+function callCode(number: number): number[] {
   return [0xb8, number & 0xff, number >> 8, 0, 0, 0x0f, 0x05, 0xc3];
+}
+
+// rdtsc; shl rdx, 32; or rax, rdx
+const READ_TSC: readonly number[] = [0x0f, 0x31, 0x48, 0xc1, 0xe2, 0x20, 0x48, 0x09, 0xd0];
+
+/** add rax, [the word at the start of the page before the image]; `at`: where these bytes lie in the image. */
+function addWallClock(at: number): number[] {
+  const distance = -PAGE_BYTES - (at + 7);
+  return [0x48, 0x03, 0x05, ...[0, 8, 16, 24].map((shift) => (distance >> shift) & 0xff)];
+}
+
+// rdx = seconds of the nanoseconds in rax, rcx = the rest. A division by 10^9 is one by 2^9 and one by 5^9, which is
+// the high half of a product with 2^75 / 5^9, rounded up:
+// mov rcx, rax; shr rax, 9; mov rdx, 0x44b82fa09b5a53; mul rdx; shr rdx, 11; imul rax, rdx, 1000000000; sub rcx, rax
+const SPLIT_SECONDS: readonly number[] = [
+  ...[0x48, 0x89, 0xc1, 0x48, 0xc1, 0xe8, 0x09, 0x48, 0xba, 0x53, 0x5a, 0x9b, 0xa0, 0x2f, 0xb8, 0x44, 0x00],
+  ...[0x48, 0xf7, 0xe2, 0x48, 0xc1, 0xea, 0x0b, 0x48, 0x69, 0xc2, 0x00, 0xca, 0x9a, 0x3b, 0x48, 0x29, 0xc1],
+];
+
+/** Clocks 0, 1, 4 and 7 (REALTIME, MONOTONIC, MONOTONIC_RAW, BOOTTIME) into the timespec at rsi; others are the
+ *  kernel's. */
+function clockGettimeCode(at: number, number: number): number[] {
+  const wall = [0x85, 0xff, 0x75, 0x07]; // test edi, edi; jne over the next
+  const head = [0x83, 0xff, 0x07, 0x77, 0, 0x89, 0xf9, 0xb8, 0x93, 0, 0, 0, 0xd3, 0xe8, 0xa8, 0x01, 0x74, 0];
+  const before = [...head, ...READ_TSC, ...wall];
+  const body = [
+    ...before,
+    ...addWallClock(at + before.length),
+    ...SPLIT_SECONDS,
+    ...[0x48, 0x89, 0x16, 0x48, 0x89, 0x4e, 0x08, 0x31, 0xc0, 0xc3], // mov [rsi], rdx; mov [rsi+8], rcx; return 0
+  ];
+  body[4] = body.length - 5; // ja, je to the call
+  body[17] = body.length - 18;
+  return [...body, ...callCode(number)];
+}
+
+/** Into the timeval at rdi; with a time zone in rsi it is the kernel's. */
+function gettimeofdayCode(at: number, number: number): number[] {
+  const head = [0x48, 0x85, 0xf6, 0x75, 0, 0x48, 0x85, 0xff, 0x74, 0];
+  const before = [...head, ...READ_TSC];
+  const body = [
+    ...before,
+    ...addWallClock(at + before.length),
+    ...SPLIT_SECONDS,
+    // mov [rdi], rdx; rcx / 1000 as rcx * 274877907 >> 38; mov [rdi+8], rcx; return 0
+    ...[0x48, 0x89, 0x17, 0x48, 0x69, 0xc9, 0xd3, 0x4d, 0x62, 0x10, 0x48, 0xc1, 0xe9, 0x26],
+    ...[0x48, 0x89, 0x4f, 0x08, 0x31, 0xc0, 0xc3],
+  ];
+  body[4] = body.length - 5; // jne, je to the call
+  body[9] = body.length - 10;
+  return [...body, ...callCode(number)];
+}
+
+/** Returned, and stored at rdi unless that is null. */
+function timeCode(at: number): number[] {
+  return [
+    ...READ_TSC,
+    ...addWallClock(at + READ_TSC.length),
+    ...SPLIT_SECONDS,
+    // mov rax, rdx; test rdi, rdi; je over the next; mov [rdi], rax; ret
+    ...[0x48, 0x89, 0xd0, 0x48, 0x85, 0xff, 0x74, 0x03, 0x48, 0x89, 0x07, 0xc3],
+  ];
+}
+
+/** The code of a function that lies at `at` in the image. */
+function code(name: string, number: number, at: number): number[] {
+  switch (name) {
+    case "clock_gettime":
+      return clockGettimeCode(at, number);
+    case "gettimeofday":
+      return gettimeofdayCode(at, number);
+    case "time":
+      return timeCode(at);
+    default:
+      return callCode(number);
+  }
 }
 
 function hashTable(list: readonly VdsoSymbol[]): Uint32Array {
@@ -134,7 +213,7 @@ export function buildVdso(): Uint8Array {
   const list = symbols(strings);
   const text = strings.bytes();
   const at = layOut(list.length, text.length);
-  const image = new Uint8Array(align(at.end, 4096));
+  const image = new Uint8Array(align(at.end, PAGE_BYTES));
   const view = new DataView(image.buffer);
   writeHeaders(view, at);
   hashTable(list).forEach((word, i) => view.setUint32(at.hash + 4 * i, word, true));
@@ -142,7 +221,10 @@ export function buildVdso(): Uint8Array {
   list.forEach((symbol, i) => writeSymbol(view, at, symbol, i + 1));
   writeVersions(view, at.verdef, soname, version);
   writeDynamic(view, at, soname, text.length);
-  FUNCTIONS.forEach(([, number], i) => image.set(code(number), at.text + CODE_BYTES * i));
+  FUNCTIONS.forEach(([name, number], i) => {
+    const start = at.text + CODE_BYTES * i;
+    image.set(code(name, number, start), start);
+  });
   return image;
 }
 
@@ -183,7 +265,7 @@ function writeSymbol(view: DataView, at: Layout, symbol: VdsoSymbol, index: numb
   view.setUint8(base + 4, symbol.info);
   view.setUint16(base + 6, 1, true); // any section that is defined
   put64(view, base + 8, at.text + CODE_BYTES * symbol.index);
-  put64(view, base + 16, 8);
+  put64(view, base + 16, CODE_BYTES);
   view.setUint16(at.versym + 2 * index, 2, true);
 }
 

@@ -98,8 +98,9 @@ export interface GuestArch {
   /** user_regs_struct / user_fpregs_struct for ptrace and core notes. `saved` is a copy of the register file. */
   getRegset(saved: Uint8Array, type: "prstatus" | "fpregset"): Uint8Array;
   setRegset(saved: Uint8Array, type: "prstatus" | "fpregset", bytes: Uint8Array): void;
-  /** The vDSO: an ELF image made at start-up, mapped into every process, and its sigreturn address if any. */
-  vdso(): { image: Uint8Array };
+  /** The vDSO: an ELF image made at start-up, mapped into every process. With `readsWallClock` a page before it holds
+   *  what CLOCK_REALTIME is ahead of CLOCK_MONOTONIC, as 64 bits of nanoseconds. */
+  vdso(): { image: Uint8Array; readsWallClock?: boolean };
   /** arch_prctl(2), where the instruction set has segments. */
   readonly segmentBases?: {
     get(ram: Ram, segment: "fs" | "gs"): number;

@@ -68,6 +68,10 @@ export interface TimeKeeper {
   realtime(): { sec: number; nsec: number };
   realtimeNs(): bigint;
   setRealtime(ns: bigint): void;
+  /** CLOCK_REALTIME where CLOCK_MONOTONIC is 0. */
+  readonly wallAtZeroNs: bigint;
+  /** Called when the wall clock is set: TFD_TIMER_CANCEL_ON_SET, absolute sleeps on CLOCK_REALTIME, the vDSO. */
+  readonly clockSetListeners: Set<() => void>;
   /** Calls `fire` (must not sleep) once at monotonic time `deadlineNs`. */
   addTimer(deadlineNs: number, fire: () => void): KernelTimer;
 }

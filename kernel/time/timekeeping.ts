@@ -102,7 +102,6 @@ export class TimeKeeping implements TimeKeeper {
   #baseSec = 0;
   #baseNsec = 0;
   #seenRetired = 0;
-  /** Called when the wall clock is set: TFD_TIMER_CANCEL_ON_SET and absolute sleeps on CLOCK_REALTIME. */
   readonly clockSetListeners: Set<() => void> = new Set();
 
   constructor(host: Host, cpu: Cpu) {
@@ -126,6 +125,10 @@ export class TimeKeeping implements TimeKeeper {
   /** A deadline of ours as the host counts. */
   hostDeadline(deadlineNs: number): number {
     return deadlineNs + this.#startNs;
+  }
+
+  get wallAtZeroNs(): bigint {
+    return this.#wallAtZeroNs;
   }
 
   realtimeNs(): bigint {
