@@ -104,18 +104,21 @@ function readU64(view: DataView, at: number): number {
   return view.getUint32(at, true) + view.getUint32(at + 4, true) * 0x1_0000_0000;
 }
 
-/** Reads the headers of a program and of its interpreter. `head` is the start of the file, zero-filled.
+/** How much of a file is read at first: the program headers of nearly every file lie within. */
+export const ELF_START_BYTES: number = 1024;
+
+/** Reads the headers of a program and of its interpreter. `start`: the file's first ELF_START_BYTES, or all of it.
  *  `openInterpreter` opens by path with execute permission. The caller owns interpreter.file. */
 export function* readElf(
   task: Task,
   file: File,
-  head: Uint8Array,
+  start: Uint8Array,
   openInterpreter: (path: string) => Sleeps<File>,
 ): Sleeps<ElfProgram> {
-  const header = parseHeader(head);
+  const header = parseHeader(padded(start));
   if (header.type !== ET_EXEC && header.type !== ET_DYN) throw ENOEXEC;
   if (header.machine !== task.kernel.arch.elfMachine) throw ENOEXEC;
-  const segments = yield* readProgramHeaders(task.kernel.ram, file, header, ENOEXEC);
+  const segments = yield* readProgramHeaders(task.kernel.ram, file, start, header, ENOEXEC);
   const stack = segments.findLast((segment) => segment.type === PT_GNU_STACK);
   const stackIsExecutable = stack !== undefined && (stack.flags & PF_X) !== 0;
   const request = segments.find((segment) => segment.type === PT_INTERP);
@@ -142,21 +145,38 @@ function* readInterpreterPath(ram: Ram, file: File, request: ProgramHeader): Sle
 
 function* readInterpreter(task: Task, file: File): Sleeps<ElfImage> {
   const { ram } = task.kernel;
-  const head = yield* readFully(ram, file, 0, ELF64_EHDR_BYTES);
-  if (head.length < ELF64_EHDR_BYTES) throw EIO;
-  if (!isElf(head)) throw ELIBBAD;
-  const header = parseHeader(head);
+  const start = yield* readFully(ram, file, 0, ELF_START_BYTES);
+  if (start.length < ELF64_EHDR_BYTES) throw EIO;
+  if (!isElf(start)) throw ELIBBAD;
+  const header = parseHeader(start);
   if (header.machine !== task.kernel.arch.elfMachine) throw ELIBBAD;
-  return { file, header, segments: yield* readProgramHeaders(ram, file, header, ELIBBAD) };
+  return { file, header, segments: yield* readProgramHeaders(ram, file, start, header, ELIBBAD) };
 }
 
-function* readProgramHeaders(ram: Ram, file: File, header: ElfHeader, error: Error): Sleeps<ProgramHeader[]> {
+/** A file shorter than its header reads as one that ends in zeros. */
+function padded(start: Uint8Array): Uint8Array {
+  if (start.length >= ELF64_EHDR_BYTES) return start;
+  const header = new Uint8Array(ELF64_EHDR_BYTES);
+  header.set(start);
+  return header;
+}
+
+function* readProgramHeaders(
+  ram: Ram,
+  file: File,
+  start: Uint8Array,
+  header: ElfHeader,
+  error: Error,
+): Sleeps<ProgramHeader[]> {
   if (header.programHeaderBytes !== ELF64_PHDR_BYTES) throw error;
   const length = header.programHeaderCount * ELF64_PHDR_BYTES;
   if (length === 0 || length > 65536 || header.programHeaderOffset > Number.MAX_SAFE_INTEGER - length) {
     throw error;
   }
-  const bytes = yield* readFully(ram, file, header.programHeaderOffset, length);
+  const offset = header.programHeaderOffset;
+  const bytes = offset + length <= start.length
+    ? start.subarray(offset, offset + length)
+    : yield* readFully(ram, file, offset, length);
   if (bytes.length < length) throw error;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const segments: ProgramHeader[] = [];

@@ -188,38 +188,58 @@ interface AuxiliaryFacts {
 function auxiliaryVector(task: Task, loaded: LoadedElf, facts: AuxiliaryFacts): number[] {
   const { arch, ram } = task.kernel;
   const { cred } = task;
-  const entries: (readonly [number, number])[] = [
-    [AT_MINSIGSTKSZ, Math.ceil(arch.signalFrameBytes(ram) / 16) * 16],
-    [AT_HWCAP, arch.hwcap],
-    [AT_PAGESZ, PAGE_SIZE],
-    [AT_CLKTCK, CLOCK_TICKS],
-    [AT_PHDR, loaded.programHeaders],
-    [AT_PHENT, ELF64_PHDR_BYTES],
-    [AT_PHNUM, loaded.programHeaderCount],
-    [AT_BASE, loaded.interpreterBase],
-    [AT_FLAGS, 0],
-    [AT_ENTRY, loaded.programEntry],
-    [AT_UID, cred.uid],
-    [AT_EUID, cred.euid],
-    [AT_GID, cred.gid],
-    [AT_EGID, cred.egid],
-    [AT_SECURE, facts.isSecure ? 1 : 0],
-    [AT_RANDOM, facts.randomAt],
-    [AT_HWCAP2, arch.hwcap2],
-    [AT_EXECFN, facts.executable],
-    [AT_PLATFORM, facts.platformAt],
-    [AT_NULL, 0],
-  ];
-  if (facts.vdso !== 0) entries.unshift([AT_SYSINFO_EHDR, facts.vdso]);
-  return entries.flat();
+  const words = facts.vdso === 0 ? [] : [AT_SYSINFO_EHDR, facts.vdso];
+  words.push(
+    AT_MINSIGSTKSZ,
+    Math.ceil(arch.signalFrameBytes(ram) / 16) * 16,
+    AT_HWCAP,
+    arch.hwcap,
+    AT_PAGESZ,
+    PAGE_SIZE,
+    AT_CLKTCK,
+    CLOCK_TICKS,
+    AT_PHDR,
+    loaded.programHeaders,
+    AT_PHENT,
+    ELF64_PHDR_BYTES,
+    AT_PHNUM,
+    loaded.programHeaderCount,
+    AT_BASE,
+    loaded.interpreterBase,
+    AT_FLAGS,
+    0,
+    AT_ENTRY,
+    loaded.programEntry,
+    AT_UID,
+    cred.uid,
+    AT_EUID,
+    cred.euid,
+    AT_GID,
+    cred.gid,
+    AT_EGID,
+    cred.egid,
+    AT_SECURE,
+    facts.isSecure ? 1 : 0,
+    AT_RANDOM,
+    facts.randomAt,
+    AT_HWCAP2,
+    arch.hwcap2,
+    AT_EXECFN,
+    facts.executable,
+    AT_PLATFORM,
+    facts.platformAt,
+    AT_NULL,
+    0,
+  );
+  return words;
 }
 
 function encodeWords(words: readonly number[]): Uint8Array {
-  const bytes = new Uint8Array(words.length * 8);
-  const view = new DataView(bytes.buffer);
-  words.forEach((word, index) => {
-    view.setUint32(index * 8, word >>> 0, true);
-    view.setUint32(index * 8 + 4, Math.floor(word / 0x1_0000_0000) >>> 0, true);
-  });
-  return bytes;
+  const halves = new Uint32Array(words.length * 2);
+  for (let index = 0; index < words.length; index++) {
+    const word = words[index]!;
+    halves[2 * index] = word >>> 0;
+    halves[2 * index + 1] = Math.floor(word / 0x1_0000_0000);
+  }
+  return new Uint8Array(halves.buffer);
 }

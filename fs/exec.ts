@@ -20,7 +20,7 @@ import {
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { E2BIG, EACCES, EBADF, EFAULT, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOEXEC } from "../lib/errno.ts";
 import { createMm, type ProcessMm } from "../mm/mm.ts";
-import { type ElfProgram, isElf, type LoadedElf, loadElf, readElf } from "./binfmt_elf.ts";
+import { ELF_START_BYTES, type ElfProgram, isElf, type LoadedElf, loadElf, readElf } from "./binfmt_elf.ts";
 import { BINPRM_BUF_BYTES, isScript, parseScript } from "./binfmt_script.ts";
 import { credentialsAfterExec, type ExecCred } from "./exec-cred.ts";
 import { openForExec, openPathForExec, readFully } from "./exec-file.ts";
@@ -159,7 +159,7 @@ function closeOnExec(task: Task): void {
     task.files = shared.clone();
     shared.put(task);
   }
-  for (const descriptor of [...task.files.descriptors()]) {
+  for (const descriptor of task.files.descriptors()) {
     if (!task.files.closeOnExec(descriptor)) continue;
     try {
       task.files.close(task, descriptor);
@@ -183,12 +183,13 @@ function* findBinary(
   const { ram } = task.kernel;
   try {
     for (let depth = 0;; depth++) {
-      const head = new Uint8Array(BINPRM_BUF_BYTES);
-      head.set(yield* readFully(ram, current, 0, BINPRM_BUF_BYTES));
-      if (isElf(head)) {
-        const elf = yield* readElf(task, current, head, (path) => openForExec(task, path, undefined, true));
+      const start = yield* readFully(ram, current, 0, ELF_START_BYTES);
+      if (isElf(start)) {
+        const elf = yield* readElf(task, current, start, (path) => openForExec(task, path, undefined, true));
         return { file: current, elf, argv };
       }
+      const head = new Uint8Array(BINPRM_BUF_BYTES);
+      head.set(start.subarray(0, BINPRM_BUF_BYTES));
       if (!isScript(head)) throw ENOEXEC;
       const line = parseScript(head);
       if (reach === "lost") throw ENOENT; // The interpreter could not open the script again.

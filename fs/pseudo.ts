@@ -57,6 +57,56 @@ export abstract class PseudoInode extends Inode {
 /** Makes a node when it is first looked up. */
 export type NodeMaker = () => Inode;
 
+/** A directory whose names are those of a table that all its kind share; `T` is what the makers work for. */
+export class SharedTableDirectory<T> extends PseudoInode {
+  readonly #makers: ReadonlyMap<string, (subject: T) => Inode>;
+  readonly #subject: T;
+  readonly #made = new Map<string, Inode>();
+
+  constructor(
+    superBlock: PseudoSuperBlock,
+    makers: ReadonlyMap<string, (subject: T) => Inode>,
+    subject: T,
+    owner?: OwnerOf,
+  ) {
+    super(superBlock, S_IFDIR | 0o555, owner);
+    this.#makers = makers;
+    this.#subject = subject;
+    this.nlink = 2;
+  }
+  override get isCacheable(): boolean {
+    return false; // The table is as quick as the dentry cache, and owners change.
+  }
+  override lookup(name: string): Inode | undefined {
+    const known = this.#made.get(name);
+    if (known !== undefined) return known;
+    const node = this.#makers.get(name)?.(this.#subject);
+    if (node !== undefined) this.#made.set(name, node);
+    return node;
+  }
+  override iterate(position: number, emit: (entry: DirEntry, next: number) => boolean): void {
+    listNames(this, this.#makers.keys(), position, emit);
+  }
+  override open(_task: Task, path: Path, flags: number): File {
+    return new DirectoryFile(path, flags);
+  }
+}
+
+function listNames(
+  directory: Inode,
+  names: Iterable<string>,
+  position: number,
+  emit: (entry: DirEntry, next: number) => boolean,
+): void {
+  let index = 0;
+  for (const name of names) {
+    if (index++ < position) continue;
+    const node = directory.lookup(name);
+    if (node === undefined || isSleeping(node)) continue;
+    if (!emit({ name, ino: node.ino, type: direntType(node.mode) }, index)) return;
+  }
+}
+
 /** A directory with a fixed table of names. */
 export class TableDirectory extends PseudoInode {
   readonly #makers: Map<string, NodeMaker>;
@@ -89,12 +139,7 @@ export class TableDirectory extends PseudoInode {
     return node;
   }
   override iterate(position: number, emit: (entry: DirEntry, next: number) => boolean): void {
-    let index = 0;
-    for (const name of this.#makers.keys()) {
-      if (index++ < position) continue;
-      const node = this.lookup(name);
-      if (node !== undefined && !emit({ name, ino: node.ino, type: direntType(node.mode) }, index)) return;
-    }
+    listNames(this, this.#makers.keys(), position, emit);
   }
   override open(_task: Task, path: Path, flags: number): File {
     return new DirectoryFile(path, flags);

@@ -21,7 +21,7 @@ import {
   syscall,
   type SyscallAnswer,
 } from "../include/linux/syscalls.ts";
-import { isSleeping, type Sleeps, type Try, WOULD_BLOCK } from "../include/linux/wait.ts";
+import { isSleeping, type Sleeps, type Try, type WaitQueue, WOULD_BLOCK } from "../include/linux/wait.ts";
 import {
   MAX_RW_COUNT,
   RWF_APPEND,
@@ -91,9 +91,29 @@ function transfer(
   }
   if (answer === WOULD_BLOCK) {
     if (file.isNonBlocking || file.waitQueue === undefined) throw EAGAIN;
-    return transferSlowly(task, file, segments, position, direction);
+    return transferWaiting(task, file, file.waitQueue, segments, position, direction);
   }
   return answer;
+}
+
+/** One prepared window of a file that has nothing to read yet, or no room: what most sleeps of streams are. */
+function* transferWaiting(
+  task: Task,
+  file: File,
+  queue: WaitQueue,
+  segments: readonly Segment[],
+  position: number | undefined,
+  direction: Direction,
+): Sleeps<number> {
+  const attempt = attemptOn(task, file, segments, position, direction);
+  const answer = yield* waitUntil(task, queue, direction === "read" ? POLLIN : POLLOUT, attempt);
+  if (answer === NOT_PRESENT) return yield* transferSlowly(task, file, segments, position, direction);
+  const moved = typeof answer === "number" ? answer : yield* answer;
+  if (direction === "write" && moved < lengthOf(segments)) {
+    return yield* transferSlowly(task, file, segments, position, direction, moved);
+  }
+  announceTransfer(task, file, direction, moved);
+  return moved;
 }
 
 /** Things to do before a write that need the slow way: set-ID bits to take off, a file-size limit. */
@@ -215,6 +235,25 @@ function* presentPrefix(task: Task, address: number, length: number, access: 0 |
 
 const NOT_PRESENT = -1;
 
+/** The file's own read or write of a window, as often as it is asked: NOT_PRESENT when a page is not there any more. */
+function attemptOn(
+  task: Task,
+  file: File,
+  window: readonly Segment[],
+  position: number | undefined,
+  direction: Direction,
+): () => Try<number | Sleeps<number>> {
+  const user = userOf(task);
+  const access = direction === "read" ? ACCESS_WRITE : ACCESS_READ;
+  return () => {
+    for (const { address, length } of window) {
+      if (!user.tryPrepare(address, length, access)) return NOT_PRESENT;
+    }
+    const iter = user.iter(window);
+    return direction === "read" ? file.read(iter, position) : file.write(iter, position);
+  };
+}
+
 /** One call of the file's own read or write, waiting for readiness when the file blocks. */
 function* transferWindow(
   task: Task,
@@ -225,15 +264,7 @@ function* transferWindow(
   flags: number,
   hasMoved: boolean,
 ): Sleeps<number> {
-  const user = userOf(task);
-  const access = direction === "read" ? ACCESS_WRITE : ACCESS_READ;
-  const attempt = (): Try<number | Sleeps<number>> => {
-    for (const { address, length } of window) {
-      if (!user.tryPrepare(address, length, access)) return NOT_PRESENT;
-    }
-    const iter = user.iter(window);
-    return direction === "read" ? file.read(iter, position) : file.write(iter, position);
-  };
+  const attempt = attemptOn(task, file, window, position, direction);
   for (;;) {
     const first = attempt();
     let answer: number | Sleeps<number>;

@@ -48,7 +48,11 @@ const DEFAULT_ACTION: SigAction = { handler: 0, flags: 0, restorer: 0, mask: new
 
 /** Signal actions, shared with CLONE_SIGHAND. */
 export class SigHand {
-  readonly #actions: SigAction[] = new Array<SigAction>(NSIG + 1).fill(DEFAULT_ACTION);
+  #actions: SigAction[];
+
+  constructor(actions: SigAction[] = new Array<SigAction>(NSIG + 1).fill(DEFAULT_ACTION)) {
+    this.#actions = actions;
+  }
 
   get(signal: number): SigAction {
     return this.#actions[signal] ?? DEFAULT_ACTION;
@@ -61,16 +65,16 @@ export class SigHand {
   /** As execve(2): handlers go back to the default, ignored signals stay ignored. `all` resets those too. */
   reset(all: boolean): void {
     for (let signal = 1; signal <= NSIG; signal++) {
-      const { handler } = this.get(signal);
+      const action = this.#actions[signal]!;
+      if (action === DEFAULT_ACTION) continue;
+      const { handler } = action;
       if (all || handler > 1) this.#actions[signal] = DEFAULT_ACTION;
       else if (handler === 1) this.#actions[signal] = { ...DEFAULT_ACTION, handler };
     }
   }
 
   copy(): SigHand {
-    const copy = new SigHand();
-    for (let signal = 1; signal <= NSIG; signal++) copy.set(signal, this.get(signal));
-    return copy;
+    return new SigHand(this.#actions.slice());
   }
 }
 

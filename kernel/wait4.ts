@@ -54,7 +54,8 @@ interface News {
   readonly uid: number;
   readonly status: number; // as wait4 stores it
   readonly code: number; // CLD_*
-  readonly rusage: Uint8Array;
+  /** The process whose usage a caller may want to know; it stays readable after the reaping. */
+  readonly group: ThreadGroupStruct;
 }
 
 function isEligible(group: ThreadGroupStruct, filter: Filter): boolean {
@@ -94,7 +95,7 @@ function exitNews(group: ThreadGroupStruct): News {
 }
 
 function newsOf(task: TaskStruct, status: number, code: number): News {
-  return { pid: task.pid, uid: task.cred.uid, status, code, rusage: rusageOf(task.group, "both") };
+  return { pid: task.pid, uid: task.cred.uid, status, code, group: task.group };
 }
 
 /** News of a traced thread. */
@@ -189,7 +190,7 @@ function* wait4(
   if (news === undefined) return 0;
   const { user } = mmOf(task);
   if (statusAt !== 0 && !user.tryWriteU32(statusAt, news.status)) yield* user.writeU32(statusAt, news.status);
-  if (rusageAt !== 0) yield* user.copyOut(rusageAt, news.rusage);
+  if (rusageAt !== 0) yield* user.copyOut(rusageAt, rusageOf(news.group, "both"));
   return news.pid;
 }
 
@@ -227,7 +228,7 @@ function* waitid(
   if ((options & ~WAITID_OPTIONS) !== 0 || (options & (WEXITED | WSTOPPED | WCONTINUED)) === 0) throw EINVAL;
   const news = yield* waitForNews(task, filterByType(task, type, id, options));
   const { user } = mmOf(task);
-  if (news !== undefined && rusageAt !== 0) yield* user.copyOut(rusageAt, news.rusage);
+  if (news !== undefined && rusageAt !== 0) yield* user.copyOut(rusageAt, rusageOf(news.group, "both"));
   if (infoAt === 0) return 0;
   const info = news === undefined
     ? new Uint8Array(128)

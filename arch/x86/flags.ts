@@ -98,8 +98,10 @@ export function readRflags(view: DataView, base: number): number {
 /** Sets what user code may change of RFLAGS. */
 export function writeRflags(view: DataView, base: number, flags: number): void {
   view.setInt32(base + CPU_STATE.ccOp, ccOp(CC_EXPLICIT, 8), true);
-  view.setBigUint64(base + CPU_STATE.ccA, BigInt(flags & FLAGS_ARITHMETIC), true);
-  view.setBigUint64(base + CPU_STATE.ccB, 0n, true);
+  view.setUint32(base + CPU_STATE.ccA, flags & FLAGS_ARITHMETIC, true);
+  view.setUint32(base + CPU_STATE.ccA + 4, 0, true);
+  view.setUint32(base + CPU_STATE.ccB, 0, true);
+  view.setUint32(base + CPU_STATE.ccB + 4, 0, true);
   view.setUint32(base + CPU_STATE.df, (flags & FLAG_DF) !== 0 ? 1 : 0, true);
   view.setUint32(base + CPU_STATE.eflagsOther, flags & FLAGS_OTHER, true);
 }

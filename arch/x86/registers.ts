@@ -32,8 +32,11 @@ const ARGUMENTS: readonly number[] = [RDI, RSI, RDX, 10, 8, 9].map(gpr);
 
 /** x87 and SSE as after FNINIT and a reset of MXCSR; the floating point mode stays. */
 export function initFpu(view: DataView, base: number): void {
-  for (let at = CPU_STATE.xmm; at < CPU_STATE.fcw; at += 8) view.setBigUint64(base + at, 0n);
-  for (let at = CPU_STATE.fcw; at < CPU_STATE.fdp + 8; at += 4) view.setUint32(base + at, 0);
+  for (let at = CPU_STATE.xmm; at < CPU_STATE.fdp + 8; at += 4) view.setUint32(base + at, 0);
+  setFpuControl(view, base);
+}
+
+function setFpuControl(view: DataView, base: number): void {
   view.setUint32(base + CPU_STATE.fcw, FCW_DEFAULT, true);
   view.setUint32(base + CPU_STATE.mxcsr, MXCSR_DEFAULT, true);
 }
@@ -41,7 +44,7 @@ export function initFpu(view: DataView, base: number): void {
 export function startThread(ram: Ram, pc: number, sp: number): void {
   ram.u8.fill(0, CPU_BASE, CPU_BASE + SAVED_BYTES);
   writeRflags(ram.view, CPU_BASE, 0);
-  initFpu(ram.view, CPU_BASE);
+  setFpuControl(ram.view, CPU_BASE);
   const segments = CPU_BASE + CPU_STATE.segments;
   ram.view.setUint16(segments + 2, USER_CS, true);
   ram.view.setUint16(segments + 4, USER_DS, true);

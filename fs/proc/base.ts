@@ -20,7 +20,9 @@ import {
   MagicLinkInode,
   type NodeMaker,
   type OwnerOf,
+  type PseudoInode,
   type PseudoSuperBlock,
+  SharedTableDirectory,
   type Show,
   type Store,
   TableDirectory,
@@ -67,54 +69,68 @@ function inspect(task: Task): (reader: Task) => void {
   };
 }
 
+/** What the nodes of one task are made from. */
 class TaskNodes {
-  readonly #superBlock: PseudoSuperBlock;
-  readonly #task: Task;
+  readonly superBlock: PseudoSuperBlock;
+  readonly task: Task;
   readonly owner: OwnerOf;
 
   constructor(superBlock: PseudoSuperBlock, task: Task) {
-    this.#superBlock = superBlock;
-    this.#task = task;
+    this.superBlock = superBlock;
+    this.task = task;
     this.owner = ownerOf(task);
   }
 
-  text(show: Show, mode = 0o444, store?: Store): NodeMaker {
-    const options = { mode, owner: this.owner };
-    return () =>
-      new TextInode(
-        this.#superBlock,
-        this.#alive(show),
-        store === undefined ? options : { ...options, store },
-      );
-  }
   /** An open file of a process that is gone has nothing to show. */
-  #alive(show: Show): Show {
+  alive(show: ShowTask): Show {
     return (reader) => {
-      if (this.#task.state === "dead") throw ESRCH;
-      return show(reader);
+      if (this.task.state === "dead") throw ESRCH;
+      return show(this.task, reader);
     };
   }
-  /** For those who may trace the process. */
-  secret(show: Show, mode = 0o400): NodeMaker {
-    const options = { mode, owner: this.owner, check: inspect(this.#task) };
-    return () => new TextInode(this.#superBlock, this.#alive(show), options);
-  }
-  link(find: (task: Task) => Path | undefined): NodeMaker {
-    const task = this.#task;
+}
+
+type ShowTask = (task: Task, reader: Task) => ReturnType<Show>;
+type StoreTask = (task: Task, writer: Task, text: string) => ReturnType<Store>;
+/** Makes a node when it is first looked up. The tables of these are shared: a process costs a directory, no more. */
+type Entry = (nodes: TaskNodes) => Inode;
+
+function text(show: ShowTask, mode = 0o444, store?: StoreTask): Entry {
+  return (nodes) => {
+    const options = { mode, owner: nodes.owner };
+    return new TextInode(
+      nodes.superBlock,
+      nodes.alive(show),
+      store === undefined
+        ? options
+        : { ...options, store: (writer, written) => store(nodes.task, writer, written) },
+    );
+  };
+}
+
+/** For those who may trace the process. */
+function secret(show: ShowTask, mode = 0o400): Entry {
+  return (nodes) => {
+    const options = { mode, owner: nodes.owner, check: inspect(nodes.task) };
+    return new TextInode(nodes.superBlock, nodes.alive(show), options);
+  };
+}
+
+function link(find: (task: Task) => Path | undefined): Entry {
+  return ({ superBlock, task, owner }) => {
     const pathFor = (reader: Task): Path => {
       if (!mayInspect(reader, task)) throw EACCES;
       const path = find(task);
       if (path === undefined) throw ENOENT;
       return path;
     };
-    return () =>
-      new MagicLinkInode(
-        this.#superBlock,
-        (reader) => reader.kernel.vfs.pathName(reader, pathFor(reader)),
-        pathFor,
-        this.owner,
-      );
-  }
+    return new MagicLinkInode(
+      superBlock,
+      (reader) => reader.kernel.vfs.pathName(reader, pathFor(reader)),
+      pathFor,
+      owner,
+    );
+  };
 }
 
 function* userBytes(task: Task, start: number, end: number): Sleeps<Uint8Array> {
@@ -134,62 +150,60 @@ function* commandLine(task: Task): Sleeps<Uint8Array> {
   return stringToBytes(end < 0 ? whole : whole.slice(0, end));
 }
 
-function threadEntries(
-  superBlock: PseudoSuperBlock,
-  task: Task,
-  isProcess: boolean,
-): Record<string, NodeMaker> {
-  const nodes = new TaskNodes(superBlock, task);
-  const { owner } = nodes;
-  const t = self(task);
-  return {
-    attr: () => new TableDirectory(superBlock, { current: nodes.text(() => "unconfined\n") }, owner),
-    auxv: nodes.secret(() => task.mm?.auxv ?? ""),
-    cgroup: nodes.text(() => "0::/\n"),
-    cmdline: nodes.text(() => commandLine(task)),
-    comm: nodes.text(() => `${task.comm}\n`, 0o644, (writer, text) => setComm(writer, task, text)),
-    cwd: nodes.link((target) => target.fs.cwd),
-    environ: nodes.secret(() => userBytes(task, task.mm?.envStart ?? 0, task.mm?.envEnd ?? 0)),
-    exe: nodes.link((target) => target.mm?.exeFile?.path),
-    fd: () => new FdDirectory(superBlock, task, owner, 0o500),
-    fdinfo: () => new FdInfoDirectory(superBlock, task, owner, 0o555),
-    gid_map: nodes.text(() => idMap()),
-    limits: nodes.text(() => showLimits(task)),
-    loginuid: nodes.text(() => "4294967295"), // Nobody has logged in: there is no audit.
-    maps: nodes.secret((reader) => showMaps(reader, task), 0o444),
-    mem: () => new MemInode(superBlock, task, owner),
-    mountinfo: nodes.text(() => showMountInfo(task)),
-    mounts: nodes.text(() => showMounts(task)),
-    mountstats: nodes.text(() => showMountStats(task), 0o400),
-    net: () => new TableDirectory(superBlock, netEntries(superBlock)),
-    ns: () => new TableDirectory(superBlock, namespaceEntries(superBlock, owner), owner, 0o511),
-    oom_adj: nodes.text(() => `${Math.round(oomScoreAdjust(task.kernel, t.group) * 17 / 1000)}\n`),
-    oom_score: nodes.text(() => `${oomScore(task)}\n`),
-    oom_score_adj: nodes.text(
-      () => `${oomScoreAdjust(task.kernel, t.group)}\n`,
-      0o644,
-      (_writer, text) => setAdjust(task, text),
-    ),
-    personality: nodes.secret(() => `${task.personality.toString(16).padStart(8, "0")}\n`),
-    projid_map: nodes.text(() => idMap()),
-    root: nodes.link((target) => target.fs.root),
-    schedstat: nodes.text(() =>
-      `${t.userNs + t.systemNs} 0 ${t.voluntarySwitches + t.involuntarySwitches}\n`
-    ),
-    sessionid: nodes.text(() => "4294967295"),
-    setgroups: nodes.text(() => "allow\n"),
-    smaps: nodes.secret((reader) => showSmaps(reader, task), 0o444),
-    smaps_rollup: nodes.secret(() => showSmapsRollup(task), 0o444),
-    stat: nodes.text(() => showStat(task, isProcess)),
-    statm: nodes.text(() => showStatm(task)),
-    status: nodes.text(() => showStatus(task)),
-    syscall: nodes.secret(() =>
-      `${task.state === "running" ? "running" : `${t.syscall} 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0`}\n`
-    ),
-    uid_map: nodes.text(() => idMap()),
-    wchan: nodes.text(() => "0"),
-  };
-}
+const THREAD_ENTRIES: ReadonlyMap<string, Entry> = new Map(Object.entries<Entry>({
+  attr: (n) => new TableDirectory(n.superBlock, { current: () => text(() => "unconfined\n")(n) }, n.owner),
+  auxv: secret((task) => task.mm?.auxv ?? ""),
+  cgroup: text(() => "0::/\n"),
+  cmdline: text((task) => commandLine(task)),
+  comm: text((task) => `${task.comm}\n`, 0o644, (task, writer, written) => setComm(writer, task, written)),
+  cwd: link((task) => task.fs.cwd),
+  environ: secret((task) => userBytes(task, task.mm?.envStart ?? 0, task.mm?.envEnd ?? 0)),
+  exe: link((task) => task.mm?.exeFile?.path),
+  fd: (n) => new FdDirectory(n.superBlock, n.task, n.owner, 0o500),
+  fdinfo: (n) => new FdInfoDirectory(n.superBlock, n.task, n.owner, 0o555),
+  gid_map: text(() => idMap()),
+  limits: text((task) => showLimits(task)),
+  loginuid: text(() => "4294967295"), // Nobody has logged in: there is no audit.
+  maps: secret((task, reader) => showMaps(reader, task), 0o444),
+  mem: (n) => new MemInode(n.superBlock, n.task, n.owner),
+  mountinfo: text((task) => showMountInfo(task)),
+  mounts: text((task) => showMounts(task)),
+  mountstats: text((task) => showMountStats(task), 0o400),
+  net: (n) => new TableDirectory(n.superBlock, netEntries(n.superBlock)),
+  ns: (n) => new TableDirectory(n.superBlock, namespaceEntries(n.superBlock, n.owner), n.owner, 0o511),
+  oom_adj: text((task) => `${Math.round(oomScoreAdjust(task.kernel, self(task).group) * 17 / 1000)}\n`),
+  oom_score: text((task) => `${oomScore(task)}\n`),
+  oom_score_adj: text(
+    (task) => `${oomScoreAdjust(task.kernel, self(task).group)}\n`,
+    0o644,
+    (task, _writer, written) => setAdjust(task, written),
+  ),
+  personality: secret((task) => `${task.personality.toString(16).padStart(8, "0")}\n`),
+  projid_map: text(() => idMap()),
+  root: link((task) => task.fs.root),
+  schedstat: text((task) => {
+    const t = self(task);
+    return `${t.userNs + t.systemNs} 0 ${t.voluntarySwitches + t.involuntarySwitches}\n`;
+  }),
+  sessionid: text(() => "4294967295"),
+  setgroups: text(() => "allow\n"),
+  smaps: secret((task, reader) => showSmaps(reader, task), 0o444),
+  smaps_rollup: secret((task) => showSmapsRollup(task), 0o444),
+  stat: text((task) => showStat(task, false)),
+  statm: text((task) => showStatm(task)),
+  status: text((task) => showStatus(task)),
+  syscall: secret((task) =>
+    `${task.state === "running" ? "running" : `${self(task).syscall} 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0`}\n`
+  ),
+  uid_map: text(() => idMap()),
+  wchan: text(() => "0"),
+}));
+
+const PROCESS_ENTRIES: ReadonlyMap<string, Entry> = new Map<string, Entry>([
+  ...THREAD_ENTRIES,
+  ["stat", text((task) => showStat(task, true))],
+  ["task", (n) => new ThreadsDirectory(n.superBlock, n.task, n.owner)],
+]);
 
 function idMap(): string {
   return "         0          0 4294967295\n";
@@ -238,11 +252,7 @@ class ThreadsDirectory extends DynamicDirectory {
     if (thread === undefined || thread.group !== this.#task.group) return undefined;
     const known = this.#nodes.get(pid);
     if (known?.task === thread) return known.node;
-    const node = new TableDirectory(
-      this.superBlock,
-      threadEntries(this.superBlock, thread, false),
-      ownerOf(thread),
-    );
+    const node = taskDirectory(this.superBlock, thread, THREAD_ENTRIES);
     this.#nodes.set(pid, { task: thread, node });
     return node;
   }
@@ -253,11 +263,16 @@ class ThreadsDirectory extends DynamicDirectory {
   }
 }
 
+function taskDirectory(
+  superBlock: PseudoSuperBlock,
+  task: Task,
+  entries: ReadonlyMap<string, Entry>,
+): PseudoInode {
+  const nodes = new TaskNodes(superBlock, task);
+  return new SharedTableDirectory(superBlock, entries, nodes, nodes.owner);
+}
+
 /** The directory of a process, seen through its thread `task`. */
-export function processDirectory(superBlock: PseudoSuperBlock, task: Task): TableDirectory {
-  const owner = ownerOf(task);
-  return new TableDirectory(superBlock, {
-    ...threadEntries(superBlock, task, true),
-    task: () => new ThreadsDirectory(superBlock, task, owner),
-  }, owner);
+export function processDirectory(superBlock: PseudoSuperBlock, task: Task): PseudoInode {
+  return taskDirectory(superBlock, task, PROCESS_ENTRIES);
 }

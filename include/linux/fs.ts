@@ -17,6 +17,8 @@ export interface TimeSpec {
   readonly nsec: number;
 }
 
+const EPOCH: TimeSpec = { sec: 0, nsec: 0 };
+
 /** File-system type, as listed in /proc/filesystems. */
 export interface FileSystemType {
   readonly name: string;
@@ -86,9 +88,9 @@ export abstract class Inode {
   size: number = 0;
   rdev: number = 0;
   blocks: number = 0; // units of 512 bytes
-  atime: TimeSpec = { sec: 0, nsec: 0 };
-  mtime: TimeSpec = { sec: 0, nsec: 0 };
-  ctime: TimeSpec = { sec: 0, nsec: 0 };
+  atime: TimeSpec = EPOCH;
+  mtime: TimeSpec = EPOCH;
+  ctime: TimeSpec = EPOCH;
   btime: TimeSpec | undefined = undefined;
   /** Page cache of a regular file; undefined when it has none. */
   mapping: AddressSpace | undefined = undefined;

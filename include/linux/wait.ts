@@ -35,37 +35,41 @@ export interface WaitEntry {
 
 /** A list of waiters, in the order of their arrival; `events` are POLL* bits so that pollers can filter. */
 export class WaitQueue {
-  readonly #entries = new Set<WaitEntry>();
+  /** The waiter while there is one, as mostly; `#more` is empty then. */
+  #only: WaitEntry | undefined;
+  /** All waiters when there are several. */
+  #more: Set<WaitEntry> | undefined;
 
   get isEmpty(): boolean {
-    return this.#entries.size === 0;
+    return this.#only === undefined && (this.#more === undefined || this.#more.size === 0);
   }
 
   add(entry: WaitEntry): void {
-    this.#entries.add(entry);
+    if (this.isEmpty || this.#only === entry) {
+      this.#only = entry;
+      return;
+    }
+    this.#more ??= new Set();
+    if (this.#only !== undefined) this.#more.add(this.#only);
+    this.#only = undefined;
+    this.#more.add(entry);
   }
 
   remove(entry: WaitEntry): void {
-    this.#entries.delete(entry);
+    if (this.#only === entry) this.#only = undefined;
+    else this.#more?.delete(entry);
   }
 
   /** Wakes every shared waiter and up to `exclusiveMax` exclusive ones. */
   wake(events: number, exclusiveMax: number = 1): void {
-    if (this.#entries.size === 0) return;
-    if (this.#entries.size === 1) {
-      // The common case makes no copy: whoever is added meanwhile is not woken either.
-      for (const entry of this.#entries) {
-        entry.wake(events);
-        return;
-      }
+    if (this.#only !== undefined) {
+      this.#only.wake(events);
+      return;
     }
+    if (this.#more === undefined || this.#more.size === 0) return;
     let left = exclusiveMax;
-    // One waiter is the common case and needs no copy; with more, waking may change the set.
-    const entries = this.#entries.size === 1 ? this.#entries : [...this.#entries];
-    const count = this.#entries.size;
-    let visited = 0;
-    for (const entry of entries) {
-      if (visited++ === count) break;
+    // A copy: waking may change the set, and whoever is added meanwhile is not woken.
+    for (const entry of [...this.#more]) {
       if (entry.exclusive === true) {
         if (left > 0 && entry.wake(events)) left--;
       } else {

@@ -14,7 +14,7 @@ type Run = typeof runModule.run;
 /** Node 20's V8 optimises a function after 66 KB of its bytecode were run; most of a short run would be compiled for
  *  nothing. Later engines count otherwise and have a compiler in between. */
 const PATIENT_ENGINE = /^11\./;
-const PATIENT_FLAGS = "--interrupt-budget=400000";
+const PATIENT_FLAGS = "--interrupt-budget=180000";
 
 /** `run`; what it compiled is written down when it ends. */
 export async function loadRun(): Promise<Run> {
