@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
 
-import { build, type BuildOptions } from "esbuild";
+import { build, type BuildOptions, type Plugin } from "esbuild";
 
 const top = new URL("../../", import.meta.url).pathname;
 
@@ -37,11 +37,23 @@ const COMMAND_LINE: BuildOptions = {
   external: ["./run.js", "openpgp", "xz-decompress", "fzstd"],
 };
 
+/** commander could start subcommands that are programs, and loads this module for it; here it never does. */
+const lazyChildProcess: Plugin = {
+  name: "lazy-child-process",
+  setup(plugin) {
+    plugin.onResolve({ filter: /^node:child_process$/ }, ({ path }) => ({ path, namespace: "lazy" }));
+    plugin.onLoad({ filter: /.*/, namespace: "lazy" }, ({ path }) => ({
+      contents: `module.exports = { get spawn() { return process.getBuiltinModule("${path}").spawn; } };`,
+    }));
+  },
+};
+
 const RUN: BuildOptions = {
   ...NODE,
   entryPoints: { run: `${top}dist/tools/cli/run.js` },
   format: "cjs",
   outExtension: { ".js": ".cjs" },
+  plugins: [lazyChildProcess],
 };
 
 /** For pages: an import of a Node module is an error. */

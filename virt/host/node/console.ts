@@ -2,7 +2,6 @@
 // Standard input and output of the Node process as a HostConsole. In raw mode every key goes to the guest's own
 // line discipline, Ctrl-C included.
 
-import { spawnSync } from "node:child_process";
 import { fstatSync, writeSync } from "node:fs";
 import type { ReadStream, WriteStream } from "node:tty";
 
@@ -122,6 +121,7 @@ export class NodeConsole implements HostConsole {
 /** Node's raw mode still turns each LF into CR LF, which the guest's own line discipline has done where it is wanted.
  *  setRawMode(false) gives all settings back. Without stty(1) a program that moves by bare LF draws askew. */
 function stopOutputProcessing(): void {
+  const { spawnSync } = process.getBuiltinModule("node:child_process"); // Loaded by those who have a terminal.
   spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
 }
 

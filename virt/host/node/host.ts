@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Node host: real clock, real entropy, an event loop that the kernel lets turn now and then.
 
-import { getRandomValues } from "node:crypto";
+import { openSync, readSync } from "node:fs";
 
 import type { Host, HostClock, HostEntropy } from "../../../include/host/host.ts";
 import type { HostEvents } from "../events.ts";
@@ -27,21 +27,41 @@ const POOL_BYTES = 4096;
 class NodeEntropy implements HostEntropy {
   readonly #pool = new Uint8Array(POOL_BYTES);
   #used = POOL_BYTES;
+  /** /dev/urandom, -1 where there is none; undefined until the first draw. */
+  #descriptor: number | undefined;
 
   fill(bytes: Uint8Array): void {
     const { length } = bytes;
     if (length > POOL_BYTES / 4) {
-      for (let at = 0; at < length; at += 65536) getRandomValues(bytes.subarray(at, at + 65536));
+      this.#draw(bytes);
       return;
     }
     if (this.#used + length > POOL_BYTES) {
-      getRandomValues(this.#pool);
+      this.#draw(this.#pool);
       this.#used = 0;
     }
     bytes.set(this.#pool.subarray(this.#used, this.#used + length));
     // What was given out is known to a guest and is not kept.
     this.#pool.fill(0, this.#used, this.#used + length);
     this.#used += length;
+  }
+
+  /** The device, because loading node:crypto takes longer than booting. */
+  #draw(bytes: Uint8Array): void {
+    this.#descriptor ??= openDevice();
+    if (this.#descriptor < 0) {
+      process.getBuiltinModule("node:crypto").randomFillSync(bytes);
+      return;
+    }
+    for (let at = 0; at < bytes.length;) at += readSync(this.#descriptor, bytes, at, bytes.length - at, null);
+  }
+}
+
+function openDevice(): number {
+  try {
+    return openSync("/dev/urandom", "r");
+  } catch {
+    return -1;
   }
 }
 
