@@ -12,13 +12,20 @@ import type * as runModule from "./run.ts";
 type Run = typeof runModule.run;
 
 /** Node 20's V8 optimises a function after 66 KB of its bytecode were run; most of a short run would be compiled for
- *  nothing. Later engines count otherwise and have a compiler in between. */
-const PATIENT_ENGINE = /^11\./;
-const PATIENT_FLAGS = "--interrupt-budget=180000";
+ *  nothing, so at first it is told to wait. Later engines count otherwise and have a compiler in between. */
+const HASTY_ENGINE = /^11\./;
+const PATIENT = "--interrupt-budget=1000000";
+const USUAL = "--interrupt-budget=67584";
+const PATIENCE_MS = 250;
+
+function setFlags(flags: string): void {
+  if (HASTY_ENGINE.test(process.versions.v8)) setFlagsFromString(flags);
+}
 
 /** `run`; what it compiled is written down when it ends. */
 export async function loadRun(): Promise<Run> {
-  if (PATIENT_ENGINE.test(process.versions.v8)) setFlagsFromString(PATIENT_FLAGS);
+  setFlags(PATIENT);
+  const patience = setTimeout(() => setFlags(USUAL), PATIENCE_MS).unref();
   const bundle = fileURLToPath(new URL("run.cjs", import.meta.url));
   if (!existsSync(bundle)) return (await import("./run.ts")).run;
   const loaded = loadCached<typeof runModule>(bundle);
@@ -26,6 +33,9 @@ export async function loadRun(): Promise<Run> {
     try {
       return await loaded.exports.run(words);
     } finally {
+      // Bytecode is for the flags that it was made under, and will be loaded under these.
+      clearTimeout(patience);
+      setFlags(PATIENT);
       loaded.save();
     }
   };
