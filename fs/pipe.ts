@@ -44,7 +44,7 @@ const DEFAULT_SLOTS = 16;
 /** /proc/sys/fs/pipe-max-size: what an unprivileged process may ask for. */
 const PIPE_MAX_BYTES = 1 << 20;
 /** Frames kept for the next write instead of going back to the allocator. */
-const SPARE_FRAMES_MAX = 4;
+const SPARE_FRAMES_MAX = DEFAULT_SLOTS;
 const CAP_SYS_RESOURCE = 1n << 24n;
 
 export const READ_EVENTS: number = POLLIN | POLLRDNORM;

@@ -197,10 +197,11 @@ export class UserMemory implements UserAccess {
   }
 
   iter(segments: readonly { address: number; length: number }[]): IovIter {
-    return new UserIter(this.#mm, segments, (address, access) => this.#hostFor(address, access));
+    return new UserIter(this.#mm, this, segments);
   }
 
-  #hostFor(address: number, access: Access): number {
+  /** Host address of a user byte, faulted in if that needs no sleep. Throws EFAULT. */
+  hostFor(address: number, access: Access): number {
     const host = this.translate(address, access) || this.#faultNow(address, access);
     if (host === 0) throw EFAULT;
     return host;
@@ -210,20 +211,20 @@ export class UserMemory implements UserAccess {
 /** Moves bytes between prepared user memory and buffers or frames. */
 class UserIter implements IovIter {
   readonly #mm: MmStruct;
+  readonly #user: UserMemory;
   readonly #segments: readonly { address: number; length: number }[];
-  readonly #host: (address: number, access: Access) => number;
   #segment = 0;
   #offset = 0;
   #remaining = 0;
 
   constructor(
     mm: MmStruct,
+    user: UserMemory,
     segments: readonly { address: number; length: number }[],
-    host: (address: number, access: Access) => number,
   ) {
     this.#mm = mm;
+    this.#user = user;
     this.#segments = segments;
-    this.#host = host;
     for (const { length } of segments) this.#remaining += length;
   }
 
@@ -233,10 +234,10 @@ class UserIter implements IovIter {
 
   copyOut(source: Uint8Array, offset: number, length: number): void {
     for (let done = 0; done < length;) {
-      const count = this.#run(length - done);
       const host = this.#here(ACCESS_WRITE);
+      const count = this.#run(host, length - done, ACCESS_WRITE);
       copyToRam(this.#mm.ram.u8, host, source, offset + done, count);
-      this.#mm.kernel.frames.invalidate(host);
+      this.#written(host, count);
       this.#advance(count);
       done += count;
     }
@@ -244,10 +245,10 @@ class UserIter implements IovIter {
 
   copyOutRam(address: number, length: number): void {
     for (let done = 0; done < length;) {
-      const count = this.#run(length - done);
       const host = this.#here(ACCESS_WRITE);
+      const count = this.#run(host, length - done, ACCESS_WRITE);
       this.#mm.ram.u8.copyWithin(host, address + done, address + done + count);
-      this.#mm.kernel.frames.invalidate(host);
+      this.#written(host, count);
       this.#advance(count);
       done += count;
     }
@@ -255,10 +256,10 @@ class UserIter implements IovIter {
 
   zero(length: number): void {
     for (let done = 0; done < length;) {
-      const count = this.#run(length - done);
       const host = this.#here(ACCESS_WRITE);
+      const count = this.#run(host, length - done, ACCESS_WRITE);
       this.#mm.ram.u8.fill(0, host, host + count);
-      this.#mm.kernel.frames.invalidate(host);
+      this.#written(host, count);
       this.#advance(count);
       done += count;
     }
@@ -266,8 +267,9 @@ class UserIter implements IovIter {
 
   copyIn(target: Uint8Array, offset: number, length: number): void {
     for (let done = 0; done < length;) {
-      const count = this.#run(length - done);
-      copyFromRam(this.#mm.ram.u8, this.#here(ACCESS_READ), target, offset + done, count);
+      const host = this.#here(ACCESS_READ);
+      const count = this.#run(host, length - done, ACCESS_READ);
+      copyFromRam(this.#mm.ram.u8, host, target, offset + done, count);
       this.#advance(count);
       done += count;
     }
@@ -275,8 +277,8 @@ class UserIter implements IovIter {
 
   copyInRam(address: number, length: number): void {
     for (let done = 0; done < length;) {
-      const count = this.#run(length - done);
       const host = this.#here(ACCESS_READ);
+      const count = this.#run(host, length - done, ACCESS_READ);
       this.#mm.ram.u8.copyWithin(address + done, host, host + count);
       this.#advance(count);
       done += count;
@@ -294,19 +296,31 @@ class UserIter implements IovIter {
     this.#offset -= left;
   }
 
-  /** Bytes that can be moved in one piece: within the segment and the page. */
-  #run(wanted: number): number {
+  /** Host address of the next byte; steps over segments that are done. */
+  #here(access: Access): number {
     while (this.#offset === this.#segments[this.#segment]!.length) {
       this.#segment++;
       this.#offset = 0;
     }
-    const { address, length } = this.#segments[this.#segment]!;
-    const at = address + this.#offset;
-    return Math.min(wanted, length - this.#offset, PAGE_SIZE - at % PAGE_SIZE);
+    return this.#user.hostFor(this.#segments[this.#segment]!.address + this.#offset, access);
   }
 
-  #here(access: Access): number {
-    return this.#host(this.#segments[this.#segment]!.address + this.#offset, access);
+  /** Bytes from `host` on that can be moved in one piece: within the segment, and as far as its pages are neighbours
+   *  in RAM, which those of a buffer that was touched in order mostly are. */
+  #run(host: number, wanted: number, access: Access): number {
+    const { address, length } = this.#segments[this.#segment]!;
+    const most = Math.min(wanted, length - this.#offset);
+    const at = address + this.#offset;
+    let count = PAGE_SIZE - (host & 0xfff);
+    while (count < most && this.#user.translate(at + count, access) === host + count) count += PAGE_SIZE;
+    return Math.min(count, most);
+  }
+
+  #written(host: number, count: number): void {
+    const { frames } = this.#mm.kernel;
+    for (let frame = host; frame < host + count; frame += PAGE_SIZE - (frame & 0xfff)) {
+      frames.invalidate(frame);
+    }
   }
 
   #advance(count: number): void {
