@@ -256,6 +256,27 @@ test("an iterator moves bytes across segments and pages, and goes back", () => {
   assert.deepEqual([...back], [5, 6, 7, 8]);
 });
 
+test("an iterator finds its way over pages that are neighbours in RAM and pages that are not", () => {
+  const t = start();
+  const at = map(t, 6 * PAGE_SIZE);
+  // Touched in an order that makes runs of one, two and three pages.
+  for (const page of [0, 3, 4, 5, 1, 2]) {
+    run(t.mm.user.prepare(at + page * PAGE_SIZE, 1, ACCESS_WRITE));
+  }
+  const bytes = Uint8Array.from({ length: 6 * PAGE_SIZE - 100 }, (_, i) => (i * 7 + (i >> 12)) & 0xff);
+  const segments = [{ address: at + 50, length: bytes.length }];
+  t.mm.user.iter(segments).copyOut(bytes, 0, bytes.length);
+  const back = new Uint8Array(bytes.length);
+  t.mm.user.iter(segments).copyIn(back, 0, back.length);
+  assert.deepEqual(back, bytes);
+  assert.deepEqual(run(t.mm.user.copyIn(at + 50, bytes.length)), bytes, "page by page");
+  const zeroed = t.mm.user.iter(segments);
+  zeroed.zero(2 * PAGE_SIZE);
+  assert.equal(zeroed.remaining, bytes.length - 2 * PAGE_SIZE);
+  const after = run(t.mm.user.copyIn(at + 50 + 2 * PAGE_SIZE - 1, 2));
+  assert.deepEqual([...after], [0, bytes[2 * PAGE_SIZE]]);
+});
+
 test("a debugger writes into read-only text without changing the file", () => {
   const t = start();
   const file = createShmemFile(t.kernel, "f", PAGE_SIZE);

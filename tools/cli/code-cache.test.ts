@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cache of bytecode: found again, never confused, never needed.
+
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, test } from "node:test";
+
+import { loadCached } from "./code-cache.ts";
+
+const before = process.env["XDG_CACHE_HOME"];
+let directory = "";
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "rookery-code-"));
+  process.env["XDG_CACHE_HOME"] = directory;
+});
+afterEach(() => {
+  if (before === undefined) delete process.env["XDG_CACHE_HOME"];
+  else process.env["XDG_CACHE_HOME"] = before;
+  rmSync(directory, { recursive: true });
+});
+
+interface Answers {
+  readonly answer: () => number;
+  readonly separator: string;
+}
+
+function bundle(identity: string, answer: number): string {
+  const path = join(directory, "bundle.cjs");
+  const body = `const { sep } = require("node:path");
+module.exports = { answer: function () { return ${answer}; }, separator: sep };
+`;
+  writeFileSync(path, `${identity}${body}`);
+  return path;
+}
+
+const kept = (): string[] => readdirSync(join(directory, "rookery", "code"));
+
+test("a module runs without bytecode, and again with what it saved", () => {
+  const path = bundle("// 0a1b\n", 41);
+  const first = loadCached<Answers>(path);
+  assert.equal(first.exports.answer(), 41);
+  assert.equal(first.exports.separator, "/");
+  first.save();
+  const [name] = kept();
+  assert.match(name ?? "", /^0a1b-/);
+  const file = join(directory, "rookery", "code", name ?? "");
+  const bytes = readFileSync(file);
+  const second = loadCached<Answers>(path);
+  assert.equal(second.exports.answer(), 41);
+  second.save();
+  assert.deepEqual(readFileSync(file), bytes, "what was good is not written again");
+});
+
+test("bundles of the same length are told apart by their first line", () => {
+  const first = loadCached<Answers>(bundle("// aaaa\n", 11));
+  assert.equal(first.exports.answer(), 11);
+  first.save();
+  assert.equal(loadCached<Answers>(bundle("// bbbb\n", 22)).exports.answer(), 22);
+});
+
+test("damaged bytecode is replaced, and a bundle without a name is not kept", () => {
+  const file = join(directory, "rookery", "code", `cccc-${process.versions.v8}.bin`);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, "no bytecode");
+  const loaded = loadCached<Answers>(bundle("// cccc\n", 33));
+  assert.equal(loaded.exports.answer(), 33);
+  loaded.save();
+  assert.ok(readFileSync(file).length > 100);
+  rmSync(join(directory, "rookery"), { recursive: true });
+  const nameless = loadCached<Answers>(bundle("", 44));
+  assert.equal(nameless.exports.answer(), 44);
+  nameless.save();
+  assert.throws(kept, /ENOENT/);
+});
+
+test("no more files are kept than a few builds need", () => {
+  for (let build = 0; build < 12; build++) loadCached<Answers>(bundle(`// d${build}\n`, build)).save();
+  assert.equal(kept().length, 8);
+});
