@@ -39,6 +39,8 @@ function printTable(node: Costs, chromium: Costs): void {
   console.log(`| **geometric mean** | | | ${mean.toFixed(2)} |`);
 }
 
+const TIMEOUT_MS = 180_000;
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -56,16 +58,24 @@ async function main(): Promise<void> {
   try {
     execFileSync("gcc", ["-O2", "-static", "-o", join(programs, "cpu"), SOURCE]);
     const commands: Record<string, string[]> = {
-      node: peerCommand("rookery", { image, programs, data: programs, scratch: programs }, argv),
+      node: peerCommand("rookery", {
+        image,
+        programs,
+        data: programs,
+        scratch: programs,
+        cache: join(programs, "cache"),
+      }, argv),
       chromium: [process.execPath, DRIVER, image, programs, ...argv],
     };
     for (let round = 1; round <= Number(values.rounds); round++) {
       for (const [peer, command] of Object.entries(commands)) {
         console.error(`round ${round}: ${peer}`);
-        await meter.run(command, ENV, ({ name, values: printed, cpu }) => {
+        const { stamps, end, errors } = await meter.run(command, { env: ENV, timeoutMs: TIMEOUT_MS });
+        if (stamps.length === 0) throw new Error(`${peer} gave no result: ${end ?? ""} ${errors}`);
+        for (const { name, values: printed, cpu } of stamps) {
           console.error(`  ${name} ${printed} host-cpu=${cpu.toFixed(3)}`);
           costs[peer]!.set(name, [...costs[peer]!.get(name) ?? [], cpu]);
-        });
+        }
       }
     }
   } finally {
