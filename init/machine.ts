@@ -8,6 +8,7 @@ import { attachConsole, openConsole } from "../drivers/tty/console.ts";
 import { HostInput, HostStreamFile } from "../drivers/tty/host_stream.ts";
 import { FilesStructImpl, type VfsImpl } from "../fs/fs.ts";
 import type { Host, HostConsole, HostDirectory, HostDisk } from "../include/host/host.ts";
+import type { TranslationStore } from "../include/host/translations.ts";
 import type { Cpu } from "../include/linux/cpu.ts";
 import type { File, Path } from "../include/linux/fs.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
@@ -47,6 +48,9 @@ export interface MachineOptions {
   /** A defect of the kernel was met; the process that met it is killed. */
   readonly onOops?: (error: unknown) => void;
   readonly compile?: ((bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module) | undefined;
+  /** Where translated code is kept between runs. Not together with virtual time: what is there decides when code is
+   *  translated, and with it where the scheduler may preempt. */
+  readonly translations?: TranslationStore | undefined;
   /** Puts something of its own around the CPU: a profiler. */
   readonly watchCpu?: ((cpu: Cpu) => Cpu) | undefined;
 }
@@ -100,6 +104,7 @@ export class Machine implements AsyncDisposable {
   readonly kernel: LinuxKernel;
   readonly #vfs: VfsImpl;
   readonly #setRoot: BuiltKernel["setRoot"];
+  readonly #saveTranslations: () => void;
   readonly #hostname: string;
   readonly #loop: Promise<void>;
   /** Upper layer of the root. */
@@ -122,13 +127,15 @@ export class Machine implements AsyncDisposable {
 
   private constructor(options: MachineOptions) {
     this.#hostname = options.hostname ?? "rookery";
-    const { kernel, vfs, setRoot } = createKernel({
+    const { kernel, vfs, setRoot, saveTranslations } = createKernel({
       host: options.host,
       memoryBytes: options.memoryBytes ?? DEFAULT_MEMORY_BYTES,
       hostname: this.#hostname,
       ...(options.compile === undefined ? {} : { compile: options.compile }),
       ...(options.watchCpu === undefined ? {} : { watchCpu: options.watchCpu }),
+      ...(options.translations === undefined ? {} : { translations: options.translations }),
     });
+    this.#saveTranslations = saveTranslations;
     this.kernel = kernel;
     this.#vfs = vfs;
     this.#setRoot = setRoot;
@@ -285,6 +292,7 @@ export class Machine implements AsyncDisposable {
     this.#isStopped = true;
     this.kernel.sched.requestStop();
     await this.#loop.catch(() => {});
+    this.#saveTranslations();
   }
 }
 

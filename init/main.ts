@@ -13,6 +13,7 @@ import { procFileSystem } from "../fs/proc/root.ts";
 import { sysFileSystem } from "../fs/sysfs/sysfs.ts";
 import { ramfs, tmpfs } from "../fs/tmpfs/tmpfs.ts";
 import type { Host } from "../include/host/host.ts";
+import type { TranslationStore } from "../include/host/translations.ts";
 import type { Cpu } from "../include/linux/cpu.ts";
 import type { FileSystemType } from "../include/linux/fs.ts";
 import type { FsStruct } from "../include/linux/sched.ts";
@@ -37,6 +38,8 @@ export interface KernelOptions {
   /** Guest memory in bytes, without what the machine itself uses. */
   readonly memoryBytes: number;
   readonly hostname: string;
+  /** Where translated code is kept between runs; without it every run begins anew, and the same. */
+  readonly translations?: TranslationStore;
   /** Makes WebAssembly modules of translated code (a host may steer its compiler). */
   readonly compile?: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
   /** Puts something of its own around the CPU: a profiler. */
@@ -58,6 +61,8 @@ export interface BuiltKernel {
   readonly vfs: VfsImpl;
   /** Where processes that the host starts from now on stand. */
   readonly setRoot: (fs: FsStruct) => void;
+  /** Leaves what was translated to KernelOptions.translations. */
+  readonly saveTranslations: () => void;
 }
 
 /** A kernel with an empty tmpfs as its root, and no process. */
@@ -66,7 +71,10 @@ export function createKernel(options: KernelOptions): BuiltKernel {
   const bareCpu = new WasmCpu(
     ram,
     createX86FrontEnd(() => kernel.time.monotonicNs()),
-    options.compile === undefined ? {} : { compile: options.compile },
+    {
+      ...(options.compile === undefined ? {} : { compile: options.compile }),
+      ...(options.translations === undefined ? {} : { store: options.translations }),
+    },
   );
   const cpu = options.watchCpu?.(bareCpu) ?? bareCpu;
   let made: VfsImpl | undefined;
@@ -100,5 +108,5 @@ export function createKernel(options: KernelOptions): BuiltKernel {
   const setRoot = (fs: FsStruct): void => {
     root = fs;
   };
-  return { kernel, vfs, setRoot };
+  return { kernel, vfs, setRoot, saveTranslations: () => bareCpu.saveTranslations() };
 }

@@ -5,7 +5,7 @@
 // content.
 
 import { createHash } from "node:crypto";
-import { rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
 import { build, type BuildOptions, type Plugin } from "esbuild";
 
@@ -71,8 +71,21 @@ export const BROWSER: BuildOptions = {
   target: "es2022",
 };
 
+/** Names the code that decides what a translation means. */
+function translatorIdentity(): string {
+  const hash = createHash("sha256");
+  for (const folder of ["arch", "include", "lib", "virt"]) {
+    const files = readdirSync(`${top}dist/${folder}`, { recursive: true, encoding: "utf8" });
+    for (const file of files.filter((name) => name.endsWith(".js") && !name.includes(".test.")).sort()) {
+      hash.update(file).update(readFileSync(`${top}dist/${folder}/${file}`));
+    }
+  }
+  return hash.digest("hex").slice(0, 32);
+}
+
 async function bundleRun(): Promise<void> {
-  const { outputFiles } = await build({ ...RUN, write: false });
+  const define = { ROOKERY_BUILD: JSON.stringify(translatorIdentity()) };
+  const { outputFiles } = await build({ ...RUN, define, write: false });
   for (const { path, text } of outputFiles) {
     const identity = createHash("sha256").update(text).digest("hex").slice(0, 32);
     writeFileSync(path, path.endsWith(".cjs") ? `// ${identity}\n${text}` : text);

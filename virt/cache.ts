@@ -15,6 +15,7 @@ import {
   JUMP_CACHE,
   JUMP_CACHE_ENTRIES,
 } from "./layout.ts";
+import { TERM_NONE } from "./ir/ops.ts";
 import { SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
 
 /** The upper end of the arena is for single steps. */
@@ -24,22 +25,45 @@ export interface Block {
   readonly number: number;
   /** Host address of the frame of its first byte, and of its last when that is another one, else -1. */
   readonly frame: number;
-  readonly secondFrame: number;
+  secondFrame: number;
   readonly offset: number;
   readonly mode: number;
-  /** Address of the first bytecode record. */
-  readonly record: number;
+  /** Address of the first bytecode record; 0 while there is no bytecode, for an entry of a region out of a store. */
+  record: number;
   /** Where its bytecode ends: the targets of an indirect jump are noted right before. */
-  readonly end: number;
-  readonly instructions: number;
-  readonly bytes: number;
+  end: number;
+  /** TERM_* of its bytecode. */
+  terminator: number;
+  instructions: number;
   isDead: boolean;
+  /** Whether the jump cache may lead to its bytecode. */
+  isEntered: boolean;
   /** The region that it is part of, and its distance from that region's anchor. */
   home: { readonly region: Region; readonly offset: number } | undefined;
   /** Entry word when it is an entry of that region, else 0. */
   entry: number;
   /** Word addresses of links in bytecode that lead here; void when the arena was emptied. */
-  readonly incoming: number[];
+  incoming: number[] | undefined;
+}
+
+/** A block without bytecode. */
+export function newBlock(number: number, frame: number, offset: number, mode: number): Block {
+  return {
+    number,
+    frame,
+    secondFrame: -1,
+    offset,
+    mode,
+    record: 0,
+    end: 0,
+    terminator: TERM_NONE,
+    instructions: 0,
+    isDead: false,
+    isEntered: false,
+    home: undefined,
+    entry: 0,
+    incoming: undefined,
+  };
 }
 
 interface FrameCode {
@@ -104,10 +128,10 @@ export class CodeCache {
   add(block: Block, arenaEnd: number): boolean {
     this.#arenaEnd = (arenaEnd + 15) & ~15;
     this.#byNumber[block.number] = block;
-    this.#liveBlocks++;
     const frame = this.#frameCode(block.frame);
     const old = frame.blocks.get(block.offset * 4 + block.mode);
-    if (old !== undefined) this.#kill(old);
+    if (old !== block) this.#liveBlocks++;
+    if (old !== undefined && old !== block) this.#kill(old);
     frame.blocks.set(block.offset * 4 + block.mode, block);
     let isNew = this.#mark(block.frame);
     if (block.secondFrame >= 0) {
@@ -115,6 +139,17 @@ export class CodeCache {
       if (this.#mark(block.secondFrame)) isNew = true;
     }
     return isNew;
+  }
+
+  /** Live blocks by the frame of their first byte. */
+  *pages(): Generator<[frame: number, blocks: Block[]]> {
+    for (const [frame, { blocks }] of this.#frames) yield [frame, [...blocks.values()]];
+  }
+
+  /** Marks a frame as one with code. True when it was not marked before, as add(). */
+  protect(frame: number): boolean {
+    this.#frameCode(frame);
+    return this.#mark(frame);
   }
 
   /** `onDeath` runs when the code of `frame` is dropped. */

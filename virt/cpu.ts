@@ -16,8 +16,9 @@ import {
   TRAP_PREEMPTED,
   TRAP_STEP,
 } from "../include/linux/cpu.ts";
+import type { KeptPage, TranslationStore } from "../include/host/translations.ts";
 import type { Ram } from "../lib/ram.ts";
-import { type Block, CodeCache, STEP_AREA } from "./cache.ts";
+import { type Block, CodeCache, newBlock, STEP_AREA } from "./cache.ts";
 import { EXT_LEAVE, type FrontEnd, type Lifted, MODE_EXACT, STATUS_EXACT } from "./frontend.ts";
 import {
   type Handlers,
@@ -27,12 +28,14 @@ import {
   TARGETS,
   TARGETS_BYTES,
 } from "./interp/bytecode.ts";
+import { arenaBytesOf, decodePage, encodePage } from "./interp/kept.ts";
 import { LOWERED_BYTES_MAX, Lowering } from "./interp/lower.ts";
 import { IrBuilder } from "./ir/builder.ts";
 import { JUMP_RETURN, TERM_INDIRECT } from "./ir/ops.ts";
 import { type IrBlock, keepIr } from "./translate/ir-block.ts";
 import type { BlockSource } from "./translate/region.ts";
 import { DATA_ALIGNMENT } from "./translate/data.ts";
+import { StoredRegions } from "./translate/stored.ts";
 import { type Region, Translator } from "./translate/translator.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "./layout.ts";
 import { hasTailCalls, makeRuntime, type RuntimeExports } from "./runtime/module.ts";
@@ -64,6 +67,8 @@ const NEVER_HOT = 0x7fff_ffff;
 /** Entries of a block that waits for its translation until it is asked for again: the wait may have been in vain. */
 const HOT_AGAIN = 100;
 const BIG_FLUSH_PAGES = 512;
+/** Instructions that a hot block waits for others at most. */
+const WAIT_MAX = 150_000;
 
 export type { CpuOptions } from "./options.ts";
 
@@ -83,10 +88,14 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
   readonly #translator: Translator;
   readonly #blockInstructionsMax: number;
   readonly #hotEntries: number;
+  readonly #store: TranslationStore | undefined;
+  readonly #stored: StoredRegions | undefined;
   readonly #hotBatch: number;
   readonly #onDemand: boolean;
   /** Where hot blocks are that translateHot() is to take. */
   readonly #waitingPcs = new Set<number>();
+  /** Instructions retired when the first of them came. */
+  #waitingSince = 0;
   readonly #spaces: AddressSpaces;
   readonly #access: ExtAccess;
   #mode = 0;
@@ -99,6 +108,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     misses: 0,
     links: 0,
     lifted: 0,
+    loadedBlocks: 0,
     liftedInstructions: 0,
     codeWrites: 0,
     dropped: 0,
@@ -117,6 +127,12 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     this.#fetch = new CodeFetch(ram);
     this.#blockInstructionsMax = options.blockInstructionsMax ?? 64;
     this.#hotEntries = options.hotEntries ?? HOT_ENTRIES;
+    this.#store = options.store;
+    this.#stored = options.store === undefined
+      ? undefined
+      : new StoredRegions(options.store, ram, (frame) => {
+        if (this.#cache.protect(frame)) this.#runtime.flushTlbWrites();
+      });
     this.#hotBatch = options.hotBatch ?? HOT_BATCH;
     this.#onDemand = options.translateOnDemand ?? false;
     const compile = options.compile ?? ((bytes): WebAssembly.Module => new WebAssembly.Module(bytes));
@@ -167,7 +183,9 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
       const trap = this.#runSlice();
       this.#settle();
       left -= this.#retired - before;
-      if (this.#waitingPcs.size > 0 && !this.#onDemand) this.translateHot();
+      if (this.#waitingPcs.size > 0 && this.#retired - this.#waitingSince > WAIT_MAX && !this.#onDemand) {
+        this.translateHot();
+      }
       if (trap !== TRAP_PREEMPTED || left <= 0) return trap;
       this.#counters.slices++;
     }
@@ -201,7 +219,24 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     if (!isCodeFrame(this.ram, frame)) return;
     this.#counters.dropped++;
     this.#cache.dropFrame(frame);
+    this.#stored?.forget(frame);
     this.#spaces.breakLinks();
+  }
+
+  /** Leaves what was translated to the store of CpuOptions. */
+  saveTranslations(): void {
+    const stored = this.#stored;
+    if (stored === undefined) return;
+    this.#store?.save(this.#translator.modulesToKeep((frame) => stored.hashOf(frame)));
+    const pages: KeptPage[] = [];
+    const entriesLeft = (now: number): number =>
+      now > this.#hotEntries ? this.#hotEntries >> 2 : Math.max(now, 1);
+    for (const [frame, all] of this.#cache.pages()) {
+      const blocks = all.filter((block) => block.record !== 0 && block.secondFrame < 0);
+      if (!stored.hasNews(frame, blocks.length)) continue;
+      pages.push({ hash: stored.hashOf(frame), bytes: encodePage(this.ram, blocks, entriesLeft) });
+    }
+    this.#store?.saveBytecode(pages);
   }
 
   statistics(): Record<string, number> {
@@ -311,10 +346,71 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
   #miss(): number {
     this.#counters.misses++;
     const pc = this.ram.readU64(PC);
-    const block = this.#blockAt(pc);
+    const block = this.#entryAt(pc) ?? this.#blockAt(pc);
     if (typeof block === "number") return block;
-    this.#spaces.enter(pc, block);
+    if (this.#spaces.enterRegion(pc, block)) return 0;
+    return this.#enterBlock(pc, block);
+  }
+
+  /** 0, or the trap of a failed fetch. */
+  #enterBlock(pc: number, known: Block): number {
+    const block = known.record === 0 ? this.#blockAt(pc) : known;
+    if (typeof block === "number") return block;
+    this.#spaces.enterBlock(pc, block);
     return 0;
+  }
+
+  /** The entry of a region at a guest address, perhaps one that the store has just given. */
+  #entryAt(pc: number): Block | undefined {
+    const known = this.known(pc);
+    if (this.#stored === undefined || (known !== undefined && known.entry !== 0)) return known;
+    const frame = walk(this.ram, pc, ACCESS_EXEC);
+    if (frame < 0) return undefined;
+    if (!this.#stored.isKnown(frame)) this.#loadBytecode(this.#stored, frame);
+    const page = pc - (pc % PAGE_SIZE);
+    const frameAt = (distance: number): number => walk(this.ram, page + distance * PAGE_SIZE, ACCESS_EXEC);
+    const regions: Region[] = [];
+    for (const match of this.#stored.match(frame, this.#mode, frameAt)) {
+      const anchorPc = page + match.stored.anchorOffset;
+      const blockAt = (offset: number): Block => this.#known(anchorPc + offset);
+      const region = this.#translator.adopt(match, anchorPc, blockAt, this.#frameOf);
+      if (region !== undefined) regions.push(region);
+    }
+    this.#entriesChanged(regions);
+    return this.known(pc);
+  }
+
+  /** Bytecode that the store has for the content of a frame. */
+  #loadBytecode(stored: StoredRegions, frame: number): void {
+    const bytes = stored.bytecodeOf(frame);
+    if (bytes === undefined) return;
+    const cache = this.#cache;
+    const address = cache.allocate(arenaBytesOf(bytes));
+    if (address < 0) return;
+    let count = 0;
+    decodePage(this.ram, bytes, address, (kept) => {
+      count++;
+      const number = cache.nextNumber;
+      this.ram.u32[((kept.record - HEADER_BYTES) >>> 2) + 1] = number;
+      const block = newBlock(number, frame, kept.offset, kept.mode);
+      block.record = kept.record;
+      block.end = kept.end;
+      block.terminator = kept.terminator;
+      block.instructions = kept.instructions;
+      if (cache.add(block, cache.arenaEnd)) this.#runtime.flushTlbWrites();
+    });
+    stored.noteBlocks(frame, count);
+    this.#counters.loadedBlocks += count;
+  }
+
+  /** The block at a mapped guest address, without bytecode when it is new. */
+  #known(pc: number): Block {
+    const known = this.known(pc);
+    if (known !== undefined) return known;
+    const cache = this.#cache;
+    const block = newBlock(cache.nextNumber, walk(this.ram, pc, ACCESS_EXEC), pc % PAGE_SIZE, this.#mode);
+    if (cache.add(block, cache.arenaEnd)) this.#runtime.flushTlbWrites();
+    return block;
   }
 
   /** The block at a guest address, or the trap that its fetch makes. */
@@ -322,15 +418,16 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     const frame = walk(this.ram, pc, ACCESS_EXEC);
     if (frame < 0) return recordFault(this.ram, pc, ACCESS_EXEC);
     const known = this.#cache.find(frame, pc % PAGE_SIZE, this.#mode);
-    if (known !== undefined && !known.isDead) {
+    if (known !== undefined && !known.isDead && known.record !== 0) {
       if (known.secondFrame < 0 || walk(this.ram, nextPage(pc), ACCESS_EXEC) === known.secondFrame) {
         return known;
       }
     }
-    return this.#lift(pc, frame);
+    return this.#lift(pc, frame, known?.record === 0 && !known.isDead ? known : undefined);
   }
 
-  #lift(pc: number, frame: number): Block | number {
+  /** `bare`: the block when it is known without bytecode. */
+  #lift(pc: number, frame: number, bare: Block | undefined): Block | number {
     const trap = this.#liftInto(pc, this.#blockInstructionsMax);
     if (trap !== 0) return trap;
     const cache = this.#cache;
@@ -343,23 +440,14 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     const straddles = offset + bytes > PAGE_SIZE;
     const start = cache.arenaEnd;
     const hot = this.#hotEntries === 0 ? NEVER_HOT : this.#hotEntries;
-    const number = cache.nextNumber;
+    const number = bare?.number ?? cache.nextNumber;
     const end = this.#lowering.lower(this.#builder, start, number, hot, true);
-    const block: Block = {
-      number,
-      frame,
-      secondFrame: straddles ? walk(this.ram, nextPage(pc), ACCESS_EXEC) : -1,
-      offset,
-      mode: this.#mode,
-      record: start + HEADER_BYTES,
-      end,
-      instructions: this.#builder.instructions,
-      bytes,
-      isDead: false,
-      home: undefined,
-      entry: 0,
-      incoming: [],
-    };
+    const block: Block = bare ?? this.#known(pc);
+    block.secondFrame = straddles ? walk(this.ram, nextPage(pc), ACCESS_EXEC) : -1;
+    block.record = start + HEADER_BYTES;
+    block.end = end;
+    block.terminator = this.#lowering.terminator;
+    block.instructions = this.#builder.instructions;
     if (cache.add(block, end)) this.#runtime.flushTlbWrites();
     this.#counters.lifted++;
     this.#counters.liftedInstructions += block.instructions;
@@ -393,14 +481,17 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     const slot = this.ram.u32[LINK_SLOT >>> 2]! >>> 2;
     const pc = this.ram.readU64(PC);
     const arenaBefore = this.#cache.arenaEnd;
-    const block = this.#blockAt(pc);
+    const block = this.#entryAt(pc) ?? this.#blockAt(pc);
     if (typeof block === "number") return block;
-    this.#spaces.enter(pc, block);
+    if (!this.#spaces.enterRegion(pc, block)) {
+      const trap = this.#enterBlock(pc, block);
+      if (trap !== 0) return trap;
+    }
     // The arena was emptied: the slot is gone.
     if (this.#cache.arenaEnd < arenaBefore) return 0;
     const mayLink = block.secondFrame < 0 && block.entry === 0;
     this.ram.u32[slot + 1] = mayLink ? block.record : LINK_NEVER;
-    if (mayLink) block.incoming.push(slot + 1);
+    if (mayLink) (block.incoming ??= []).push(slot + 1);
     return 0;
   }
 
@@ -412,6 +503,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     const isTranslated = block.entry !== 0;
     this.ram.i32[(block.record - 8) >>> 2] = isTranslated ? NEVER_HOT : HOT_AGAIN;
     if (isTranslated) return;
+    if (this.#waitingPcs.size === 0) this.#waitingSince = this.#retired;
     this.#waitingPcs.add(pc);
     if (this.#waitingPcs.size >= this.#hotBatch && !this.#onDemand) this.translateHot();
   }
@@ -450,14 +542,16 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     const records = new Set<number>();
     for (const region of regions) {
       for (const entry of region.entries) {
-        records.add(entry.record);
-        for (const slot of entry.incoming) this.ram.u32[slot] = LINK_NEVER;
-        entry.incoming.length = 0;
+        if (entry.isEntered) records.add(entry.record);
+        for (const slot of entry.incoming ?? []) this.ram.u32[slot] = LINK_NEVER;
+        entry.incoming = undefined;
       }
     }
-    this.#cache.purgeJumpCache((tableIndex, entry) =>
-      tableIndex === 0 ? records.has(entry) : this.#translator.byData(entry & -DATA_ALIGNMENT) === undefined
-    );
+    if (this.#translator.takeDeaths() || records.size > 0) {
+      this.#cache.purgeJumpCache((tableIndex, entry) =>
+        tableIndex === 0 ? records.has(entry) : this.#translator.byData(entry & -DATA_ALIGNMENT) === undefined
+      );
+    }
     this.#spaces.breakLinks();
   }
 
@@ -465,6 +559,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
   heat(pc: number): number {
     const block = this.known(pc);
     if (block === undefined) return -1;
+    if (block.record === 0) return this.#hotEntries;
     const left = this.ram.i32[(block.record - 8) >>> 2]!;
     // It was hot before and has been counted since.
     if (left > this.#hotEntries) return this.#hotEntries + (NEVER_HOT - left);
@@ -473,8 +568,8 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
   }
 
   take(pc: number): { block: Block; ir: IrBlock; targets: readonly number[] } | undefined {
-    const block = this.known(pc);
-    if (block === undefined || this.#liftInto(pc, this.#blockInstructionsMax) !== 0) return undefined;
+    const block = this.known(pc) ?? this.#blockAt(pc);
+    if (typeof block === "number" || this.#liftInto(pc, this.#blockInstructionsMax) !== 0) return undefined;
     return { block, ir: keepIr(this.#builder), targets: this.#indirectTargets(block) };
   }
 
@@ -492,7 +587,10 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
 
   /** Where the indirect jump at the end of the block went lately. */
   #indirectTargets(block: Block): number[] {
-    if (this.#builder.terminator !== TERM_INDIRECT || this.#builder.termKind === JUMP_RETURN) return [];
+    if (
+      block.record === 0 || this.#builder.terminator !== TERM_INDIRECT
+      || this.#builder.termKind === JUMP_RETURN
+    ) return [];
     return this.#readTargets(block.end - TARGETS_BYTES);
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What may be chosen when a WasmCpu is made, and what is chosen otherwise.
 
+import type { TranslationStore } from "../include/host/translations.ts";
 import type { RegionLimits } from "./translate/region.ts";
 
 export interface CpuOptions {
@@ -8,11 +9,13 @@ export interface CpuOptions {
   readonly blockInstructionsMax?: number;
   /** Entries of a block before it is translated (3000 unless told); 0: never. */
   readonly hotEntries?: number;
-  /** Hot blocks that are translated together (12 unless told); fewer at the end of a slice. */
+  /** Hot blocks that are translated together (12 unless told); fewer when they have waited for long. */
   readonly hotBatch?: number;
   /** Hot blocks wait for translateHot(): for tests that translate many small pieces. */
   readonly translateOnDemand?: boolean;
   readonly regionLimits?: RegionLimits;
+  /** Where translations of earlier runs are. Which blocks are translated when then depends on those. */
+  readonly store?: TranslationStore;
   /** Makes a module; a host may steer its compiler around this. */
   readonly compile?: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
 }

@@ -84,8 +84,21 @@ export class AddressSpaces {
     }
   }
 
-  /** Jumps to `pc` find the block, or the region that it is an entry of. */
-  enter(pc: number, block: Block): void {
+  /** Jumps to `pc` find the region that the block is an entry of. False when it is none, or not all mapped. */
+  enterRegion(pc: number, block: Block): boolean {
+    const { home, entry } = block;
+    if (entry === 0 || home === undefined || !this.#isMapped(home, pc)) return false;
+    this.#enter(pc, block, home.region.tableIndex, entry);
+    return true;
+  }
+
+  /** Jumps to `pc` find the block's bytecode. */
+  enterBlock(pc: number, block: Block): void {
+    block.isEntered = true;
+    this.#enter(pc, block, 0, block.record);
+  }
+
+  #enter(pc: number, block: Block, tableIndex: number, entry: number): void {
     const i32 = this.#ram.i32;
     const lo = pc | 0;
     const hi = Math.floor(pc / 0x1_0000_0000) ^ i32[TAG_WORD + 1]!;
@@ -97,13 +110,8 @@ export class AddressSpaces {
       i32[at + 1] = hi;
     }
     this.#noteCodePages(pc, block);
-    if (block.entry !== 0 && block.home !== undefined && this.#isMapped(block.home, pc)) {
-      i32[at + 2] = block.home.region.tableIndex;
-      i32[at + 3] = block.entry;
-    } else {
-      i32[at + 2] = 0;
-      i32[at + 3] = block.record;
-    }
+    i32[at + 2] = tableIndex;
+    i32[at + 3] = entry;
   }
 
   /** What a region leaves to the interpreter at `pc` finds the block. */

@@ -2,20 +2,26 @@
 // `rookery run`: one program in a fresh machine, with this process's terminal or streams as its own.
 
 import { existsSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 
+import type { TranslationStore } from "../../include/host/translations.ts";
 import { Machine, type MachineMount, type Process } from "../../init/machine.ts";
 import { openHostDirectory } from "../../virt/host/node/directory.ts";
 import { fileDisk } from "../../virt/host/node/disk.ts";
 import { NodeConsole, writeAll } from "../../virt/host/node/console.ts";
 import { createNodeHost } from "../../virt/host/node/host.ts";
+import { directoryStore } from "../../virt/host/node/translations.ts";
 import { createSimHost } from "../../virt/host/sim/host.ts";
 import { flameGraph } from "../perf/flame-graph.ts";
 import { Profiler } from "../perf/profiler.ts";
 import { summary } from "../perf/summary.ts";
 import { UsageError } from "./errors.ts";
-import { defaultImagePath } from "./paths.ts";
+import { cacheDirectory, defaultImagePath } from "./paths.ts";
 import { parseRunOptions, type RunOptions, type Volume } from "./run-options.ts";
+
+/** Put in by scripts/bundle.ts: names the code that decides what translations mean. */
+declare const ROOKERY_BUILD: string | undefined;
 
 /** timeout(1)'s status for a program that ran out of time. */
 const EXIT_TIMED_OUT = 124;
@@ -55,6 +61,8 @@ export async function run(words: readonly string[]): Promise<number> {
         names: strace === "" ? undefined : strace.split(","),
         write: (line) => writeAll(2, Buffer.from(line, "latin1")),
       },
+    // What an earlier run left would change when code is translated, and with it what a seed means.
+    translations: options.time === "virtual" ? undefined : keptTranslations(),
     ...profiler?.hooks,
   });
   profiler?.start(machine);
@@ -92,6 +100,12 @@ async function writeProfile(profiler: Profiler, machine: Machine, options: RunOp
     const why = error instanceof Error ? error.message : String(error);
     process.stderr.write(`rookery: --perf: cannot write ${path}: ${why}\n`);
   }
+}
+
+/** Undefined where the program is not bundled: the name of the build is made with the bundle. */
+function keptTranslations(): TranslationStore | undefined {
+  if (typeof ROOKERY_BUILD === "undefined") return undefined;
+  return directoryStore(join(cacheDirectory(), "translations"), ROOKERY_BUILD);
 }
 
 function openVolume(volume: Volume): MachineMount {

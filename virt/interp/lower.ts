@@ -77,6 +77,7 @@ export class Lowering {
   readonly #holder = new Int32Array(32);
   #fused = -1;
   #nextSlot = 0;
+  #terminatorKind = 0;
   #at = 0;
   #insnOffset = 0;
   #insnIndex = 0;
@@ -84,6 +85,11 @@ export class Lowering {
   constructor(ram: Ram, handlers: Handlers) {
     this.#ram = ram;
     this.#handlers = handlers;
+  }
+
+  /** TERM_* of the records written last: a jump too far for a record is an indirect one. */
+  get terminator(): number {
+    return this.#terminatorKind;
   }
 
   /** Writes header and records at `address` (16-byte aligned); returns the address after them. */
@@ -461,6 +467,7 @@ export class Lowering {
   }
 
   #terminator(ir: IrBuilder, mayLink: boolean): void {
+    this.#terminatorKind = ir.terminator;
     const special = this.#handlers.special;
     const count = ir.instructions;
     switch (ir.terminator) {
@@ -486,6 +493,7 @@ export class Lowering {
   }
 
   #indirect(ir: IrBuilder, slot: number): void {
+    this.#terminatorKind = TERM_INDIRECT;
     this.#write(this.#handlers.special.indirect, ir.instructions, slot, 0, 0, 0);
     this.#ram.u8.fill(0, this.#at, this.#at + TARGETS_BYTES);
     this.#at += TARGETS_BYTES;

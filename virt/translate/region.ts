@@ -49,6 +49,8 @@ export interface RegionWish {
   readonly headPc: number;
   readonly members: readonly number[];
   readonly entries: readonly number[];
+  /** Where indirect jumps in it are known to go. */
+  readonly switchTargets: readonly number[];
   /** The region that it is to take the place of. */
   readonly replaces?: Region | undefined;
 }
@@ -87,6 +89,7 @@ class Planner {
     this.#wish = wish;
     this.#limits = limits;
     this.#entries = new Set(wish.entries);
+    for (const pc of wish.switchTargets) this.#switchTargets.add(pc);
     if (wish.replaces !== undefined) this.#absorbed.add(wish.replaces);
   }
 
@@ -157,6 +160,10 @@ class Planner {
     if (!fits) return false;
     this.#absorbed.add(region);
     this.#entries.add(anchorPc);
+    for (const offset of region.facts.switchTargets) {
+      this.#entries.add(anchorPc + offset);
+      this.#switchTargets.add(anchorPc + offset);
+    }
     for (const offset of region.offsets) {
       this.#seen.add(anchorPc + offset);
       if (!this.#nodeByPc.has(anchorPc + offset)) {

@@ -4,10 +4,12 @@
 // Invariants: a block's home names a live region or is undefined; a region's functions know no address but by their
 // arguments. Regions made together share a module, since each module costs the host time and memory of its own.
 
+import type { StoredModule, StoredRegion, UsedModule } from "../../include/host/translations.ts";
 import type { Block, CodeCache } from "../cache.ts";
 import { PAGE_SIZE } from "../layout.ts";
 import { MEMORY_PAGES_MAX, type RuntimeFunctions } from "../runtime/module.ts";
 import { REGIONS_MAX } from "../runtime/status.ts";
+import { Assembler } from "../wasm/assembler.ts";
 import { WasmModule } from "../wasm/encoder.ts";
 import { DATA_ALIGNMENT, dataBytes, type DataLayout, layOut, writeData } from "./data.ts";
 import { importOnUse } from "./imports.ts";
@@ -20,27 +22,47 @@ import {
   type RegionWish,
 } from "./region.ts";
 import { emitRegion } from "./shape.ts";
+import type { Match } from "./stored.ts";
 
 /** Slow exits between two looks at whether shared checks pay. */
 const SLOW_EXITS = 2_000;
 
+/** An empty function in each module: an engine may keep code only of modules in which something is optimised. */
+const TRIFLE = "trifle";
+
+/** A module of regions, and where it came from when that was a store. */
+interface LoadedModule {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly module: WebAssembly.Module;
+  readonly exports: Readonly<Record<string, unknown>>;
+  readonly from: StoredModule | undefined;
+  readonly regions: Region[];
+}
+
+/** What is known of a region apart from where it is: what a store keeps of it. */
+type RegionFacts = Omit<StoredRegion, "pages">;
+
 export interface Region {
+  readonly facts: RegionFacts;
   readonly tableIndex: number;
   /** Address of its data. */
   readonly data: number;
   /** Pages that its bytes lie in: distance in pages from the page of the anchor, and the frame. */
   readonly pages: readonly { readonly distance: number; readonly frame: number }[];
+  /** Those that are known; of a region out of a store the entries alone. */
   readonly blocks: readonly Block[];
-  readonly entries: readonly Block[];
+  /** By number. */
+  readonly entries: Block[];
   /** Of its blocks from the anchor. */
   readonly offsets: ReadonlySet<number>;
-  readonly entryOffsets: readonly number[];
   readonly instructions: number;
   /** How often it was made anew. */
   readonly generation: number;
   /** Whether accesses of a block share checks. */
   readonly hasGroups: boolean;
   isDead: boolean;
+  /** Another region has taken its place: it is not worth keeping. */
+  isReplaced: boolean;
   /** Instructions retired when its slow exits were last counted from. */
   watchedSince: number;
 }
@@ -59,10 +81,8 @@ export interface TranslatorHost {
 /** A region that is planned and emitted, but not compiled. */
 interface Draft {
   readonly plan: RegionPlan;
-  readonly layout: DataLayout;
   readonly data: number;
-  readonly generation: number;
-  readonly hasGroups: boolean;
+  readonly facts: RegionFacts;
 }
 
 export class Translator {
@@ -74,9 +94,13 @@ export class Translator {
   readonly #deaths = new Map<Region, () => void>();
   /** By host address of code: the region that leaves for it, and its distance from that region's anchor. */
   readonly #leavers = new Map<number, { readonly region: Region; readonly offset: number }>();
+  #hasDeaths = false;
+  readonly #modules = new Set<LoadedModule>();
+  readonly #stored = new Map<StoredModule, LoadedModule>();
   #nextIndex = 1;
   readonly counters = {
     modules: 0,
+    storedModules: 0,
     regions: 0,
     regionBlocks: 0,
     regionInstructions: 0,
@@ -89,6 +113,13 @@ export class Translator {
     this.#host = host;
     this.#cache = cache;
     this.#limits = limits;
+  }
+
+  /** Whether a region has died since the last call. */
+  takeDeaths(): boolean {
+    const has = this.#hasDeaths;
+    this.#hasDeaths = false;
+    return has;
   }
 
   byData(data: number): Region | undefined {
@@ -132,7 +163,7 @@ export class Translator {
 
   #wishFor(source: BlockSource, pc: number, address: number): RegionWish {
     const leaver = this.#leavers.get(address);
-    const alone: RegionWish = { headPc: pc, members: [], entries: [] };
+    const alone: RegionWish = { headPc: pc, members: [], entries: [], switchTargets: [] };
     if (leaver === undefined || leaver.region.isDead) return alone;
     const { region, offset } = leaver;
     const { blocksMax, instructionsMax } = this.#limits;
@@ -155,19 +186,36 @@ export class Translator {
       plan.switchTargets.map((pc) => pc - plan.anchorPc),
     );
     const generation = Math.max(-1, ...plan.absorbed.map((region) => region.generation)) + 1;
+    const groups = hasGroups && plan.absorbed.every((region) => region.hasGroups);
     const { code, links } = emitRegion({
       graph: plan.graph,
       blocks: plan.irs,
       anchorPc: plan.anchorPc,
       nodeByPc: plan.nodeByPc,
       layout,
-      hasGroups: hasGroups && plan.absorbed.every((region) => region.hasGroups),
+      hasGroups: groups,
       hasSwitch: plan.switchTargets.length > 0,
       isBusy: (pc) => source.heat(pc) >= 0,
     }, module.runtime);
     const data = this.#allocate(layout, links);
     if (data < 0) return undefined;
-    const draft: Draft = { plan, layout, data, generation, hasGroups };
+    const draft: Draft = {
+      plan,
+      data,
+      facts: {
+        name: module.nextName,
+        anchorOffset: plan.anchorPc % PAGE_SIZE,
+        mode: plan.blocks[0]!.mode,
+        offsets: plan.irs.map((ir) => ir.basePc - plan.anchorPc),
+        entries: layout.offsets,
+        switchTargets: plan.switchTargets.map((pc) => pc - plan.anchorPc),
+        exits: plan.exits.map((pc) => pc - plan.anchorPc),
+        links,
+        instructions: plan.irs.reduce((sum, ir) => sum + ir.instructions, 0),
+        generation,
+        hasGroups: groups,
+      },
+    };
     module.add(draft, code);
     return draft;
   }
@@ -186,28 +234,93 @@ export class Translator {
     const { drafts } = module;
     if (drafts.length === 0) return [];
     const bytes = module.finish();
-    const code = this.#compile(bytes);
-    if (code === undefined) return [];
+    const loaded = this.#load(bytes, () => this.#host.compile(bytes), undefined);
+    if (loaded === undefined) return [];
     this.counters.modules++;
     this.counters.regionBytes += bytes.length;
     const regions: Region[] = [];
-    drafts.forEach((draft, n) => {
-      const tableIndex = this.#takeIndex();
-      if (tableIndex < 0) return;
-      this.#host.table.set(tableIndex, code[`region${n}`]);
-      regions.push(this.#install(draft, tableIndex, frameOf));
-    });
+    for (const { plan, data, facts } of drafts) {
+      const region = this.#install(loaded, facts, data, plan.blocks, pagesOf(plan));
+      if (region === undefined) continue;
+      region.entries.push(...plan.graph.entries.map((node) => plan.blocks[node - 1]!));
+      this.#takeOver(region, plan.absorbed);
+      this.#noteExits(region, plan.anchorPc, frameOf);
+      regions.push(region);
+    }
     return regions;
   }
 
-  /** The regions' functions; undefined when the host has no room for them: the interpreter goes on then. */
-  #compile(bytes: Uint8Array<ArrayBuffer>): Record<string, unknown> | undefined {
-    try {
-      const { memory, table, imports } = this.#host;
-      const instance = new WebAssembly.Instance(this.#host.compile(bytes), {
-        m: { memory, table, ...imports },
+  /**
+   * Installs a region of a store. `blockAt` makes known blocks of its entries; undefined when nothing came of it, or when
+   * all of its entries have code already.
+   */
+  adopt(
+    match: Match,
+    anchorPc: number,
+    blockAt: (offset: number) => Block,
+    frameOf: (pc: number) => number,
+  ): Region | undefined {
+    const { stored, module, frames } = match;
+    let loaded = this.#stored.get(module);
+    if (loaded === undefined) {
+      loaded = this.#load(new Uint8Array(), () => module.compile(), module);
+      if (loaded === undefined) return undefined;
+      this.#stored.set(module, loaded);
+      this.counters.storedModules++;
+    }
+    const entries = stored.entries.map(blockAt);
+    if (entries.every((block) => block.entry !== 0)) return undefined;
+    const data = this.#allocate(layOut(stored.entries, stored.switchTargets), stored.links);
+    if (data < 0) return undefined;
+    const pages = [...frames].map(([distance, frame]) => ({ distance, frame }));
+    const region = this.#install(loaded, stored, data, entries, pages);
+    if (region === undefined) return undefined;
+    region.entries.push(...entries);
+    this.#takeOver(region, []);
+    this.#noteExits(region, anchorPc, frameOf);
+    return region;
+  }
+
+  /** Modules and what of them is worth keeping; `hashOf` names the content of a frame. */
+  modulesToKeep(
+    hashOf: (frame: number) => string,
+  ): { readonly used: UsedModule; readonly from: StoredModule | undefined }[] {
+    const result: { used: UsedModule; from: StoredModule | undefined }[] = [];
+    for (const { bytes, module, exports, from, regions } of this.#modules) {
+      const kept = regions.filter((region) => !region.isDead);
+      // Of a module of the store, what was not used this time stays as it is.
+      const unused = from?.regions.filter(({ name }) =>
+        !regions.some((region) =>
+          region.facts.name === name && (region.isReplaced || !region.isDead)
+        )
+      ) ?? [];
+      const live = kept.map((region): StoredRegion => ({
+        ...region.facts,
+        pages: region.pages.map(({ distance, frame }) => [distance, hashOf(frame)] as const),
+      }));
+      const functions = kept.map((region) => exports[region.facts.name]);
+      result.push({
+        used: { bytes, module, functions, trifle: exports[TRIFLE], regions: [...live, ...unused] },
+        from,
       });
-      return instance.exports;
+    }
+    return result.filter(({ used, from }) => used.regions.length > 0 || from !== undefined);
+  }
+
+  /** Undefined when the host has no room for it: the interpreter goes on then. */
+  #load(
+    bytes: Uint8Array<ArrayBuffer>,
+    compile: () => WebAssembly.Module | undefined,
+    from: StoredModule | undefined,
+  ): LoadedModule | undefined {
+    try {
+      const module = compile();
+      if (module === undefined) return undefined;
+      const { memory, table, imports } = this.#host;
+      const instance = new WebAssembly.Instance(module, { m: { memory, table, ...imports } });
+      const loaded: LoadedModule = { bytes, module, exports: instance.exports, from, regions: [] };
+      this.#modules.add(loaded);
+      return loaded;
     } catch (error) {
       if (error instanceof WebAssembly.CompileError) throw error; // what we emitted is wrong
       this.counters.refused++;
@@ -215,39 +328,59 @@ export class Translator {
     }
   }
 
-  #install(draft: Draft, tableIndex: number, frameOf: (pc: number) => number): Region {
-    const { plan, layout, data } = draft;
-    const offsetOf = (n: number): number => plan.irs[n]!.basePc - plan.anchorPc;
+  #install(
+    module: LoadedModule,
+    facts: RegionFacts,
+    data: number,
+    blocks: readonly Block[],
+    pages: Region["pages"],
+  ): Region | undefined {
+    const tableIndex = this.#takeIndex();
+    if (tableIndex < 0) return undefined;
+    this.#host.table.set(tableIndex, module.exports[facts.name]);
     const region: Region = {
+      facts,
       tableIndex,
       data,
-      pages: pagesOf(plan),
-      blocks: plan.blocks,
-      entries: plan.graph.entries.map((node) => plan.blocks[node - 1]!),
-      offsets: new Set(plan.blocks.map((_, n) => offsetOf(n))),
-      entryOffsets: layout.offsets,
-      instructions: plan.irs.reduce((sum, ir) => sum + ir.instructions, 0),
-      generation: draft.generation,
-      hasGroups: draft.hasGroups,
+      pages,
+      blocks,
+      entries: [],
+      offsets: new Set(facts.offsets),
+      instructions: facts.instructions,
+      generation: facts.generation,
+      hasGroups: facts.hasGroups,
       isDead: false,
+      isReplaced: false,
       watchedSince: 0,
     };
-    for (const old of plan.absorbed) this.#kill(old);
-    plan.blocks.forEach((block, n) => (block.home ??= { region, offset: offsetOf(n) }));
-    plan.graph.entries.forEach((node, number) => {
-      const block = plan.blocks[node - 1]!;
-      block.home = { region, offset: offsetOf(node - 1) };
-      block.entry = data | number;
-    });
+    module.regions.push(region);
     this.#byData.set(data, region);
-    for (const pc of plan.exits) {
-      const address = frameOf(pc);
-      if (address >= 0) this.#leavers.set(address, { region, offset: pc - plan.anchorPc });
-    }
-    for (const { frame } of region.pages) this.#cache.depend(frame, this.#onDeath(region));
+    for (const { frame } of pages) this.#cache.depend(frame, this.#onDeath(region));
     this.watchSlowExits(region, 0);
     this.#count(region);
     return region;
+  }
+
+  /** Blocks without a home find it in the region. */
+  #takeOver(region: Region, replaced: readonly Region[]): void {
+    for (const old of replaced) {
+      old.isReplaced = true;
+      this.#kill(old);
+    }
+    const { data, facts, entries, blocks } = region;
+    entries.forEach((block, number) => {
+      block.home = { region, offset: facts.entries[number]! };
+      block.entry = data | number;
+    });
+    // Of a region out of the store the entries alone are known, and have a home now.
+    blocks.forEach((block, n) => (block.home ??= { region, offset: facts.offsets[n]! }));
+  }
+
+  #noteExits(region: Region, anchorPc: number, frameOf: (pc: number) => number): void {
+    for (const offset of region.facts.exits) {
+      const address = frameOf(anchorPc + offset);
+      if (address >= 0) this.#leavers.set(address, { region, offset });
+    }
   }
 
   #count(region: Region): void {
@@ -269,6 +402,7 @@ export class Translator {
   #kill(region: Region): void {
     if (region.isDead) return;
     region.isDead = true;
+    this.#hasDeaths = true;
     this.counters.liveRegions--;
     for (const { frame } of region.pages) this.#cache.undepend(frame, this.#onDeath(region));
     this.#deaths.delete(region);
@@ -299,6 +433,11 @@ class ModuleInProgress {
   readonly runtime: RuntimeFunctions;
   readonly drafts: Draft[] = [];
 
+  /** What the next region's function is called. */
+  get nextName(): string {
+    return `region${this.#bodies.length}`;
+  }
+
   constructor(hasTailCalls: boolean) {
     this.#module.importMemory("memory", 1, MEMORY_PAGES_MAX);
     this.#module.importTable("table");
@@ -316,6 +455,7 @@ class ModuleInProgress {
       this.#module.exportFunction(`region${n}`, index);
       this.#module.nameFunction(index, `guest_${this.drafts[n]!.plan.anchorPc.toString(16)}`);
     });
+    this.#module.exportFunction(TRIFLE, this.#module.add(new Assembler([], [])));
     return this.#module.finish();
   }
 }
@@ -324,7 +464,8 @@ function wishOf(region: Region, anchorPc: number, more: readonly number[]): Regi
   return {
     headPc: anchorPc,
     members: [...[...region.offsets].map((offset) => anchorPc + offset), ...more],
-    entries: region.entryOffsets.map((offset) => anchorPc + offset),
+    entries: region.facts.entries.map((offset) => anchorPc + offset),
+    switchTargets: region.facts.switchTargets.map((offset) => anchorPc + offset),
     replaces: region,
   };
 }

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a host keeps translated code from one run to the next.
+//
+// A region of translated code is found by what it was made from: the content of the pages that its guest code lies in,
+// named by a strong hash. Nothing depends on files, addresses or processes, so the same library is translated once
+// wherever it is mapped. A store may forget anything at any time.
+
+/** A region of guest code as it is kept; offsets are in bytes from its anchor, a guest address. */
+export interface StoredRegion {
+  /** Of its function among the exports of its module. */
+  readonly name: string;
+  /** Of the anchor within its page. */
+  readonly anchorOffset: number;
+  /** Floating point mode. */
+  readonly mode: number;
+  /** Pages of its code: distance in pages from that of the anchor, and hash. */
+  readonly pages: readonly (readonly [distance: number, hash: string])[];
+  readonly offsets: readonly number[];
+  /** By number of the entry. */
+  readonly entries: readonly number[];
+  readonly switchTargets: readonly number[];
+  readonly exits: readonly number[];
+  readonly links: number;
+  readonly instructions: number;
+  readonly generation: number;
+  readonly hasGroups: boolean;
+}
+
+/** A module out of the store. */
+export interface StoredModule {
+  readonly regions: readonly StoredRegion[];
+  /** Undefined when it cannot be used after all. */
+  compile(): WebAssembly.Module | undefined;
+}
+
+export interface UsedModule {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly module: WebAssembly.Module;
+  /** Functions of its regions, for a host that can have them optimised. */
+  readonly functions: readonly unknown[];
+  /** A function that does nothing. */
+  readonly trifle: unknown;
+  /** What is worth keeping: none when everything in it was replaced. */
+  readonly regions: readonly StoredRegion[];
+}
+
+/** Bytecode of the blocks of a page of guest code (virt/interp/kept.ts). */
+export interface KeptPage {
+  readonly hash: string;
+  readonly bytes: Uint8Array;
+}
+
+/** Never throws: what cannot be read is not there, what cannot be written is left out. */
+export interface TranslationStore {
+  /** A strong hash of a page of guest code. */
+  hash(page: Uint8Array): string;
+  /** Modules with regions whose anchor lies in a page of this hash. */
+  modulesFor(pageHash: string): readonly StoredModule[];
+  /** Bytecode of the page with this hash. */
+  bytecodeFor(pageHash: string): Uint8Array | undefined;
+  saveBytecode(pages: readonly KeptPage[]): void;
+  /** Keeps modules. `from`: where a module came from, when it is the store itself. */
+  save(modules: readonly { readonly used: UsedModule; readonly from: StoredModule | undefined }[]): void;
+}

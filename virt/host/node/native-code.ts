@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// The machine code that V8 has made of a WebAssembly module, to be kept and used again.
+//
+// V8 has these as functions for its own tests; Node lets a program reach them by a flag. They check what they are given
+// against the engine's version, flags and processor. Where they are missing or behave otherwise, there is no native
+// code, and modules are compiled as usual: nothing else depends on it.
+
+import { setFlagsFromString } from "node:v8";
+import { runInThisContext } from "node:vm";
+
+export interface NativeCode {
+  /** Code of the functions that are optimised; empty when none is. */
+  take(module: WebAssembly.Module): Uint8Array<ArrayBuffer>;
+  /** Undefined when the engine does not accept it. */
+  give(code: Uint8Array<ArrayBuffer>, bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | undefined;
+  /** Optimises exported functions at once. */
+  optimise(functions: readonly unknown[]): void;
+}
+
+/** Undefined where the engine has nothing of the kind. */
+export function nativeCode(): NativeCode | undefined {
+  try {
+    setFlagsFromString("--allow-natives-syntax");
+    const take = engineFunction("module", "%SerializeWasmModule(module)");
+    const give = engineFunction("code, bytes", "%DeserializeWasmModule(code, bytes)");
+    const optimise = engineFunction("target", "%WasmTierUpFunction(target)");
+    const native: NativeCode = {
+      take(module) {
+        const code = take(module);
+        return code instanceof ArrayBuffer ? new Uint8Array(code) : new Uint8Array();
+      },
+      give(code, bytes) {
+        const module = give(code.buffer, bytes);
+        return module instanceof WebAssembly.Module ? module : undefined;
+      },
+      optimise(functions) {
+        for (const target of functions) optimise(target);
+      },
+    };
+    return works(native) ? native : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    setFlagsFromString("--no-allow-natives-syntax");
+  }
+}
+
+/** A function whose body names one of the engine's own; compiled when it is called first, while their syntax is allowed. */
+function engineFunction(parameters: string, body: string): (...values: unknown[]) => unknown {
+  // The text is one of the three above, and evaluates to a function.
+  return runInThisContext(`(function (${parameters}) { return ${body}; })`) as (
+    ...values: unknown[]
+  ) => unknown;
+}
+
+/** (module (func (export "f"))) */
+const TRIAL = Uint8Array.of(
+  ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+  ...[0x01, 0x04, 0x01, 0x60, 0x00, 0x00],
+  ...[0x03, 0x02, 0x01, 0x00],
+  ...[0x07, 0x05, 0x01, 0x01, 0x66, 0x00, 0x00],
+  ...[0x0a, 0x04, 0x01, 0x02, 0x00, 0x0b],
+);
+
+/** The code of a small module goes there and back. That compiles the functions above, too, while they may be. */
+function works(native: NativeCode): boolean {
+  const module = new WebAssembly.Module(TRIAL);
+  native.optimise([new WebAssembly.Instance(module).exports["f"]]);
+  const code = native.take(module);
+  return code.length > 0 && native.give(code, TRIAL) !== undefined;
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bytecode of many pages of guest code in one file, with an index beside it.
+//
+// Both are appended to. A row of the index: 16 bytes hash of the page, u48 offset in the pack, u32 length, u48 checksum of
+// the bytes; a later row for the same page counts. Writers that meet leave rows whose bytes are not what the checksum
+// says: those are passed over.
+
+import { createHash } from "node:crypto";
+import {
+  appendFileSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { join } from "node:path";
+
+import type { KeptPage } from "../../../include/host/translations.ts";
+
+const ROW_BYTES = 32;
+const HASH_BYTES = 16;
+const CHECKSUM_BYTES = 6;
+/** Above this everything is thrown away: much of it is rows that later ones replaced. */
+const PACK_BYTES_MAX = 128 * 2 ** 20;
+
+interface Row {
+  readonly offset: number;
+  readonly length: number;
+  readonly checksum: number;
+}
+
+export class PagePack {
+  readonly #directory: string;
+  #rows: Map<string, Row> | undefined;
+  #file: number | undefined;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  read(hash: string): Uint8Array | undefined {
+    const row = this.#index().get(hash);
+    if (row === undefined) return undefined;
+    try {
+      this.#file ??= openSync(this.#packPath, "r");
+      const bytes = new Uint8Array(row.length);
+      const count = readSync(this.#file, bytes, 0, row.length, row.offset);
+      return count === row.length && checksumOf(bytes) === row.checksum ? bytes : undefined;
+    } catch {
+      return undefined; // gone meanwhile
+    }
+  }
+
+  append(pages: readonly KeptPage[]): void {
+    if (this.#file !== undefined) closeSync(this.#file);
+    this.#file = undefined;
+    if (pages.length === 0) return;
+    try {
+      mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+      let offset = sizeOf(this.#packPath);
+      if (offset > PACK_BYTES_MAX) {
+        rmSync(this.#indexPath, { force: true });
+        rmSync(this.#packPath, { force: true });
+        offset = 0;
+      }
+      const rows = Buffer.alloc(pages.length * ROW_BYTES);
+      pages.forEach(({ hash, bytes }, n) => {
+        const at = n * ROW_BYTES;
+        rows.write(hash, at, "hex");
+        rows.writeUIntLE(offset, at + HASH_BYTES, 6);
+        rows.writeUInt32LE(bytes.length, at + HASH_BYTES + 6);
+        rows.writeUIntLE(checksumOf(bytes), at + HASH_BYTES + 10, CHECKSUM_BYTES);
+        offset += bytes.length;
+      });
+      appendFileSync(this.#packPath, Buffer.concat(pages.map(({ bytes }) => bytes)), { mode: 0o600 });
+      appendFileSync(this.#indexPath, rows, { mode: 0o600 });
+    } catch {
+      // A full or read-only disk: the next run lifts again.
+    }
+  }
+
+  get #packPath(): string {
+    return join(this.#directory, "pages");
+  }
+
+  get #indexPath(): string {
+    return join(this.#directory, "pages.index");
+  }
+
+  #index(): ReadonlyMap<string, Row> {
+    if (this.#rows !== undefined) return this.#rows;
+    const index = new Map<string, Row>();
+    this.#rows = index;
+    try {
+      const bytes = readFileSync(this.#indexPath);
+      for (let at = 0; at + ROW_BYTES <= bytes.length; at += ROW_BYTES) {
+        index.set(bytes.toString("hex", at, at + HASH_BYTES), {
+          offset: bytes.readUIntLE(at + HASH_BYTES, 6),
+          length: bytes.readUInt32LE(at + HASH_BYTES + 6),
+          checksum: bytes.readUIntLE(at + HASH_BYTES + 10, CHECKSUM_BYTES),
+        });
+      }
+    } catch {
+      // Nothing was kept so far.
+    }
+    return index;
+  }
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+function checksumOf(bytes: Uint8Array): number {
+  return createHash("sha256").update(bytes).digest().readUIntLE(0, CHECKSUM_BYTES);
+}

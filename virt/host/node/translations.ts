@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// Translated code kept in a directory from run to run (include/host/translations.ts).
+//
+// One file a module: magic, lengths, a header in JSON, the WebAssembly bytes, the engine's own machine code, and a SHA-256
+// of all of it. An index says which modules have regions anchored in which page. Everything lies under a key of
+// Rookery's build and the engine's version, since both decide what the bytes mean. Files are written aside and renamed,
+// the index is appended to; whoever loses a race has to translate again, no more.
+//
+// Machine code is kept only where the engine can give it (native-code.ts). A module gets it when it is used for the
+// second time: most programs that run once never come again.
+
+import { createHash } from "node:crypto";
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+
+import type {
+  KeptPage,
+  StoredModule,
+  StoredRegion,
+  TranslationStore,
+  UsedModule,
+} from "../../../include/host/translations.ts";
+import { type NativeCode, nativeCode } from "./native-code.ts";
+import { PagePack } from "./page-pack.ts";
+
+const MAGIC = 0x314b_5254; // "TRK1"
+const HEAD_BYTES = 16;
+const DIGEST_BYTES = 32;
+/** Bytes of a hash that names a page or a module. */
+const NAME_BYTES = 16;
+const INDEX_FILE = "index";
+const MODULE_SUFFIX = ".module";
+/** Above this the modules used longest ago go, until three quarters are left. */
+const STORE_BYTES_MAX = 256 * 2 ** 20;
+
+interface Header {
+  readonly regions: readonly StoredRegion[];
+  /** Whether all of its functions have machine code. */
+  readonly isOptimised: boolean;
+}
+
+/** `build` names what the bytes mean on Rookery's side. */
+export function directoryStore(directory: string, build: string): TranslationStore {
+  const key = createHash("sha256").update(`${build} ${process.versions.v8} ${process.arch}`).digest("hex");
+  return new DirectoryStore(join(directory, key.slice(0, NAME_BYTES)), nativeCode());
+}
+
+class DirectoryStore implements TranslationStore {
+  readonly #pages: PagePack;
+  readonly #directory: string;
+  readonly #native: NativeCode | undefined;
+  #index: Map<string, Set<string>> | undefined;
+  readonly #modules = new Map<string, FileModule | undefined>();
+
+  constructor(directory: string, native: NativeCode | undefined) {
+    this.#pages = new PagePack(directory);
+    this.#directory = directory;
+    this.#native = native;
+  }
+
+  hash(page: Uint8Array): string {
+    return name(page);
+  }
+
+  bytecodeFor(pageHash: string): Uint8Array | undefined {
+    return this.#pages.read(pageHash);
+  }
+
+  saveBytecode(pages: readonly KeptPage[]): void {
+    this.#pages.append(pages);
+  }
+
+  modulesFor(pageHash: string): readonly StoredModule[] {
+    const found: StoredModule[] = [];
+    for (const id of this.#readIndex().get(pageHash) ?? []) {
+      if (!this.#modules.has(id)) this.#modules.set(id, this.#readModule(id));
+      const module = this.#modules.get(id);
+      if (module !== undefined) found.push(module);
+    }
+    return found;
+  }
+
+  save(modules: readonly { readonly used: UsedModule; readonly from: StoredModule | undefined }[]): void {
+    try {
+      mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+      for (const { used, from } of modules) {
+        if (from instanceof FileModule) this.#saveAgain(from, used);
+        else this.#saveNew(used);
+      }
+      this.#trim();
+    } catch {
+      // A full or read-only disk: the next run translates again.
+    }
+  }
+
+  #saveNew(used: UsedModule): void {
+    const id = name(used.bytes);
+    this.#native?.optimise([used.trifle]); // there must be something to take
+    const native = this.#native?.take(used.module) ?? new Uint8Array();
+    this.#writeModule(id, { regions: used.regions, isOptimised: false }, used.bytes, native);
+    const pages = new Set(
+      used.regions.flatMap(({ pages: all }) => all.filter(([distance]) => distance === 0)),
+    );
+    const rows = [...pages].map(([, hash]) => Buffer.from(hash + id, "hex"));
+    appendFileSync(join(this.#directory, INDEX_FILE), Buffer.concat(rows));
+  }
+
+  /** A module that has proved useful is optimised for good; one whose regions were replaced goes. */
+  #saveAgain(from: FileModule, used: UsedModule): void {
+    if (used.regions.length === 0) {
+      rmSync(this.#modulePath(from.id), { force: true });
+      return;
+    }
+    const isOptimised = from.isOptimised || this.#native === undefined;
+    if (isOptimised && used.regions.length === from.regions.length) return;
+    if (!isOptimised) this.#native?.optimise([used.trifle, ...used.functions]);
+    const native = this.#native?.take(used.module) ?? new Uint8Array();
+    this.#writeModule(from.id, { regions: used.regions, isOptimised: true }, from.bytes, native);
+  }
+
+  #writeModule(id: string, header: Header, bytes: Uint8Array, native: Uint8Array): void {
+    const json = Buffer.from(JSON.stringify(header));
+    const head = Buffer.alloc(HEAD_BYTES);
+    [MAGIC, json.length, bytes.length, native.length].forEach((word, n) => head.writeUInt32LE(word, n * 4));
+    const content = Buffer.concat([head, json, bytes, native]);
+    const digest = createHash("sha256").update(content).digest();
+    const path = this.#modulePath(id);
+    const aside = `${path}.${process.pid}`;
+    writeFileSync(aside, Buffer.concat([content, digest]), { mode: 0o600 });
+    renameSync(aside, path);
+  }
+
+  #readModule(id: string): FileModule | undefined {
+    try {
+      const content = readFileSync(this.#modulePath(id));
+      const end = content.length - DIGEST_BYTES;
+      const [magic, json = 0, bytes = 0, native = 0] = [0, 4, 8, 12].map((at) => content.readUInt32LE(at));
+      if (magic !== MAGIC || HEAD_BYTES + json + bytes + native !== end) return undefined;
+      const digest = createHash("sha256").update(content.subarray(0, end)).digest();
+      if (!digest.equals(content.subarray(end))) return undefined;
+      const header: Header = JSON.parse(content.toString("utf8", HEAD_BYTES, HEAD_BYTES + json)) as Header; // as written
+      const bytesAt = HEAD_BYTES + json;
+      return new FileModule(
+        id,
+        header,
+        Uint8Array.from(content.subarray(bytesAt, bytesAt + bytes)),
+        Uint8Array.from(content.subarray(bytesAt + bytes, end)),
+        this.#native,
+      );
+    } catch {
+      return undefined; // gone, or not ours
+    }
+  }
+
+  #modulePath(id: string): string {
+    return join(this.#directory, id + MODULE_SUFFIX);
+  }
+
+  /** Page to modules. */
+  #readIndex(): ReadonlyMap<string, ReadonlySet<string>> {
+    if (this.#index !== undefined) return this.#index;
+    const index = new Map<string, Set<string>>();
+    this.#index = index;
+    try {
+      const text = readFileSync(join(this.#directory, INDEX_FILE)).toString("hex");
+      for (let at = 0; at + NAME_BYTES * 4 <= text.length; at += NAME_BYTES * 4) {
+        const page = text.slice(at, at + NAME_BYTES * 2);
+        const modules = index.get(page) ?? new Set();
+        index.set(page, modules.add(text.slice(at + NAME_BYTES * 2, at + NAME_BYTES * 4)));
+      }
+    } catch {
+      // Nothing was kept so far.
+    }
+    return index;
+  }
+
+  #trim(): void {
+    const files = readdirSync(this.#directory).filter((file) => file.endsWith(MODULE_SUFFIX)).map((file) => {
+      const path = join(this.#directory, file);
+      const { size, mtimeMs } = statSync(path);
+      return { path, size, mtimeMs };
+    });
+    let total = files.reduce((sum, { size }) => sum + size, 0);
+    if (total <= STORE_BYTES_MAX) return;
+    files.sort((a, b) => a.mtimeMs - b.mtimeMs);
+    for (const { path, size } of files) {
+      if (total <= STORE_BYTES_MAX * 0.75) break;
+      rmSync(path, { force: true });
+      total -= size;
+    }
+  }
+}
+
+class FileModule implements StoredModule {
+  readonly id: string;
+  readonly regions: readonly StoredRegion[];
+  readonly isOptimised: boolean;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly #code: Uint8Array<ArrayBuffer>;
+  readonly #native: NativeCode | undefined;
+
+  constructor(
+    id: string,
+    header: Header,
+    bytes: Uint8Array<ArrayBuffer>,
+    code: Uint8Array<ArrayBuffer>,
+    native: NativeCode | undefined,
+  ) {
+    this.id = id;
+    this.regions = header.regions;
+    this.isOptimised = header.isOptimised;
+    this.bytes = bytes;
+    this.#code = code;
+    this.#native = native;
+  }
+
+  compile(): WebAssembly.Module | undefined {
+    const ready = this.#code.length === 0 ? undefined : this.#native?.give(this.#code, this.bytes);
+    if (ready !== undefined) return ready;
+    try {
+      return new WebAssembly.Module(this.bytes);
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+function name(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex").slice(0, NAME_BYTES * 2);
+}

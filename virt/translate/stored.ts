@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Regions that an earlier run has left in the host's store, offered to the code that is now mapped.
+//
+// A page of code is hashed once while it holds code. Regions anchored in it wait until all their pages are mapped with
+// the content that they were made from. Invariant: what waits for a frame was found by its present content.
+
+import type { StoredModule, StoredRegion, TranslationStore } from "../../include/host/translations.ts";
+import type { Ram } from "../../lib/ram.ts";
+import { PAGE_SIZE } from "../layout.ts";
+
+/** A page is written again when it has a sixteenth more blocks. */
+const NEWS_SHIFT = 4;
+
+/** A region that the mapped code matches. */
+export interface Match {
+  readonly stored: StoredRegion;
+  readonly module: StoredModule;
+  /** Frame by distance from the page of the anchor. */
+  readonly frames: ReadonlyMap<number, number>;
+}
+
+interface Page {
+  readonly hash: string;
+  /** Blocks whose bytecode came from the store. */
+  blocks: number;
+  waiting: { readonly stored: StoredRegion; readonly module: StoredModule }[];
+}
+
+export class StoredRegions {
+  readonly #store: TranslationStore;
+  readonly #ram: Ram;
+  readonly #protect: (frame: number) => void;
+  readonly #pages = new Map<number, Page>();
+
+  /** `protect`: from now on forget() is called before the frame's content changes. */
+  constructor(store: TranslationStore, ram: Ram, protect: (frame: number) => void) {
+    this.#store = store;
+    this.#ram = ram;
+    this.#protect = protect;
+  }
+
+  /** The content of a frame has changed. */
+  forget(frame: number): void {
+    this.#pages.delete(frame);
+  }
+
+  hashOf(frame: number): string {
+    return this.#page(frame).hash;
+  }
+
+  isKnown(frame: number): boolean {
+    return this.#pages.has(frame);
+  }
+
+  /** Bytecode of the blocks in a frame. */
+  bytecodeOf(frame: number): Uint8Array | undefined {
+    return this.#store.bytecodeFor(this.hashOf(frame));
+  }
+
+  noteBlocks(frame: number, blocks: number): void {
+    this.#page(frame).blocks = blocks;
+  }
+
+  /** Whether a frame has so many more blocks than the store that they are worth writing. */
+  hasNews(frame: number, blocks: number): boolean {
+    const page = this.#pages.get(frame);
+    return page !== undefined && blocks > page.blocks + (page.blocks >> NEWS_SHIFT);
+  }
+
+  /** Regions anchored in a frame that match, each once. `frameAt`: the frame at a distance in pages, or -1. */
+  match(frame: number, mode: number, frameAt: (distance: number) => number): Match[] {
+    const page = this.#page(frame);
+    if (page.waiting.length === 0) return [];
+    const found: Match[] = [];
+    page.waiting = page.waiting.filter((candidate) => {
+      if (candidate.stored.mode !== mode) return true;
+      const frames = this.#framesOf(candidate.stored, frameAt);
+      if (frames === undefined) return true;
+      found.push({ ...candidate, frames });
+      return false;
+    });
+    return found.sort((a, b) => b.stored.generation - a.stored.generation);
+  }
+
+  #framesOf(
+    stored: StoredRegion,
+    frameAt: (distance: number) => number,
+  ): ReadonlyMap<number, number> | undefined {
+    const frames = new Map<number, number>();
+    for (const [distance, hash] of stored.pages) {
+      const frame = frameAt(distance);
+      if (frame < 0 || this.hashOf(frame) !== hash) return undefined;
+      frames.set(distance, frame);
+    }
+    return frames;
+  }
+
+  #page(frame: number): Page {
+    let page = this.#pages.get(frame);
+    if (page === undefined) {
+      this.#protect(frame);
+      const hash = this.#store.hash(this.#ram.u8.subarray(frame, frame + PAGE_SIZE));
+      const waiting = this.#store.modulesFor(hash).flatMap((module) =>
+        module.regions.filter((stored) => stored.pages.some(([d, h]) => d === 0 && h === hash))
+          .map((stored) => ({ stored, module }))
+      );
+      page = { hash, blocks: 0, waiting };
+      this.#pages.set(frame, page);
+    }
+    return page;
+  }
+}
