@@ -18,7 +18,7 @@ import {
 import { Ram } from "../lib/ram.ts";
 import { WasmCpu } from "./cpu.ts";
 import type { ExtFunction } from "./frontend.ts";
-import { FRAMES_START, PTE_DIRTY, PTE_EXEC, PTE_WRITE } from "./layout.ts";
+import { CPU_BASE, CPU_STATE, FRAMES_START, PTE_DIRTY, PTE_EXEC, PTE_WRITE } from "./layout.ts";
 import {
   assembleToy,
   getPc,
@@ -189,9 +189,9 @@ both("trap_if and undefined instructions", (hot) => {
 
 both("ext passes operands through scratch and may trap", (hot) => {
   const double: ExtFunction = ({ ram }) => {
-    const value = ram.view.getBigInt64(0x1_0400, true);
+    const value = ram.view.getBigInt64(CPU_BASE + CPU_STATE.scratch, true);
     if (value === 30n) return TRAP_ILLEGAL;
-    ram.view.setBigInt64(0x1_0400, value * 2n, true);
+    ram.view.setBigInt64(CPU_BASE + CPU_STATE.scratch, value * 2n, true);
     return 0;
   };
   const { ram, cpu } = machine(

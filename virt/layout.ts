@@ -11,8 +11,9 @@
 export const PAGE_SHIFT = 12;
 export const PAGE_SIZE = 4096;
 
-/** The register file of the CPU that runs; offsets within it are in CPU_STATE. */
-export const CPU_BASE = 0x1_0000;
+/** The register file of the CPU that runs; offsets within it are in CPU_STATE. It lies at 0 so that an engine's code
+ *  reaches the general registers with displacements of one byte. */
+export const CPU_BASE = 0;
 
 /** Offsets from CPU_BASE. The first SAVED_BYTES are what a context switch saves and restores. */
 export const CPU_STATE = {

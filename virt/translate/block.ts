@@ -15,10 +15,11 @@ import { W } from "../wasm/opcodes.ts";
 import type { Label } from "../wasm/assembler.ts";
 import type { RegionFrame } from "./frame.ts";
 import type { IrBlock } from "./ir-block.ts";
-import { findGroups, type Group, MemoryEmitter } from "./memory.ts";
+import { findGroups, findStackAccesses, type Group, MemoryEmitter } from "./memory.ts";
 import { emitExtCall } from "./ext-call.ts";
 
 const CAPACITY = 3072;
+const CANONICAL_SHIFT = 47;
 const NONE = 0;
 const LAZY = 1;
 const LOCAL = 2;
@@ -66,6 +67,9 @@ export class BlockEmitter {
   #insnOffset = 0;
   #insnIndex = -1;
   #siteIsSet = false;
+  /** Registers that differ from memory and are in the mask, and those that are not yet. */
+  #noted = 0;
+  #unnoted = 0;
   /** The instruction in progress has changed state: it cannot be done again. */
   #isDirty = false;
 
@@ -76,7 +80,10 @@ export class BlockEmitter {
     this.#memory = new MemoryEmitter(this);
   }
 
-  emit(ir: IrBlock, offset: number): void {
+  /** `surelyDirty`: registers that differ from memory already. */
+  emit(ir: IrBlock, offset: number, surelyDirty: number): void {
+    this.#noted = surelyDirty;
+    this.#unnoted = 0;
     this.ir = ir;
     this.offset = offset;
     this.hasExt = false;
@@ -85,8 +92,17 @@ export class BlockEmitter {
     this.#isDirty = false;
     this.#pending = [];
     this.#analyse();
-    this.#groups = this.#hasGroups ? findGroups(ir) : [];
+    this.#groups = this.#hasGroups ? findGroups(ir) : findStackAccesses(ir);
     for (let i = 0; i < ir.length; i++) if (this.#dead[i] === 0) this.#record(i);
+    this.#noteDirty();
+  }
+
+  /** The mask of what differs from memory is good from here on. */
+  #noteDirty(): void {
+    if (this.#unnoted === 0) return;
+    this.frame.noteDirty(this.#unnoted);
+    this.#noted |= this.#unnoted;
+    this.#unnoted = 0;
   }
 
   /** Ends the block: locals are free again. */
@@ -132,6 +148,7 @@ export class BlockEmitter {
   /** Leaves with `status` set and the pc and count of before this instruction. */
   exitAtInstruction(): void {
     const { frame } = this;
+    if (this.#unnoted !== 0) frame.noteDirty(this.#unnoted); // on this way alone
     frame.setPc(this.offset + this.#insnOffset);
     frame.f.get(frame.budget);
     frame.f.i32(this.#insnIndex);
@@ -142,6 +159,7 @@ export class BlockEmitter {
 
   /** Must precede anything that may leave. */
   setSite(): void {
+    this.#noteDirty();
     if (this.#siteIsSet) return;
     this.#siteIsSet = true;
     const f = this.frame.f;
@@ -284,6 +302,8 @@ export class BlockEmitter {
         this.#settle(-1);
         this.#isDirty = true;
         emitExtCall(this, ir.imm[i]!);
+        this.#noted = 0;
+        this.#unnoted = 0;
         return;
       default:
         this.#other(i, op);
@@ -323,7 +343,7 @@ export class BlockEmitter {
     const f = frame.f;
     if (!this.#isDirty) {
       this.setSite();
-      this.push(ir.a[i]!);
+      if (!this.#trapUnlessLow(ir.a[i]!)) this.push(ir.a[i]!);
       f.brIf(this.labels.side);
       return;
     }
@@ -335,6 +355,31 @@ export class BlockEmitter {
     f.end();
   }
 
+  /**
+   * Whether a condition asks that an address be canonical, as (x >> 47) + 1 > 1 unsigned. What is not in the lower half is
+   * left to the interpreter, which looks again: a shorter condition is pushed.
+   */
+  #trapUnlessLow(cond: number): boolean {
+    const { ir } = this;
+    if (ir.op[cond] !== Op.i64_gt_u || this.#left[cond] !== 1 || this.#state[cond] !== LAZY) return false;
+    const sum = ir.a[cond]!;
+    if (ir.op[sum] !== Op.i64_add || this.#left[sum] !== 1 || this.#state[sum] !== LAZY) return false;
+    const shift = ir.a[sum]!;
+    if (ir.op[shift] !== Op.i64_shr_s || this.#left[shift] !== 1 || this.#state[shift] !== LAZY) return false;
+    if (ir.op[ir.b[shift]!] !== Op.const64 || ir.imm[ir.b[shift]!] !== CANONICAL_SHIFT) return false;
+    for (const temp of [cond, sum, shift]) {
+      this.#discard(temp);
+      this.#discard(ir.b[temp]!);
+    }
+    const f = this.frame.f;
+    this.push(ir.a[shift]!);
+    f.i64(CANONICAL_SHIFT);
+    f.op(W.i64_shr_u);
+    f.op(W.i64_eqz);
+    f.op(W.i32_eqz);
+    return true;
+  }
+
   #setRegister(temp: number, register: number): void {
     const isLast = this.#left[temp] === 1 && this.#pinned[temp] === 0;
     if (isLast) this.#left[temp] = 0; // it is not kept for its own sake
@@ -342,6 +387,7 @@ export class BlockEmitter {
     if (isLast) this.#left[temp] = 1;
     this.push(temp);
     this.frame.f.set(this.frame.registers[register]!);
+    this.#unnoted |= (1 << register) & ~this.#noted;
     this.#isDirty = true;
   }
 

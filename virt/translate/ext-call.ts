@@ -16,13 +16,14 @@ export function emitExtCall(block: BlockEmitter, id: number): void {
   // TypeScript sees the pc and the count of before this instruction.
   frame.setPc(block.offset + block.insnOffset);
   takeIndex(W.i32_sub);
-  frame.storeState();
+  const all = { registers: frame.touched, cc: frame.hasCc };
+  frame.storeState({ registers: frame.use.set, cc: frame.use.setsCc }, frame.use.set, false);
   frame.storePc();
   frame.storeBudget();
   f.i32(id);
   f.call(block.runtime.ext);
   f.set(frame.status);
-  frame.loadState();
+  frame.loadState(all);
   f.get(frame.status);
   f.brIf(block.labels.exit);
   takeIndex(W.i32_add);

@@ -10,7 +10,7 @@ import { STACK_ADDEND, STACK_PAGE, stateAddress } from "../runtime/status.ts";
 import { Assembler } from "../wasm/assembler.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
 import { DATA_ALIGNMENT, OFFSETS_AT } from "./data.ts";
-import type { Dirty } from "./dirty.ts";
+import type { RegisterSet } from "./dataflow.ts";
 import type { RegisterUse } from "./ir-block.ts";
 
 export const REGION_PARAMS: readonly number[] = [I64, I32, I32];
@@ -19,6 +19,8 @@ export const PARAM_PC = 0;
 export const PARAM_ENTRY = 1;
 export const PARAM_DEPTH = 2;
 const STACK_POINTER = 4;
+/** In the local of ccOp. */
+const CC_IN_MEMORY = -1;
 
 export class RegionFrame {
   readonly f: Assembler = new Assembler(REGION_PARAMS, REGION_RESULTS);
@@ -46,6 +48,8 @@ export class RegionFrame {
   /** Guest address of a writable page of the stack, and what turns addresses in it into host addresses. */
   readonly stackPage: number;
   readonly stackAddend: number;
+  /** i32: bit n set when register n differs from memory. */
+  readonly dirty: number;
   readonly #freeByType = new Map<number, number[]>();
 
   constructor(use: RegisterUse) {
@@ -61,6 +65,7 @@ export class RegionFrame {
     for (let n = 0; n < 16; n++) if ((touched & (1 << n)) !== 0) this.registers[n] = f.local(I64);
     this.data = f.local(I32);
     this.entry = f.local(I32);
+    this.dirty = f.local(I32);
     this.budget = f.local(I32);
     this.status = f.local(I32);
     this.site = f.local(I32);
@@ -104,16 +109,23 @@ export class RegionFrame {
     f.set(this.anchor);
   }
 
-  /** Registers, flags, budget and the page of the stack from memory. */
-  loadState(): void {
+  get touched(): number {
+    return this.use.used | this.use.set;
+  }
+
+  /** Registers, flags, budget and the page of the stack from memory, where nothing differs then. */
+  loadState(need: RegisterSet): void {
     const f = this.f;
     for (let n = 0; n < 32; n++) {
-      if (this.registers[n]! < 0) continue;
+      if ((need.registers & (1 << n)) === 0) continue;
       f.i32(CPU_BASE);
       f.memory(n < 16 ? W.i64_load : W.v128_load, registerOffset(n));
       f.set(this.registers[n]!);
     }
-    if (this.hasCc) this.#loadCc();
+    if (need.cc) this.#loadCc();
+    else if (this.hasCc) this.#forgetCc();
+    f.i32(0);
+    f.set(this.dirty);
     this.loadBudget();
     if (this.registers[STACK_POINTER]! < 0) return;
     f.i32(STACK_PAGE);
@@ -122,6 +134,12 @@ export class RegionFrame {
     f.i32(STACK_ADDEND);
     f.memory(W.i32_load, 0);
     f.set(this.stackAddend);
+  }
+
+  /** The flags are those in memory. */
+  #forgetCc(): void {
+    this.f.i32(CC_IN_MEMORY);
+    this.f.set(this.ccOp);
   }
 
   loadBudget(): void {
@@ -144,16 +162,67 @@ export class RegionFrame {
     f.set(this.ccB);
   }
 
-  /** To memory what the region sets, or the part of it that may differ. */
-  storeState(dirty: Dirty = { registers: this.use.set, cc: this.use.setsCc }): void {
-    const f = this.f;
-    for (let n = 0; n < 32; n++) {
-      if ((dirty.registers & (1 << n)) === 0) continue;
-      f.i32(CPU_BASE);
-      f.get(this.registers[n]!);
-      f.memory(n < 16 ? W.i64_store : W.v128_store, registerOffset(n));
+  /** To memory what may differ: what surely does as it is, the rest by the mask. */
+  storeState(dirty: RegisterSet, surely: number, ccIsSure: boolean): void {
+    for (let n = 0; n < 32; n++) if ((surely & (1 << n)) !== 0) this.#storeRegister(n);
+    const rest = dirty.registers & ~surely;
+    if (rest !== 0) {
+      this.#ifDirty(rest);
+      this.#storeMasked(rest);
+      this.f.end();
     }
     if (!dirty.cc) return;
+    if (ccIsSure) this.#storeCc();
+    else this.#storeCcIfDirty();
+  }
+
+  /** To memory what differs, as the code has noted it. */
+  storeByMask(): void {
+    this.#storeMasked(this.use.set);
+    if (this.use.setsCc) this.#storeCcIfDirty();
+  }
+
+  #storeMasked(registers: number): void {
+    for (let n = 0; n < 32; n++) {
+      if ((registers & (1 << n)) === 0) continue;
+      this.#ifDirty(1 << n);
+      this.#storeRegister(n);
+      this.f.end();
+    }
+  }
+
+  #ifDirty(registers: number): void {
+    this.f.get(this.dirty);
+    this.f.i32(registers);
+    this.f.op(W.i32_and);
+    this.f.if_();
+  }
+
+  noteDirty(registers: number): void {
+    this.f.get(this.dirty);
+    this.f.i32(registers);
+    this.f.op(W.i32_or);
+    this.f.set(this.dirty);
+  }
+
+  #storeRegister(n: number): void {
+    this.f.i32(CPU_BASE);
+    this.f.get(this.registers[n]!);
+    this.f.memory(n < 16 ? W.i64_store : W.v128_store, registerOffset(n));
+  }
+
+  #storeCcIfDirty(): void {
+    const f = this.f;
+    f.get(this.ccOp);
+    f.i32(CC_IN_MEMORY);
+    f.op(W.i32_ne);
+    f.if_();
+    this.#storeCc();
+    f.end();
+  }
+
+  #storeCc(): void {
+    const f = this.f;
     f.i32(CPU_BASE);
     f.get(this.ccOp);
     f.op(W.i64_extend_i32_u);

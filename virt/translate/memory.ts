@@ -72,6 +72,17 @@ export function findGroups(ir: IrBlock): (Group | undefined)[] {
   ) => (group !== undefined && (group.members > 1 || group.isStack) ? group : undefined));
 }
 
+/** Where nothing is shared: an access off the stack pointer still goes by the page that is kept in locals. */
+export function findStackAccesses(ir: IrBlock): (Group | undefined)[] {
+  return Array.from(ir.op, (_, i) => {
+    const bytes = widthOf(ir, i);
+    if (bytes === 0 || !isStack(ir, ir.a[i]!)) return undefined;
+    const min = ir.imm[i]!;
+    const isWrite = !LOADS.has(ir.op[i]!);
+    return { base: ir.a[i]!, min, end: min + bytes, isWrite, isStack: true, members: 1, host: -1 };
+  });
+}
+
 function isFrame(ir: IrBlock, base: number): boolean {
   return ir.op[base] === Op.get_gpr && (ir.imm[base] === STACK_POINTER || ir.imm[base] === FRAME_POINTER);
 }

@@ -22,12 +22,12 @@ import type { Assembler, Label } from "../wasm/assembler.ts";
 import { W } from "../wasm/opcodes.ts";
 import { BlockEmitter } from "./block.ts";
 import type { DataLayout } from "./data.ts";
-import { type Dirty, findDirty } from "./dirty.ts";
+import { analyseFlow, type Flow } from "./dataflow.ts";
 import { RegionFrame } from "./frame.ts";
 import { DISPATCHER, dominates, type Graph, isBackEdge } from "./graph.ts";
 import { addRegisterUse, type IrBlock, type RegisterUse } from "./ir-block.ts";
 import { isCall } from "./region.ts";
-import { TransferEmitter, type TransferTarget } from "./transfer.ts";
+import { type Store, TransferEmitter, type TransferTarget } from "./transfer.ts";
 
 /** Node n >= 1 of the graph is blocks[n - 1]. */
 export interface RegionShape {
@@ -54,13 +54,15 @@ export function emitRegion(
   return new ShapeEmitter(shape, runtime).run();
 }
 
+const NOTHING: Store = { dirty: { registers: 0, cc: false }, surely: 0, ccIsSure: false };
+
 class ShapeEmitter {
   readonly #shape: RegionShape;
   readonly #frame: RegionFrame;
   readonly #f: Assembler;
   readonly #block: BlockEmitter;
   readonly #transfer: TransferEmitter;
-  readonly #dirty: readonly Dirty[];
+  readonly #flow: Flow;
   readonly #isEntry: ReadonlySet<number>;
   readonly #loopLabels = new Map<number, Label>();
   readonly #blockLabels = new Map<number, Label>();
@@ -77,14 +79,17 @@ class ShapeEmitter {
     this.#f = this.#frame.f;
     this.#block = new BlockEmitter(this.#frame, runtime, shape.hasGroups);
     this.#transfer = new TransferEmitter(this.#frame, runtime, shape.layout);
-    this.#dirty = findDirty(shape.graph, shape.blocks, shape.hasSwitch);
+    this.#flow = analyseFlow(shape.graph, shape.blocks, {
+      hasSwitch: shape.hasSwitch,
+      touched: this.#frame.touched,
+    });
     this.#isEntry = new Set(shape.graph.entries);
   }
 
   run(): { code: Assembler; links: number } {
     const f = this.#f;
     this.#frame.enter();
-    this.#frame.loadState();
+    this.#loadForEntry();
     this.#exit = f.block();
     const side = f.block();
     this.#block.labels = { side, exit: this.#exit };
@@ -108,11 +113,36 @@ class ShapeEmitter {
     return { code: f, links: this.#transfer.links };
   }
 
+  /** What the first entry needs when it is that, which it mostly is; else what any of them needs. */
+  #loadForEntry(): void {
+    const f = this.#f;
+    const { needIn } = this.#flow;
+    const { entries } = this.#shape.graph;
+    const first = needIn[entries[0]!]!;
+    const registers = entries.reduce((all, node) => all | needIn[node]!.registers, 0);
+    const cc = entries.some((node) => needIn[node]!.cc);
+    if (registers === first.registers && cc === first.cc) {
+      this.#frame.loadState(first);
+      return;
+    }
+    f.get(this.#frame.entry);
+    f.if_();
+    this.#frame.loadState({ registers, cc });
+    f.else_();
+    this.#frame.loadState(first);
+    f.end();
+  }
+
+  /** What is stored at the end of a block. */
+  #storeAt(node: number): Store {
+    const { dirtyOut, surelyDirtyOut, setsCc } = this.#flow;
+    return { dirty: dirtyOut[node]!, surely: surelyDirtyOut[node]!, ccIsSure: setsCc[node] === 1 };
+  }
+
   /** pc is set to code that did not run often when this was made: one way out for all of it, by the jump cache. */
   #emitCold(): void {
-    const { use } = this.#frame;
     this.#lookAtBudget();
-    this.#transfer.tail({ offset: undefined, ownEntry: undefined }, { registers: use.set, cc: use.setsCc });
+    this.#transfer.tail({ offset: undefined, ownEntry: undefined }, "by mask");
   }
 
   /** Of what follows `site` in its block nothing has been done: the interpreter takes over there. */
@@ -139,7 +169,7 @@ class ShapeEmitter {
   #emitExit(): void {
     const f = this.#f;
     const frame = this.#frame;
-    frame.storeState();
+    frame.storeByMask();
     frame.storePc();
     frame.storeBudget();
     f.i32(LAST_ANCHOR);
@@ -216,7 +246,7 @@ class ShapeEmitter {
       f.i32(0);
       f.set(frame.entry);
     }
-    this.#block.emit(block, offset);
+    this.#block.emit(block, offset, this.#flow.surelyDirtyIn[node]!);
     const count = block.terminator === TERM_TRAP ? block.instructions - 1 : block.instructions;
     if (count !== 0) {
       f.get(frame.budget);
@@ -261,12 +291,12 @@ class ShapeEmitter {
       this.#emitCall(node, block, { offset: undefined, ownEntry: undefined }, mustLook);
     } else if (block.termKind === JUMP_RETURN) {
       if (mustLook) this.#lookAtBudget();
-      this.#transfer.return_(this.#dirty[node]!);
+      this.#transfer.return_(this.#storeAt(node));
     } else if (this.#shape.hasSwitch) {
       f.br(this.#switch);
     } else {
       this.#lookAtBudget();
-      this.#transfer.tail({ offset: undefined, ownEntry: undefined }, this.#dirty[node]!);
+      this.#transfer.tail({ offset: undefined, ownEntry: undefined }, this.#storeAt(node));
     }
   }
 
@@ -280,7 +310,7 @@ class ShapeEmitter {
   #emitCall(node: number, block: IrBlock, target: TransferTarget, mustLook: boolean): void {
     const frame = this.#frame;
     const returnPc = block.basePc + block.fallTarget;
-    const dirty = this.#dirty[node]!;
+    const store = this.#storeAt(node);
     if (mustLook) {
       if (target.offset !== undefined) frame.setPc(target.offset);
       this.#lookAtBudget();
@@ -288,13 +318,13 @@ class ShapeEmitter {
     if (!isCall(block)) throw new Error("a call without a place to return to");
     const returnOffset = returnPc - this.#shape.anchorPc;
     if (this.#shape.nodeByPc.has(returnPc)) {
-      this.#transfer.call(target, returnOffset, dirty);
-      frame.loadState();
+      this.#transfer.call(target, returnOffset, store);
+      frame.loadState(this.#flow.needIn[this.#nodeAt(returnPc)!]!);
       this.#emitEdge(node, returnPc, true);
       return;
     }
     // Other code goes on there: nothing of it is needed here.
-    this.#transfer.call(target, returnOffset, dirty);
+    this.#transfer.call(target, returnOffset, store);
     frame.loadBudget();
     frame.setPc(returnOffset);
     this.#f.get(frame.budget);
@@ -304,7 +334,7 @@ class ShapeEmitter {
     this.#f.get(frame.pc);
     this.#f.return_();
     this.#f.end();
-    this.#transfer.tail({ offset: returnOffset, ownEntry: undefined }, { registers: 0, cc: false });
+    this.#transfer.tail({ offset: returnOffset, ownEntry: undefined }, NOTHING);
   }
 
   #emitBranch(node: number, block: IrBlock, mustLook: boolean): void {
@@ -378,7 +408,7 @@ class ShapeEmitter {
       return;
     }
     this.#lookAtBudget();
-    this.#transfer.tail(this.#targetAt(pc), this.#dirty[from]!);
+    this.#transfer.tail(this.#targetAt(pc), this.#storeAt(from));
   }
 
   /** Leaves for TypeScript, to go on at frame.pc, when the budget is used up. */
@@ -431,9 +461,6 @@ class ShapeEmitter {
       f.br(this.#dispatch);
       f.end();
     }
-    this.#transfer.tail({ offset: undefined, ownEntry: undefined }, {
-      registers: frame.use.set,
-      cc: frame.use.setsCc,
-    });
+    this.#transfer.tail({ offset: undefined, ownEntry: undefined }, "by mask");
   }
 }

@@ -14,8 +14,13 @@ import type { RuntimeFunctions } from "../runtime/module.ts";
 import { LINK_KEY, stateAddress } from "../runtime/status.ts";
 import { W } from "../wasm/opcodes.ts";
 import { type DataLayout, LINK_BYTES } from "./data.ts";
-import type { Dirty } from "./dirty.ts";
+import type { RegisterSet } from "./dataflow.ts";
 import { PARAM_DEPTH, type RegionFrame } from "./frame.ts";
+
+/** What gets into memory: what may differ, and what of it surely does; or all by the mask that is kept at run time. */
+export type Store =
+  | { readonly dirty: RegisterSet; readonly surely: number; readonly ccIsSure: boolean }
+  | "by mask";
 
 export interface TransferTarget {
   /** Offset from the anchor; undefined when frame.pc holds the address. */
@@ -42,20 +47,18 @@ export class TransferEmitter {
   }
 
   /** The guest's return: frame.pc is where to. */
-  return_(dirty: Dirty): void {
+  return_(store: Store): void {
     const { f, pc } = this.#frame;
-    this.#frame.storeState(dirty);
-    this.#frame.storeBudget();
+    this.#store(store);
     f.get(pc);
     f.return_();
   }
 
   /** Falls through when the callee has come back to `returnOffset`; everything is in memory then. */
-  call(target: TransferTarget, returnOffset: number, dirty: Dirty): void {
+  call(target: TransferTarget, returnOffset: number, store: Store): void {
     const frame = this.#frame;
     const { f } = frame;
-    frame.storeState(dirty);
-    frame.storeBudget();
+    this.#store(store);
     if (target.offset !== undefined) frame.setPc(target.offset);
     this.#returnUnless(() => f.get(PARAM_DEPTH));
     this.#pushTransfer(target, "call");
@@ -70,11 +73,10 @@ export class TransferEmitter {
   }
 
   /** A jump to code outside that is known to run often. frame.budget is more than 0. */
-  tail(target: TransferTarget, dirty: Dirty): void {
+  tail(target: TransferTarget, store: Store): void {
     const frame = this.#frame;
     const { f } = frame;
-    frame.storeState(dirty);
-    frame.storeBudget();
+    this.#store(store);
     if (target.offset !== undefined) frame.setPc(target.offset);
     if (!this.#runtime.hasTailCalls) {
       f.get(frame.pc);
@@ -82,6 +84,12 @@ export class TransferEmitter {
       return;
     }
     this.#pushTransfer(target, "tail");
+  }
+
+  #store(store: Store): void {
+    if (store === "by mask") this.#frame.storeByMask();
+    else this.#frame.storeState(store.dirty, store.surely, store.ccIsSure);
+    this.#frame.storeBudget();
   }
 
   /** frame.pc is returned, for somebody further out to go on there, when the condition is 0. */

@@ -9,8 +9,8 @@ import { setFlagsFromString } from "node:v8";
 import { runInThisContext } from "node:vm";
 
 export interface NativeCode {
-  /** Code of the functions that are optimised; empty when none is. */
-  take(module: WebAssembly.Module): Uint8Array<ArrayBuffer>;
+  /** Code of the functions that are optimised. The engine aborts when there is none: `trifle`, one of them, becomes it. */
+  take(module: WebAssembly.Module, trifle: unknown): Uint8Array<ArrayBuffer>;
   /** Undefined when the engine does not accept it. */
   give(code: Uint8Array<ArrayBuffer>, bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | undefined;
   /** Optimises exported functions at once. */
@@ -25,7 +25,8 @@ export function nativeCode(): NativeCode | undefined {
     const give = engineFunction("code, bytes", "%DeserializeWasmModule(code, bytes)");
     const optimise = engineFunction("target", "%WasmTierUpFunction(target)");
     const native: NativeCode = {
-      take(module) {
+      take(module, trifle) {
+        optimise(trifle);
         const code = take(module);
         return code instanceof ArrayBuffer ? new Uint8Array(code) : new Uint8Array();
       },
@@ -65,7 +66,6 @@ const TRIAL = Uint8Array.of(
 /** The code of a small module goes there and back. That compiles the functions above, too, while they may be. */
 function works(native: NativeCode): boolean {
   const module = new WebAssembly.Module(TRIAL);
-  native.optimise([new WebAssembly.Instance(module).exports["f"]]);
-  const code = native.take(module);
+  const code = native.take(module, new WebAssembly.Instance(module).exports["f"]);
   return code.length > 0 && native.give(code, TRIAL) !== undefined;
 }

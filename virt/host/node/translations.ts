@@ -104,8 +104,7 @@ class DirectoryStore implements TranslationStore {
 
   #saveNew(used: UsedModule): void {
     const id = name(used.bytes);
-    this.#native?.optimise([used.trifle]); // there must be something to take
-    const native = this.#native?.take(used.module) ?? new Uint8Array();
+    const native = this.#native?.take(used.module, used.trifle) ?? new Uint8Array();
     this.#writeModule(id, { regions: used.regions, isOptimised: false }, used.bytes, native);
     const pages = new Set(
       used.regions.flatMap(({ pages: all }) => all.filter(([distance]) => distance === 0)),
@@ -122,8 +121,8 @@ class DirectoryStore implements TranslationStore {
     }
     const isOptimised = from.isOptimised || this.#native === undefined;
     if (isOptimised && used.regions.length === from.regions.length) return;
-    if (!isOptimised) this.#native?.optimise([used.trifle, ...used.functions]);
-    const native = this.#native?.take(used.module) ?? new Uint8Array();
+    if (!isOptimised) this.#native?.optimise(used.functions);
+    const native = this.#native?.take(used.module, used.trifle) ?? new Uint8Array();
     this.#writeModule(from.id, { regions: used.regions, isOptimised: true }, from.bytes, native);
   }
 
