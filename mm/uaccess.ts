@@ -247,7 +247,7 @@ class UserIter implements IovIter {
     for (let done = 0; done < length;) {
       const host = this.#here(ACCESS_WRITE);
       const count = this.#run(host, length - done, ACCESS_WRITE);
-      this.#mm.ram.u8.copyWithin(host, address + done, address + done + count);
+      moveInRam(this.#mm.ram.u8, host, address + done, count);
       this.#written(host, count);
       this.#advance(count);
       done += count;
@@ -279,7 +279,7 @@ class UserIter implements IovIter {
     for (let done = 0; done < length;) {
       const host = this.#here(ACCESS_READ);
       const count = this.#run(host, length - done, ACCESS_READ);
-      this.#mm.ram.u8.copyWithin(address + done, host, host + count);
+      moveInRam(this.#mm.ram.u8, address + done, host, count);
       this.#advance(count);
       done += count;
     }
@@ -335,6 +335,14 @@ function copyToRam(u8: Uint8Array, host: number, source: Uint8Array, offset: num
       offset === 0 && count === source.length ? source : source.subarray(offset, offset + count),
       host,
     );}
+}
+
+function moveInRam(u8: Uint8Array, to: number, from: number, count: number): void {
+  if (count < SMALL_COPY && (to <= from || to >= from + count)) {
+    for (let i = 0; i < count; i++) u8[to + i] = u8[from + i]!;
+  } else {
+    u8.copyWithin(to, from, from + count);
+  }
 }
 
 function copyFromRam(u8: Uint8Array, host: number, target: Uint8Array, offset: number, count: number): void {
