@@ -19,6 +19,21 @@ test("output and exit status are the program's", async () => {
   assert.equal((await run(["sh", "-c", "kill -9 $$"])).status, 137);
 });
 
+test("the bundle knows its version, prints its help once, and finds no unknown option", async () => {
+  const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
+  assert.deepEqual(await rookery(["--version"]), { stdout: `${version}\n`, stderr: "", status: 0 });
+  const help = await rookery(["run", "--help"]);
+  assert.equal(help.status, 0);
+  assert.equal(help.stderr, "");
+  assert.match(help.stdout, /^Usage: rookery run/);
+  const unknown = await rookery(["run", "--bogus"]);
+  assert.deepEqual({ ...unknown, stdout: "" }, {
+    stdout: "",
+    stderr: "error: unknown option '--bogus'\n",
+    status: 125,
+  });
+});
+
 test("what cannot be run is 126 or 127 and one line", async () => {
   const missing = await run(["no-such-program"]);
   assert.equal(missing.status, 127);
