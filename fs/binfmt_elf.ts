@@ -30,6 +30,7 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from "../include/uapi/mman.ts";
+import { bytesToString } from "../lib/byte-string.ts";
 import { EACCES, EINVAL, EIO, ELIBBAD, ENOEXEC, ENOMEM } from "../lib/errno.ts";
 import type { Ram } from "../lib/ram.ts";
 import type { ProcessMm } from "../mm/mm.ts";
@@ -140,7 +141,7 @@ function* readInterpreterPath(ram: Ram, file: File, request: ProgramHeader): Sle
   const bytes = yield* readFully(ram, file, request.offset, request.fileBytes);
   if (bytes.length < request.fileBytes) throw EIO;
   if (bytes[bytes.length - 1] !== 0) throw ENOEXEC;
-  return String.fromCharCode(...bytes.subarray(0, bytes.indexOf(0)));
+  return bytesToString(bytes, 0, bytes.indexOf(0));
 }
 
 function* readInterpreter(task: Task, file: File): Sleeps<ElfImage> {

@@ -19,6 +19,7 @@ import type { Sleeps } from "../include/linux/wait.ts";
 import { AT_FDCWD } from "../include/uapi/fcntl.ts";
 import { PATH_MAX } from "../include/uapi/fs.ts";
 import { majorOf, minorOf, STAT_BYTES } from "../include/uapi/stat.ts";
+import { bytesToString } from "../lib/byte-string.ts";
 import { EBADF, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO } from "../lib/errno.ts";
 import type { MountNode } from "./dcache.ts";
 import { asDentry, asNode, MountTree } from "./namespace.ts";
@@ -178,11 +179,7 @@ export abstract class VfsImpl implements Vfs {
     const slot = (hash ^ (hash >>> 15)) & (INTERNED_MAX - 1);
     const known = this.#interned[slot];
     if (known !== undefined && isSame(known, u8, host, at)) return known;
-    let text = "";
-    for (let from = host; from < at; from += 1024) {
-      text += String.fromCharCode(...u8.subarray(from, Math.min(at, from + 1024)));
-    }
-    return (this.#interned[slot] = text);
+    return (this.#interned[slot] = bytesToString(u8, host, at));
   }
 
   /** A path from user memory. Throws EFAULT, ENAMETOOLONG. */

@@ -11,6 +11,7 @@ import { type Access, ACCESS_READ, ACCESS_WRITE } from "../include/linux/cpu.ts"
 import type { UserAccess } from "../include/linux/mm_types.ts";
 import type { IovIter } from "../include/linux/uio.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
+import { bytesToString } from "../lib/byte-string.ts";
 import { EFAULT } from "../lib/errno.ts";
 import { PAGE_SIZE, PTE_EXEC, PTE_PRESENT, PTE_WRITE, TASK_SIZE } from "../virt/layout.ts";
 import type { MmStruct } from "./mm_struct.ts";
@@ -178,7 +179,7 @@ export class UserMemory implements UserAccess {
       const limit = Math.min(PAGE_SIZE - (host & 0xfff), maxBytes - text.length);
       let end = host;
       while (end < host + limit && u8[end] !== 0) end++;
-      if (end > host) text += String.fromCharCode(...u8.subarray(host, end));
+      if (end > host) text += bytesToString(u8, host, end);
       if (end < host + limit) return text;
       if (text.length >= maxBytes) throw errorIfLong;
       at += end - host;
