@@ -7,7 +7,7 @@ import { emitInterpreter } from "../interp/generate.ts";
 import type { Handlers } from "../interp/bytecode.ts";
 import { emitRareInterpreter } from "../interp/rare.ts";
 import { TRAP_PREEMPTED } from "../../include/linux/cpu.ts";
-import { REGION_PARAMS, REGION_RESULTS } from "../translate/frame.ts";
+import { PASSED, REGION_PARAMS, REGION_RESULTS } from "../translate/frame.ts";
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import { WasmModule } from "../wasm/encoder.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
@@ -298,12 +298,24 @@ class Dispatcher {
     f.get(this.#pc);
     f.get(this.#entry);
     f.memory(W.i32_load, JUMP_CACHE + 12);
-    f.i32(DEPTH_MAX);
+    f.i32(stateAddress("budget"));
+    f.memory(W.i64_load32_u, 0);
+    f.i64(DEPTH_MAX * 2 ** 32);
+    f.op(W.i64_or);
+    for (const register of PASSED.keys()) {
+      f.i32(stateAddress("gpr"));
+      f.memory(W.i64_load, register * 8);
+    }
     f.get(this.#entry);
     f.memory(W.i32_load, JUMP_CACHE + 8);
     f.callIndirect(this.#regionType);
+    f.set(this.#status);
     f.tee(this.#next);
     f.set(this.#pc);
+    f.i32(stateAddress("budget"));
+    f.get(this.#status);
+    f.op(W.i64_extend_i32_s);
+    f.memory(W.i64_store, 0);
     f.get(this.#next);
     f.i64(48);
     f.op(W.i64_shr_s);

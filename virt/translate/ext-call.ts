@@ -23,7 +23,8 @@ export function emitExtCall(block: BlockEmitter, id: number): void {
   f.i32(id);
   f.call(block.runtime.ext);
   f.set(frame.status);
-  frame.loadState(all);
+  frame.loadState(all, "memory");
+  frame.loadBudget();
   f.get(frame.status);
   f.brIf(block.labels.exit);
   takeIndex(W.i32_add);

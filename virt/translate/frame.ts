@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The locals of a region's function and the moves between them and the register file.
 //
-// Parameters: the guest address where it is entered, the entry word (data.ts), and how many calls deep the host's stack
-// may still grow. The anchor is the guest address of the region's first block; every address of the region is an offset
-// from it. The result is the guest address to go on at, or STATUS_BASE + a status with everything in memory.
+// Parameters: the guest address where it is entered, the entry word (data.ts), the budget and above it how many calls
+// deep the host's stack may still grow, and two registers that code uses first, so that they need not come through memory
+// (they are there as well). The anchor is the guest address of the region's first block; every address of the region
+// is an offset from it. Results: the guest address to go on at, or STATUS_BASE + a status with everything in memory; and
+// the budget.
 
 import { CPU_BASE, CPU_STATE } from "../layout.ts";
 import { STACK_ADDEND, STACK_PAGE, stateAddress } from "../runtime/status.ts";
@@ -13,12 +15,15 @@ import { DATA_ALIGNMENT, OFFSETS_AT } from "./data.ts";
 import type { RegisterSet } from "./dataflow.ts";
 import type { RegisterUse } from "./ir-block.ts";
 
-export const REGION_PARAMS: readonly number[] = [I64, I32, I32];
-export const REGION_RESULTS: readonly number[] = [I64];
+export const REGION_PARAMS: readonly number[] = [I64, I32, I64, I64, I64];
+export const REGION_RESULTS: readonly number[] = [I64, I32];
 export const PARAM_PC = 0;
 export const PARAM_ENTRY = 1;
+/** i64: depth << 32 | budget. */
 export const PARAM_DEPTH = 2;
-const STACK_POINTER = 4;
+/** Registers that are passed, and the parameters that they are. */
+export const PASSED: ReadonlyMap<number, number> = new Map([[4, 3], [7, 4]]);
+export const STACK_POINTER = 4;
 /** In the local of ccOp. */
 const CC_IN_MEMORY = -1;
 
@@ -107,26 +112,32 @@ export class RegionFrame {
     f.memory(W.i64_load32_s, OFFSETS_AT);
     f.op(W.i64_sub);
     f.set(this.anchor);
+    f.get(PARAM_DEPTH);
+    f.op(W.i32_wrap_i64);
+    f.set(this.budget);
   }
 
   get touched(): number {
     return this.use.used | this.use.set;
   }
 
-  /** Registers, flags, budget and the page of the stack from memory, where nothing differs then. */
-  loadState(need: RegisterSet): void {
+  /**
+   * Registers, flags and the page of the stack from memory, where nothing differs then. At the function's start some
+   * come as parameters. `have`: registers whose locals are good.
+   */
+  loadState(need: RegisterSet, from: "parameters" | "memory", have = 0): void {
     const f = this.f;
     for (let n = 0; n < 32; n++) {
-      if ((need.registers & (1 << n)) === 0) continue;
-      f.i32(CPU_BASE);
-      f.memory(n < 16 ? W.i64_load : W.v128_load, registerOffset(n));
+      if ((need.registers & ~have & (1 << n)) === 0) continue;
+      const parameter = from === "parameters" ? PASSED.get(n) : undefined;
+      if (parameter === undefined) this.pushFromMemory(n);
+      else f.get(parameter);
       f.set(this.registers[n]!);
     }
     if (need.cc) this.#loadCc();
-    else if (this.hasCc) this.#forgetCc();
+    else if (this.hasCc) this.forgetCc();
     f.i32(0);
     f.set(this.dirty);
-    this.loadBudget();
     if (this.registers[STACK_POINTER]! < 0) return;
     f.i32(STACK_PAGE);
     f.memory(W.i64_load, 0);
@@ -136,8 +147,13 @@ export class RegionFrame {
     f.set(this.stackAddend);
   }
 
+  pushFromMemory(n: number): void {
+    this.f.i32(CPU_BASE);
+    this.f.memory(n < 16 ? W.i64_load : W.v128_load, registerOffset(n));
+  }
+
   /** The flags are those in memory. */
-  #forgetCc(): void {
+  forgetCc(): void {
     this.f.i32(CC_IN_MEMORY);
     this.f.set(this.ccOp);
   }

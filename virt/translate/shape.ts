@@ -23,7 +23,7 @@ import { W } from "../wasm/opcodes.ts";
 import { BlockEmitter } from "./block.ts";
 import type { DataLayout } from "./data.ts";
 import { analyseFlow, type Flow } from "./dataflow.ts";
-import { RegionFrame } from "./frame.ts";
+import { RegionFrame, STACK_POINTER } from "./frame.ts";
 import { DISPATCHER, dominates, type Graph, isBackEdge } from "./graph.ts";
 import { addRegisterUse, type IrBlock, type RegisterUse } from "./ir-block.ts";
 import { isCall } from "./region.ts";
@@ -122,14 +122,14 @@ class ShapeEmitter {
     const registers = entries.reduce((all, node) => all | needIn[node]!.registers, 0);
     const cc = entries.some((node) => needIn[node]!.cc);
     if (registers === first.registers && cc === first.cc) {
-      this.#frame.loadState(first);
+      this.#frame.loadState(first, "parameters");
       return;
     }
     f.get(this.#frame.entry);
     f.if_();
-    this.#frame.loadState({ registers, cc });
+    this.#frame.loadState({ registers, cc }, "parameters");
     f.else_();
-    this.#frame.loadState(first);
+    this.#frame.loadState(first, "parameters");
     f.end();
   }
 
@@ -182,6 +182,7 @@ class ShapeEmitter {
     f.op(W.i64_extend_i32_u);
     f.i64(STATUS_BASE);
     f.op(W.i64_add);
+    f.get(frame.budget);
   }
 
   #offsetOf(block: IrBlock): number {
@@ -319,21 +320,17 @@ class ShapeEmitter {
     const returnOffset = returnPc - this.#shape.anchorPc;
     if (this.#shape.nodeByPc.has(returnPc)) {
       this.#transfer.call(target, returnOffset, store);
-      frame.loadState(this.#flow.needIn[this.#nodeAt(returnPc)!]!);
+      frame.loadState(this.#flow.needIn[this.#nodeAt(returnPc)!]!, "memory", 1 << STACK_POINTER);
       this.#emitEdge(node, returnPc, true);
       return;
     }
     // Other code goes on there: nothing of it is needed here.
     this.#transfer.call(target, returnOffset, store);
-    frame.loadBudget();
     frame.setPc(returnOffset);
-    this.#f.get(frame.budget);
     this.#f.i32(0);
-    this.#f.op(W.i32_le_s);
-    this.#f.if_();
-    this.#f.get(frame.pc);
-    this.#f.return_();
-    this.#f.end();
+    this.#f.set(frame.dirty);
+    if (frame.hasCc) frame.forgetCc();
+    this.#lookAtBudget();
     this.#transfer.tail({ offset: returnOffset, ownEntry: undefined }, NOTHING);
   }
 

@@ -15,7 +15,7 @@ import { LINK_KEY, stateAddress } from "../runtime/status.ts";
 import { W } from "../wasm/opcodes.ts";
 import { type DataLayout, LINK_BYTES } from "./data.ts";
 import type { RegisterSet } from "./dataflow.ts";
-import { PARAM_DEPTH, type RegionFrame } from "./frame.ts";
+import { PARAM_DEPTH, PASSED, type RegionFrame, STACK_POINTER } from "./frame.ts";
 
 /** What gets into memory: what may differ, and what of it surely does; or all by the mask that is kept at run time. */
 export type Store =
@@ -28,6 +28,9 @@ export interface TransferTarget {
   /** When the target is an entry of the region itself: its number. */
   readonly ownEntry: number | undefined;
 }
+
+/** What a call pushes and a return pops. */
+const RETURN_ADDRESS_BYTES = 8;
 
 export class TransferEmitter {
   readonly #frame: RegionFrame;
@@ -48,88 +51,121 @@ export class TransferEmitter {
 
   /** The guest's return: frame.pc is where to. */
   return_(store: Store): void {
-    const { f, pc } = this.#frame;
+    const { f, pc, budget } = this.#frame;
     this.#store(store);
     f.get(pc);
+    f.get(budget);
     f.return_();
   }
 
-  /** Falls through when the callee has come back to `returnOffset`; everything is in memory then. */
+  /**
+   * Falls through when the callee has come back to `returnOffset`: the stack pointer and the budget are in their locals,
+   * everything else is in memory.
+   */
   call(target: TransferTarget, returnOffset: number, store: Store): void {
     const frame = this.#frame;
     const { f } = frame;
+    const stackPointer = frame.registers[STACK_POINTER]!;
     this.#store(store);
     if (target.offset !== undefined) frame.setPc(target.offset);
-    this.#returnUnless(() => f.get(PARAM_DEPTH));
-    this.#pushTransfer(target, "call");
+    this.#returnUnless(() => {
+      f.get(PARAM_DEPTH);
+      f.i64(32);
+      f.op(W.i64_shr_u);
+      f.op(W.i32_wrap_i64);
+    });
+    this.#pushTransfer(target, "call", store);
+    f.set(frame.budget);
     f.set(frame.pc);
     f.get(frame.pc);
     frame.pushAddress(returnOffset);
     f.op(W.i64_ne);
     f.if_();
-    f.get(frame.pc);
-    f.return_();
+    this.#returnPc();
     f.end();
+    // What the callee left is looked at, not waited for: the value known here goes on.
+    f.get(stackPointer);
+    f.i64(RETURN_ADDRESS_BYTES);
+    f.op(W.i64_add);
+    f.set(stackPointer);
+    frame.pushFromMemory(STACK_POINTER);
+    f.get(stackPointer);
+    f.op(W.i64_ne);
+    f.if_();
+    this.#returnPc();
+    f.end();
+  }
+
+  #returnPc(): void {
+    const { f, pc, budget } = this.#frame;
+    f.get(pc);
+    f.get(budget);
+    f.return_();
   }
 
   /** A jump to code outside that is known to run often. frame.budget is more than 0. */
   tail(target: TransferTarget, store: Store): void {
     const frame = this.#frame;
-    const { f } = frame;
     this.#store(store);
     if (target.offset !== undefined) frame.setPc(target.offset);
-    if (!this.#runtime.hasTailCalls) {
-      f.get(frame.pc);
-      f.return_();
-      return;
-    }
-    this.#pushTransfer(target, "tail");
+    if (this.#runtime.hasTailCalls) this.#pushTransfer(target, "tail", store);
+    else this.#returnPc();
   }
 
   #store(store: Store): void {
     if (store === "by mask") this.#frame.storeByMask();
     else this.#frame.storeState(store.dirty, store.surely, store.ccIsSure);
-    this.#frame.storeBudget();
   }
 
   /** frame.pc is returned, for somebody further out to go on there, when the condition is 0. */
   #returnUnless(push: () => void): void {
-    const { f, pc } = this.#frame;
+    const { f } = this.#frame;
     push();
     f.op(W.i32_eqz);
     f.if_();
-    f.get(pc);
-    f.return_();
+    this.#returnPc();
     f.end();
   }
 
-  #pushTransfer(target: TransferTarget, kind: "call" | "tail"): void {
-    if (target.ownEntry !== undefined) this.#toSelf(target.ownEntry, kind);
-    else if (target.offset === undefined) this.#byJumpCache(kind);
-    else this.#byLink(target.offset, kind);
+  #pushTransfer(target: TransferTarget, kind: "call" | "tail", store: Store): void {
+    if (target.ownEntry !== undefined) this.#toSelf(target.ownEntry, kind, store);
+    else if (target.offset === undefined) this.#byJumpCache(kind, store);
+    else this.#byLink(target.offset, kind, store);
   }
 
-  #pushDepth(kind: "call" | "tail"): void {
-    const { f } = this.#frame;
+  /** The budget with the depth, and the registers that are passed: from their locals where those are surely good. */
+  #pushRest(kind: "call" | "tail", store: Store): void {
+    const { f, budget, registers } = this.#frame;
     f.get(PARAM_DEPTH);
-    if (kind === "tail") return;
-    f.i32(1);
-    f.op(W.i32_sub);
+    f.i64Halves(0, -1);
+    f.op(W.i64_and);
+    if (kind === "call") {
+      f.i64(2 ** 32);
+      f.op(W.i64_sub);
+    }
+    f.get(budget);
+    f.op(W.i64_extend_i32_u);
+    f.op(W.i64_or);
+    const surely = store === "by mask" ? 0 : store.surely;
+    for (const n of PASSED.keys()) {
+      if ((surely & (1 << n)) !== 0) f.get(registers[n]!);
+      else this.#frame.pushFromMemory(n);
+    }
   }
 
-  #toSelf(entry: number, kind: "call" | "tail"): void {
+  #toSelf(entry: number, kind: "call" | "tail", store: Store): void {
     const { f, pc, data } = this.#frame;
     f.get(pc);
     f.get(data);
     f.i32(entry);
     f.op(W.i32_or);
-    this.#pushDepth(kind);
+    this.#pushRest(kind, store);
     if (kind === "call") f.callSelf();
     else f.returnCallSelf();
   }
 
   /** Through the link of this target; the runtime makes one when there is none that holds. */
-  #byLink(offset: number, kind: "call" | "tail"): void {
+  #byLink(offset: number, kind: "call" | "tail", store: Store): void {
     const { f, pc, data } = this.#frame;
     let link = this.#links.get(offset);
     if (link === undefined) {
@@ -154,7 +190,7 @@ export class TransferEmitter {
     f.get(pc);
     f.get(data);
     f.memory(W.i32_load, at + 12);
-    this.#pushDepth(kind);
+    this.#pushRest(kind, store);
     f.get(data);
     f.memory(W.i32_load, at + 8);
     this.#indirect(kind);
@@ -167,7 +203,7 @@ export class TransferEmitter {
   }
 
   /** frame.pc is any address: the jump cache knows a region for it, or it is returned. */
-  #byJumpCache(kind: "call" | "tail"): void {
+  #byJumpCache(kind: "call" | "tail", store: Store): void {
     const { f, pc, tlbEntry } = this.#frame;
     const known = f.block();
     const unknown = f.block();
@@ -196,13 +232,12 @@ export class TransferEmitter {
     f.memory(W.i32_load, JUMP_CACHE + 8);
     f.brIf(known);
     f.end();
-    f.get(pc);
-    f.return_();
+    this.#returnPc();
     f.end();
     f.get(pc);
     f.get(tlbEntry);
     f.memory(W.i32_load, JUMP_CACHE + 12);
-    this.#pushDepth(kind);
+    this.#pushRest(kind, store);
     f.get(tlbEntry);
     f.memory(W.i32_load, JUMP_CACHE + 8);
     this.#indirect(kind);
