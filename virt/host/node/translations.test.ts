@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// The store in a directory: what was kept comes back whole or not at all.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import type { StoredRegion } from "../../../include/host/translations.ts";
+import { Assembler } from "../../wasm/assembler.ts";
+import { WasmModule } from "../../wasm/encoder.ts";
+import { I32 } from "../../wasm/opcodes.ts";
+import { nativeCode } from "./native-code.ts";
+import { directoryStore } from "./translations.ts";
+
+const HASH = "0123456789abcdef0123456789abcdef";
+
+function region(name: string): StoredRegion {
+  return {
+    name,
+    anchorOffset: 16,
+    mode: 0,
+    pages: [[0, HASH]],
+    offsets: [0],
+    entries: [0],
+    switchTargets: [],
+    exits: [],
+    links: 0,
+    instructions: 3,
+    generation: 0,
+    hasGroups: true,
+  };
+}
+
+/** A module with a function that gives 42. */
+function answer(): Uint8Array<ArrayBuffer> {
+  const module = new WasmModule();
+  const f = new Assembler([], [I32]);
+  f.i32(42);
+  module.exportFunction("region0", module.add(f));
+  module.exportFunction("trifle", module.add(new Assembler([], [])));
+  return module.finish();
+}
+
+function withDirectory(body: (directory: string) => void): void {
+  const directory = mkdtempSync(join(tmpdir(), "rookery-translations-"));
+  try {
+    body(directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function keep(directory: string): void {
+  const bytes = answer();
+  const module = new WebAssembly.Module(bytes);
+  const { region0, trifle } = new WebAssembly.Instance(module).exports;
+  directoryStore(directory, "build").save([{
+    used: { bytes, module, functions: [region0], trifle, regions: [region("region0")] },
+    from: undefined,
+  }]);
+}
+
+function run(module: WebAssembly.Module | undefined): unknown {
+  assert.ok(module !== undefined);
+  const { region0 } = new WebAssembly.Instance(module).exports;
+  assert.ok(typeof region0 === "function");
+  return region0();
+}
+
+/** The one file of a module in the store. */
+function moduleFile(directory: string): string {
+  const path = readdirSync(directory, { recursive: true, encoding: "utf8" }).find((name) =>
+    name.endsWith(".module")
+  );
+  assert.ok(path !== undefined);
+  return join(directory, path);
+}
+
+test("a module comes back, also after it was optimised and written again", () => {
+  withDirectory((directory) => {
+    keep(directory);
+    for (let n = 0; n < 3; n++) {
+      const store = directoryStore(directory, "build");
+      const [stored] = store.modulesFor(HASH);
+      assert.deepEqual(stored?.regions, [region("region0")]);
+      const module = stored.compile();
+      assert.equal(run(module), 42);
+      const { region0, trifle } = new WebAssembly.Instance(module!).exports;
+      const bytes = new Uint8Array();
+      store.save([{
+        used: { bytes, module: module!, functions: [region0], trifle, regions: stored.regions },
+        from: stored,
+      }]);
+    }
+  });
+});
+
+test("another build, another page and a torn file find nothing", () => {
+  withDirectory((directory) => {
+    keep(directory);
+    assert.deepEqual(directoryStore(directory, "other").modulesFor(HASH), []);
+    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH.replace("0", "f")), []);
+    const path = moduleFile(directory);
+    const content = readFileSync(path);
+    writeFileSync(path, content.subarray(0, content.length - 1));
+    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH), []);
+    content[content.length - 40]! ^= 1;
+    writeFileSync(path, content);
+    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH), []);
+  });
+});
+
+test("a module all of whose regions were replaced is forgotten", () => {
+  withDirectory((directory) => {
+    keep(directory);
+    const store = directoryStore(directory, "build");
+    const [stored] = store.modulesFor(HASH);
+    const module = stored!.compile()!;
+    const { trifle } = new WebAssembly.Instance(module).exports;
+    store.save([{
+      used: { bytes: new Uint8Array(), module, functions: [], trifle, regions: [] },
+      from: stored,
+    }]);
+    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH), []);
+  });
+});
+
+test("bytecode of pages comes back, the latest of a page; a damaged one does not", () => {
+  withDirectory((directory) => {
+    const [one, two] = [Uint8Array.of(1, 2, 3), Uint8Array.of(4, 5, 6, 7)];
+    directoryStore(directory, "build").saveBytecode([{ hash: HASH, bytes: one }]);
+    assert.deepEqual(directoryStore(directory, "build").bytecodeFor(HASH), one);
+    directoryStore(directory, "build").saveBytecode([{ hash: HASH, bytes: two }]);
+    assert.deepEqual(directoryStore(directory, "build").bytecodeFor(HASH), two);
+    const folder = readdirSync(directory)[0]!;
+    const pack = join(directory, folder, "pages");
+    const content = readFileSync(pack);
+    content[content.length - 1]! ^= 1;
+    writeFileSync(pack, content);
+    assert.equal(directoryStore(directory, "build").bytecodeFor(HASH), undefined);
+  });
+});
+
+test("the engine's code of a module goes there and back where the engine has it", () => {
+  const native = nativeCode();
+  if (native === undefined) return; // an engine without: the store keeps WebAssembly alone
+  const bytes = answer();
+  const module = new WebAssembly.Module(bytes);
+  const { region0, trifle } = new WebAssembly.Instance(module).exports;
+  native.optimise([region0]);
+  const code = native.take(module, trifle);
+  assert.ok(code.length > 0);
+  assert.equal(run(native.give(code, bytes)), 42);
+  assert.equal(native.give(code.slice(0, 8), bytes), undefined);
+});

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Translations that outlive a CPU: found by content wherever the code is mapped, and never for other content.
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { test } from "node:test";
+
+import type { KeptPage, StoredModule, TranslationStore, UsedModule } from "../include/host/translations.ts";
+import { TRAP_SYSCALL } from "../include/linux/cpu.ts";
+import { Ram } from "../lib/ram.ts";
+import { WasmCpu } from "./cpu.ts";
+import { FRAMES_START, PTE_EXEC, PTE_WRITE } from "./layout.ts";
+import {
+  assembleToy,
+  readGpr,
+  setPc,
+  TOY,
+  ToyFrontEnd,
+  type ToyInstruction,
+  ToySpace,
+} from "./testing/toy.ts";
+
+/** A store that keeps everything as it was given. */
+class MemoryStore implements TranslationStore {
+  readonly pages = new Map<string, Uint8Array>();
+  readonly modules: StoredModule[] = [];
+
+  hash(page: Uint8Array): string {
+    return createHash("sha256").update(page).digest("hex");
+  }
+
+  modulesFor(pageHash: string): readonly StoredModule[] {
+    return this.modules.filter(({ regions }) =>
+      regions.some(({ pages }) => pages.some(([distance, hash]) => distance === 0 && hash === pageHash))
+    );
+  }
+
+  bytecodeFor(pageHash: string): Uint8Array | undefined {
+    return this.pages.get(pageHash);
+  }
+
+  saveBytecode(pages: readonly KeptPage[]): void {
+    for (const { hash, bytes } of pages) this.pages.set(hash, bytes);
+  }
+
+  save(modules: readonly { readonly used: UsedModule; readonly from: StoredModule | undefined }[]): void {
+    for (const { used, from } of modules) {
+      if (from === undefined) this.modules.push({ regions: used.regions, compile: () => used.module });
+    }
+  }
+}
+
+/** Sums 1 to `count` by a function that is called for each. */
+function program(count: number): readonly ToyInstruction[] {
+  return [
+    [TOY.li, 2, 0, 0, count],
+    [TOY.call, 0, 0, 0, 32], // 8: to 48
+    [TOY.addi, 2, 2, 0, -1],
+    [TOY.cmpi, 0, 2, 0, 0],
+    [TOY.jcc, 5, 0, 0, -32],
+    [TOY.syscall], // 40
+    [TOY.add, 1, 1, 2], // 48
+    [TOY.ret],
+  ];
+}
+
+const DATA = 0x7f00_0000_0000;
+
+function run(store: TranslationStore, code: number, count: number): Record<string, number> {
+  const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
+  const cpu = new WasmCpu(ram, new ToyFrontEnd(), { hotEntries: 5, hotBatch: 1, store });
+  const space = new ToySpace(ram, FRAMES_START);
+  const frame = space.frame();
+  ram.u8.set(assembleToy(program(count)), frame);
+  space.map(code, frame, PTE_EXEC);
+  space.map(DATA, space.frame(), PTE_WRITE);
+  cpu.setAddressSpace(space.root, 1);
+  setPc(ram, code);
+  ram.writeU64(4 * 8, DATA + 4096);
+  assert.equal(cpu.run(1e6), TRAP_SYSCALL);
+  assert.equal(readGpr(ram, 1), BigInt((count * (count + 1)) / 2));
+  assert.equal(readGpr(ram, 4), BigInt(DATA + 4096));
+  assert.equal(cpu.retired, 1 + count * 6 + 1);
+  const statistics = cpu.statistics();
+  cpu.saveTranslations();
+  return statistics;
+}
+
+test("a second CPU translates nothing and lifts next to nothing, at another address either", () => {
+  const store = new MemoryStore();
+  const first = run(store, 0x40_0000, 500);
+  assert.ok(first["modules"]! > 0);
+  assert.ok(first["lifted"]! > 3);
+  const second = run(store, 0x7777_0000_0000, 500);
+  assert.ok(second["storedModules"]! > 0);
+  assert.equal(second["modules"], 0);
+  // The first access of a region may miss the TLB: the interpreter begins there, in the middle of a block.
+  assert.ok(second["lifted"]! <= 1);
+});
+
+test("code with one byte changed gets nothing of it", () => {
+  const store = new MemoryStore();
+  run(store, 0x40_0000, 500);
+  const other = run(store, 0x40_0000, 501);
+  assert.equal(other["storedModules"], 0);
+  assert.ok(other["lifted"]! > 3);
+});
+
+test("what was learnt adds up over runs", () => {
+  const store = new MemoryStore();
+  run(store, 0x40_0000, 3); // too few for a translation
+  const second = run(store, 0x40_0000, 3);
+  assert.equal(second["lifted"], 0);
+  assert.ok(second["loadedBlocks"]! > 3);
+  run(store, 0x40_0000, 3);
+  assert.ok(store.modules.length > 0, "counts of entries are kept with the bytecode");
+});
