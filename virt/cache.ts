@@ -141,6 +141,11 @@ export class CodeCache {
     return isNew;
   }
 
+  /** Blocks that begin in a frame. */
+  blocksIn(frame: number): Iterable<Block> {
+    return this.#frames.get(frame)?.blocks.values() ?? [];
+  }
+
   /** Live blocks by the frame of their first byte. */
   *pages(): Generator<[frame: number, blocks: Block[]]> {
     for (const [frame, { blocks }] of this.#frames) yield [frame, [...blocks.values()]];

@@ -348,8 +348,23 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     const pc = this.ram.readU64(PC);
     const block = this.#entryAt(pc) ?? this.#blockAt(pc);
     if (typeof block === "number") return block;
-    if (this.#spaces.enterRegion(pc, block)) return 0;
-    return this.#enterBlock(pc, block);
+    const isNewPage = !this.#spaces.hasCode(pc);
+    if (!this.#spaces.enterRegion(pc, block)) {
+      const trap = this.#enterBlock(pc, block);
+      if (trap !== 0) return trap;
+    }
+    if (isNewPage) this.#enterAround(pc, block.frame);
+    return 0;
+  }
+
+  /** The other known code of a page that an address space comes to first: what ran there before is likely to run again. */
+  #enterAround(pc: number, frame: number): void {
+    const page = pc - (pc % PAGE_SIZE);
+    for (const block of this.#cache.blocksIn(frame)) {
+      const at = page + block.offset;
+      if (at === pc || block.mode !== this.#mode || block.isDead || block.secondFrame >= 0) continue;
+      if (!this.#spaces.enterRegion(at, block) && block.record !== 0) this.#spaces.enterBlock(at, block);
+    }
   }
 
   /** 0, or the trap of a failed fetch. */

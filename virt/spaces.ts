@@ -84,6 +84,11 @@ export class AddressSpaces {
     }
   }
 
+  /** Whether code of the page was entered before, under the present tag. */
+  hasCode(pc: number): boolean {
+    return this.#space.codePages.has(Math.floor(pc / PAGE_SIZE));
+  }
+
   /** Jumps to `pc` find the region that the block is an entry of. False when it is none, or not all mapped. */
   enterRegion(pc: number, block: Block): boolean {
     const { home, entry } = block;
