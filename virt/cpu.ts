@@ -16,7 +16,6 @@ import {
   TRAP_PREEMPTED,
   TRAP_STEP,
 } from "../include/linux/cpu.ts";
-import type { KeptPage, TranslationStore } from "../include/host/translations.ts";
 import type { Ram } from "../lib/ram.ts";
 import { type Block, CodeCache, newBlock, STEP_AREA } from "./cache.ts";
 import { EXT_LEAVE, type FrontEnd, type Lifted, MODE_EXACT, STATUS_EXACT } from "./frontend.ts";
@@ -28,15 +27,14 @@ import {
   TARGETS,
   TARGETS_BYTES,
 } from "./interp/bytecode.ts";
-import { arenaBytesOf, decodePage, encodePage } from "./interp/kept.ts";
 import { LOWERED_BYTES_MAX, Lowering } from "./interp/lower.ts";
 import { IrBuilder } from "./ir/builder.ts";
 import { JUMP_RETURN, TERM_INDIRECT } from "./ir/ops.ts";
 import { type IrBlock, keepIr } from "./translate/ir-block.ts";
 import type { BlockSource } from "./translate/region.ts";
 import { DATA_ALIGNMENT } from "./translate/data.ts";
-import { StoredRegions } from "./translate/stored.ts";
 import { type Region, Translator } from "./translate/translator.ts";
+import { KeptCode } from "./kept-code.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "./layout.ts";
 import { hasTailCalls, makeRuntime, type RuntimeExports } from "./runtime/module.ts";
 import {
@@ -60,13 +58,15 @@ import { type AccessOwner, ExtAccess } from "./guest-access.ts";
 import { clearTlb, CodeFetch, dropTlbEntries, isCodeFrame, nextPage, recordFault, walk } from "./walk.ts";
 
 /** Instructions between two visits of TypeScript: V8 replaces running code only when it is entered again. */
-const SLICE = 200_000;
+const SLICE = 1_000_000;
 /** Slow exits of a region are rare when so many instructions lie between two looks. */
 const SLOW_RARE = 4_000_000;
 const NEVER_HOT = 0x7fff_ffff;
 /** Entries of a block that waits for its translation until it is asked for again: the wait may have been in vain. */
 const HOT_AGAIN = 100;
 const BIG_FLUSH_PAGES = 512;
+/** Modules after which hot blocks wait twice as long, three times, and so on. */
+const PATIENT_MODULES = 16;
 /** Instructions that a hot block waits for others at most. */
 const WAIT_MAX = 150_000;
 
@@ -88,8 +88,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
   readonly #translator: Translator;
   readonly #blockInstructionsMax: number;
   readonly #hotEntries: number;
-  readonly #store: TranslationStore | undefined;
-  readonly #stored: StoredRegions | undefined;
+  readonly #kept: KeptCode | undefined;
   readonly #hotBatch: number;
   readonly #onDemand: boolean;
   /** Where hot blocks are that translateHot() is to take. */
@@ -108,10 +107,10 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     misses: 0,
     links: 0,
     lifted: 0,
-    loadedBlocks: 0,
     liftedInstructions: 0,
     codeWrites: 0,
     dropped: 0,
+    emptied: 0,
     steps: 0,
     slices: 0,
   };
@@ -127,12 +126,6 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     this.#fetch = new CodeFetch(ram);
     this.#blockInstructionsMax = options.blockInstructionsMax ?? 64;
     this.#hotEntries = options.hotEntries ?? HOT_ENTRIES;
-    this.#store = options.store;
-    this.#stored = options.store === undefined
-      ? undefined
-      : new StoredRegions(options.store, ram, (frame) => {
-        if (this.#cache.protect(frame)) this.#runtime.flushTlbWrites();
-      });
     this.#hotBatch = options.hotBatch ?? HOT_BATCH;
     this.#onDemand = options.translateOnDemand ?? false;
     const compile = options.compile ?? ((bytes): WebAssembly.Module => new WebAssembly.Module(bytes));
@@ -151,6 +144,15 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
       this.#cache,
       options.regionLimits ?? REGION_LIMITS,
     );
+    this.#kept = options.store === undefined ? undefined : new KeptCode(options.store, {
+      ram,
+      cache: this.#cache,
+      translator: this.#translator,
+      hotEntries: this.#hotEntries,
+      blockAt: (pc) => this.#known(pc),
+      frameOf: this.#frameOf,
+      flushTlbWrites: () => this.#runtime.flushTlbWrites(),
+    });
     clearTlb(ram);
   }
 
@@ -183,7 +185,10 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
       const trap = this.#runSlice();
       this.#settle();
       left -= this.#retired - before;
-      if (this.#waitingPcs.size > 0 && this.#retired - this.#waitingSince > WAIT_MAX && !this.#onDemand) {
+      if (
+        this.#waitingPcs.size > 0 && this.#retired - this.#waitingSince > WAIT_MAX * this.#patience
+        && !this.#onDemand
+      ) {
         this.translateHot();
       }
       if (trap !== TRAP_PREEMPTED || left <= 0) return trap;
@@ -219,29 +224,19 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     if (!isCodeFrame(this.ram, frame)) return;
     this.#counters.dropped++;
     this.#cache.dropFrame(frame);
-    this.#stored?.forget(frame);
+    this.#kept?.forget(frame);
     this.#spaces.breakLinks();
   }
 
   /** Leaves what was translated to the store of CpuOptions. */
   saveTranslations(): void {
-    const stored = this.#stored;
-    if (stored === undefined) return;
-    this.#store?.save(this.#translator.modulesToKeep((frame) => stored.hashOf(frame)));
-    const pages: KeptPage[] = [];
-    const entriesLeft = (now: number): number =>
-      now > this.#hotEntries ? this.#hotEntries >> 2 : Math.max(now, 1);
-    for (const [frame, all] of this.#cache.pages()) {
-      const blocks = all.filter((block) => block.record !== 0 && block.secondFrame < 0);
-      if (!stored.hasNews(frame, blocks.length)) continue;
-      pages.push({ hash: stored.hashOf(frame), bytes: encodePage(this.ram, blocks, entriesLeft) });
-    }
-    this.#store?.saveBytecode(pages);
+    this.#kept?.save();
   }
 
   statistics(): Record<string, number> {
     return {
       ...this.#counters,
+      loadedBlocks: this.#kept?.loadedBlocks ?? 0,
       ...this.#translator.counters,
       dispatches: this.ram.u32[COUNT_DISPATCHES >>> 2]!,
       slowExits: this.ram.u32[COUNT_SLOW >>> 2]!,
@@ -378,44 +373,11 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
   /** The entry of a region at a guest address, perhaps one that the store has just given. */
   #entryAt(pc: number): Block | undefined {
     const known = this.known(pc);
-    if (this.#stored === undefined || (known !== undefined && known.entry !== 0)) return known;
+    if (this.#kept === undefined || (known !== undefined && known.entry !== 0)) return known;
     const frame = walk(this.ram, pc, ACCESS_EXEC);
     if (frame < 0) return undefined;
-    if (!this.#stored.isKnown(frame)) this.#loadBytecode(this.#stored, frame);
-    const page = pc - (pc % PAGE_SIZE);
-    const frameAt = (distance: number): number => walk(this.ram, page + distance * PAGE_SIZE, ACCESS_EXEC);
-    const regions: Region[] = [];
-    for (const match of this.#stored.match(frame, this.#mode, frameAt)) {
-      const anchorPc = page + match.stored.anchorOffset;
-      const blockAt = (offset: number): Block => this.#known(anchorPc + offset);
-      const region = this.#translator.adopt(match, anchorPc, blockAt, this.#frameOf);
-      if (region !== undefined) regions.push(region);
-    }
-    this.#entriesChanged(regions);
+    this.#entriesChanged(this.#kept.offer(pc, frame, this.#mode));
     return this.known(pc);
-  }
-
-  /** Bytecode that the store has for the content of a frame. */
-  #loadBytecode(stored: StoredRegions, frame: number): void {
-    const bytes = stored.bytecodeOf(frame);
-    if (bytes === undefined) return;
-    const cache = this.#cache;
-    const address = cache.allocate(arenaBytesOf(bytes));
-    if (address < 0) return;
-    let count = 0;
-    decodePage(this.ram, bytes, address, (kept) => {
-      count++;
-      const number = cache.nextNumber;
-      this.ram.u32[((kept.record - HEADER_BYTES) >>> 2) + 1] = number;
-      const block = newBlock(number, frame, kept.offset, kept.mode);
-      block.record = kept.record;
-      block.end = kept.end;
-      block.terminator = kept.terminator;
-      block.instructions = kept.instructions;
-      if (cache.add(block, cache.arenaEnd)) this.#runtime.flushTlbWrites();
-    });
-    stored.noteBlocks(frame, count);
-    this.#counters.loadedBlocks += count;
   }
 
   /** The block at a mapped guest address, without bytecode when it is new. */
@@ -448,6 +410,8 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     const cache = this.#cache;
     if (!cache.hasRoom(LOWERED_BYTES_MAX)) {
       cache.dropAll();
+      this.#kept?.forgetAll();
+      this.#counters.emptied++;
       this.#spaces.breakLinks();
     }
     const offset = pc % PAGE_SIZE;
@@ -520,7 +484,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     if (isTranslated) return;
     if (this.#waitingPcs.size === 0) this.#waitingSince = this.#retired;
     this.#waitingPcs.add(pc);
-    if (this.#waitingPcs.size >= this.#hotBatch && !this.#onDemand) this.translateHot();
+    if (this.#waitingPcs.size >= this.#hotBatch * this.#patience && !this.#onDemand) this.translateHot();
   }
 
   /**
@@ -533,6 +497,11 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     const pcs = [...this.#waitingPcs].sort((a, b) => a - b);
     this.#waitingPcs.clear();
     this.#entriesChanged(this.#translator.translate(this, pcs, this.#frameOf));
+  }
+
+  /** Grows with the number of modules: each new one costs the engine time for every one that shares the table. */
+  get #patience(): number {
+    return 1 + this.#translator.counters.modules / PATIENT_MODULES;
   }
 
   readonly #frameOf = (pc: number): number => {
@@ -583,7 +552,8 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
   }
 
   take(pc: number): { block: Block; ir: IrBlock; targets: readonly number[] } | undefined {
-    const block = this.known(pc) ?? this.#blockAt(pc);
+    // Lifting must not empty the arena here: what is being planned lies in it.
+    const block = this.known(pc) ?? (this.#cache.hasRoom(LOWERED_BYTES_MAX) ? this.#blockAt(pc) : 0);
     if (typeof block === "number" || this.#liftInto(pc, this.#blockInstructionsMax) !== 0) return undefined;
     return { block, ir: keepIr(this.#builder), targets: this.#indirectTargets(block) };
   }

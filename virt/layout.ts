@@ -65,7 +65,8 @@ export const FRAME_FLAGS = 0x10_0000;
 export const FRAME_CODE = 1;
 
 export const BYTECODE_ARENA = 0x28_0000;
-export const FRAMES_START = 0x200_0000;
+/** The arena before it holds the code of a large compiler; what is not touched costs the host nothing. */
+export const FRAMES_START = 0x800_0000;
 
 /*
  * Page tables: 4 levels of one page each, 1024 entries of u32; level shifts 42, 32, 22, 12.

@@ -44,6 +44,10 @@ export class StoredRegions {
     this.#pages.delete(frame);
   }
 
+  forgetAll(): void {
+    this.#pages.clear();
+  }
+
   hashOf(frame: number): string {
     return this.#page(frame).hash;
   }
