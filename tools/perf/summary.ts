@@ -10,7 +10,7 @@ const CALLS_SHOWN = 15;
 /** Counters that mean something to someone who tunes a program; the others keep the machine's own names. */
 export const COUNTER_WORDS: Readonly<Record<string, string>> = {
   tlbFills: "TLB misses",
-  dispatches: "region exits: all, to another region or block",
+  dispatches: "region exits: by the dispatcher, to another region or block",
   slowExits: "region exits: an access that its TLB check refused",
   misses: "region exits: code not in the jump cache",
   links: "jumps linked between blocks",
@@ -19,7 +19,10 @@ export const COUNTER_WORDS: Readonly<Record<string, string>> = {
   codeWrites: "stores into translated code",
   lifted: "blocks lifted",
   liftedInstructions: "instructions lifted",
-  regions: "regions translated",
+  loadedBlocks: "blocks whose bytecode an earlier run left",
+  regions: "regions translated, and taken from earlier runs",
+  storedModules: "modules taken from earlier runs",
+  emptied: "times that the arena of code was emptied",
   modules: "modules compiled",
 };
 

@@ -64,3 +64,13 @@ const JUMP_CACHE_FACTOR = 0x9e37_79b1 | 0;
 /** Leaves the index times 16. */
 const JUMP_CACHE_SHIFT: number = 32 - Math.log2(JUMP_CACHE_ENTRIES * 16);
 export const SECOND_PLACE = 16;
+
+/** Adds one to the u32 at an address. */
+export function countUp(f: Assembler, address: number): void {
+  f.i32(address);
+  f.i32(address);
+  f.memory(W.i32_load, 0);
+  f.i32(1);
+  f.op(W.i32_add);
+  f.memory(W.i32_store, 0);
+}

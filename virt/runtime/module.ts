@@ -15,7 +15,7 @@ import { HELPERS, OPS } from "../ir/ops.ts";
 import { WASM_TYPES } from "./access.ts";
 import { addArithFunctions, type ArithFunctions } from "./arith.ts";
 import { addFlagFunctions, type FlagFunctions } from "./flags.ts";
-import { pushJumpCacheEntry, SECOND_PLACE } from "./inline.ts";
+import { countUp, pushJumpCacheEntry, SECOND_PLACE } from "./inline.ts";
 import {
   COUNT_DISPATCHES,
   COUNT_SLOW,
@@ -355,15 +355,6 @@ class Dispatcher {
     f.i32(STATUS_SLOW_OFTEN);
     f.return_();
   }
-}
-
-function countUp(f: Assembler, address: number): void {
-  f.i32(address);
-  f.i32(address);
-  f.memory(W.i32_load, 0);
-  f.i32(1);
-  f.op(W.i32_add);
-  f.memory(W.i32_store, 0);
 }
 
 /** entry = first place in the jump cache for pc; leaves 1 when pc is not there, nor in the second and moved from it. */

@@ -22,6 +22,7 @@ import {
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import type { WasmModule } from "../wasm/encoder.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
+import { countUp } from "./inline.ts";
 import {
   BOUNCE,
   COUNT_FILLS,
@@ -70,7 +71,7 @@ function emitFill(): Assembler {
   const pte = f.local(I32);
   const entry = f.local(I32);
   const count = f.local(I32);
-  increment(f, COUNT_FILLS);
+  countUp(f, COUNT_FILLS);
   const fault = f.block();
   emitCanonicalCheck(f, va, fault);
   emitWalk(f, va, table, pte, fault);
@@ -218,15 +219,6 @@ function emitTrap(f: Assembler, kind: number, va: number, access: number): void 
   f.memory(W.i64_store, 0);
   f.i32(0);
   f.return_();
-}
-
-function increment(f: Assembler, address: number): void {
-  f.i32(address);
-  f.i32(address);
-  f.memory(W.i32_load, 0);
-  f.i32(1);
-  f.op(W.i32_add);
-  f.memory(W.i32_store, 0);
 }
 
 /** offset = va & 0xfff; leaves on the stack whether [va, va + bytes) stays in its page. */
