@@ -50,7 +50,6 @@ export interface RegisterUse {
   set: number;
   setsCc: boolean;
   usesCc: boolean;
-  hasExt: boolean;
 }
 
 export function addRegisterUse(ir: IrBlock, use: RegisterUse): void {
@@ -78,9 +77,6 @@ export function addRegisterUse(ir: IrBlock, use: RegisterUse): void {
       case Op.get_cc_a:
       case Op.get_cc_b:
         use.usesCc = true;
-        break;
-      case Op.ext:
-        use.hasExt = true;
         break;
       default:
         break;

@@ -61,6 +61,7 @@ export const GENERATIONS_MAX = 4;
 const OFFSET_MAX = 1 << 22;
 /** The entry word has 8 bits for the entry. */
 const ENTRIES_MAX = 240;
+const ENTRY_NUMBERS = 256;
 
 export function planRegion(
   source: BlockSource,
@@ -100,6 +101,7 @@ class Planner {
     this.#grow();
     if (this.#nodeByPc.get(headPc) !== 1) return undefined;
     const reachable = this.#makeGraph();
+    if (reachable.entries.length > ENTRY_NUMBERS) return undefined;
     return {
       graph: reachable,
       blocks: this.#blocks,
@@ -154,10 +156,12 @@ class Planner {
 
   #absorb(region: Region, anchorPc: number): boolean {
     const { blocksMax, instructionsMax } = this.#limits;
-    const fits = region.generation < GENERATIONS_MAX
+    const fits = !region.isClaimed && region.generation < GENERATIONS_MAX
       && this.#blocks.length + this.#waiting.length + region.offsets.size < blocksMax
       && this.#instructions + region.instructions < instructionsMax;
-    if (!fits) return false;
+    if (!fits || !isLaidOut(this.#source, region, anchorPc)) return false;
+    const isNear = (offset: number): boolean => Math.abs(anchorPc + offset - this.#wish.headPc) < OFFSET_MAX;
+    if (![...region.offsets].every(isNear)) return false;
     this.#absorbed.add(region);
     this.#entries.add(anchorPc);
     for (const offset of region.facts.switchTargets) {
@@ -220,6 +224,13 @@ class Planner {
     }
     return [...found];
   }
+}
+
+/** Whether a region's blocks lie in this address space as they did where it was made: libraries may be further apart. */
+export function isLaidOut(source: BlockSource, region: Region, anchorPc: number): boolean {
+  return region.entries.every((block, number) =>
+    source.known(anchorPc + region.facts.entries[number]!) === block
+  );
 }
 
 /** Blocks that came in with an absorbed region and that nothing leads to: each becomes an entry. */

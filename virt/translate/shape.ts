@@ -73,7 +73,7 @@ class ShapeEmitter {
 
   constructor(shape: RegionShape, runtime: RuntimeFunctions) {
     this.#shape = shape;
-    const use: RegisterUse = { used: 0, set: 0, setsCc: false, usesCc: false, hasExt: false };
+    const use: RegisterUse = { used: 0, set: 0, setsCc: false, usesCc: false };
     for (const block of shape.blocks) addRegisterUse(block, use);
     this.#frame = new RegionFrame(use);
     this.#f = this.#frame.f;

@@ -16,6 +16,7 @@ import { importOnUse } from "./imports.ts";
 import {
   type BlockSource,
   GENERATIONS_MAX,
+  isLaidOut,
   planRegion,
   type RegionLimits,
   type RegionPlan,
@@ -61,6 +62,8 @@ export interface Region {
   /** Whether accesses of a block share checks. */
   readonly hasGroups: boolean;
   isDead: boolean;
+  /** Another region that is being made is to take its place; no second one may. */
+  isClaimed: boolean;
   /** Another region has taken its place: it is not worth keeping. */
   isReplaced: boolean;
   /** Instructions retired when its slow exits were last counted from. */
@@ -135,7 +138,9 @@ export class Translator {
     const planned = new Set<number>();
     for (const pc of pcs) {
       if (planned.has(pc) || source.known(pc)?.entry !== 0) continue;
-      const draft = this.#draft(source, this.#wishFor(source, pc, frameOf(pc)), module, true);
+      const wish = this.#wishFor(source, pc, frameOf(pc));
+      if (wish.replaces?.isClaimed === true) continue; // it becomes hot again, and joins what is there then
+      const draft = this.#draft(source, wish, module, true);
       if (draft === undefined) continue;
       for (const ir of draft.plan.irs) planned.add(ir.basePc);
     }
@@ -169,7 +174,7 @@ export class Translator {
     const { blocksMax, instructionsMax } = this.#limits;
     const joins = region.generation < GENERATIONS_MAX && region.offsets.size < blocksMax / 2
       && region.instructions < instructionsMax / 2
-      && source.known(pc - offset)?.home?.region === region;
+      && isLaidOut(source, region, pc - offset);
     return joins ? wishOf(region, pc - offset, [pc]) : alone;
   }
 
@@ -216,6 +221,7 @@ export class Translator {
         hasGroups: groups,
       },
     };
+    for (const region of plan.absorbed) region.isClaimed = true;
     module.add(draft, code);
     return draft;
   }
@@ -350,6 +356,7 @@ export class Translator {
       generation: facts.generation,
       hasGroups: facts.hasGroups,
       isDead: false,
+      isClaimed: false,
       isReplaced: false,
       watchedSince: 0,
     };

@@ -59,6 +59,8 @@ class DirectoryStore implements TranslationStore {
   readonly #directory: string;
   readonly #native: NativeCode | undefined;
   #index: Map<string, Set<string>> | undefined;
+  /** Only then can the store have grown. */
+  #hasWritten = false;
   readonly #modules = new Map<string, FileModule | undefined>();
 
   constructor(directory: string, native: NativeCode | undefined) {
@@ -96,7 +98,7 @@ class DirectoryStore implements TranslationStore {
         if (from instanceof FileModule) this.#saveAgain(from, used);
         else this.#saveNew(used);
       }
-      this.#trim();
+      if (this.#hasWritten) this.#trim();
     } catch {
       // A full or read-only disk: the next run translates again.
     }
@@ -127,6 +129,7 @@ class DirectoryStore implements TranslationStore {
   }
 
   #writeModule(id: string, header: Header, bytes: Uint8Array, native: Uint8Array): void {
+    this.#hasWritten = true;
     const json = Buffer.from(JSON.stringify(header));
     const head = Buffer.alloc(HEAD_BYTES);
     [MAGIC, json.length, bytes.length, native.length].forEach((word, n) => head.writeUInt32LE(word, n * 4));
