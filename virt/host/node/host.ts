@@ -5,6 +5,7 @@ import { openSync, readSync } from "node:fs";
 
 import type { Host, HostClock, HostEntropy } from "../../../include/host/host.ts";
 import type { HostEvents } from "../events.ts";
+import { tuneEngine } from "./engine.ts";
 
 /** setTimeout fires early or late by about a millisecond; shorter sleeps spin through setImmediate. */
 const TIMER_GRANULARITY_NS = 1_000_000;
@@ -106,5 +107,6 @@ class NodeHost implements Host, HostEvents {
 
 /** The host of a machine that runs in Node. */
 export function createNodeHost(): Host & HostEvents {
+  tuneEngine();
   return new NodeHost();
 }

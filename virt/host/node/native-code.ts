@@ -8,6 +8,8 @@
 import { setFlagsFromString } from "node:v8";
 import { runInThisContext } from "node:vm";
 
+import { underUsualSettings } from "./engine.ts";
+
 export interface NativeCode {
   /** Code of the functions that are optimised. The engine aborts when there is none: `trifle`, one of them, becomes it. */
   take(module: WebAssembly.Module, trifle: unknown): Uint8Array<ArrayBuffer>;
@@ -20,18 +22,17 @@ export interface NativeCode {
 /** Undefined where the engine has nothing of the kind. */
 export function nativeCode(): NativeCode | undefined {
   try {
-    setFlagsFromString("--allow-natives-syntax");
     const take = engineFunction("module", "%SerializeWasmModule(module)");
     const give = engineFunction("code, bytes", "%DeserializeWasmModule(code, bytes)");
     const optimise = engineFunction("target", "%WasmTierUpFunction(target)");
     const native: NativeCode = {
       take(module, trifle) {
         optimise(trifle);
-        const code = take(module);
+        const code = underUsualSettings(() => take(module));
         return code instanceof ArrayBuffer ? new Uint8Array(code) : new Uint8Array();
       },
       give(code, bytes) {
-        const module = give(code.buffer, bytes);
+        const module = underUsualSettings(() => give(code.buffer, bytes));
         return module instanceof WebAssembly.Module ? module : undefined;
       },
       optimise(functions) {
@@ -41,17 +42,37 @@ export function nativeCode(): NativeCode | undefined {
     return works(native) ? native : undefined;
   } catch {
     return undefined;
-  } finally {
-    setFlagsFromString("--no-allow-natives-syntax");
   }
 }
 
-/** A function whose body names one of the engine's own; compiled when it is called first, while their syntax is allowed. */
+/**
+ * A function whose body names one of the engine's own, which it can only be compiled with while their syntax is allowed.
+ * An engine forgets the bytecode of functions that are not called for a while: then it is compiled anew.
+ */
 function engineFunction(parameters: string, body: string): (...values: unknown[]) => unknown {
-  // The text is one of the three above, and evaluates to a function.
-  return runInThisContext(`(function (${parameters}) { return ${body}; })`) as (
-    ...values: unknown[]
-  ) => unknown;
+  let known = compileWithNatives(parameters, body);
+  return (...values) => {
+    try {
+      return known(...values);
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      known = compileWithNatives(parameters, body);
+      return known(...values);
+    }
+  };
+}
+
+/** The parentheses make the engine compile the function at once, and not when it is called first. */
+function compileWithNatives(parameters: string, body: string): (...values: unknown[]) => unknown {
+  setFlagsFromString("--allow-natives-syntax");
+  try {
+    // The text is one of the three above, and evaluates to a function.
+    return runInThisContext(`(function (${parameters}) { return ${body}; })`) as (
+      ...values: unknown[]
+    ) => unknown;
+  } finally {
+    setFlagsFromString("--no-allow-natives-syntax");
+  }
 }
 
 /** (module (func (export "f"))) */
@@ -63,7 +84,7 @@ const TRIAL = Uint8Array.of(
   ...[0x0a, 0x04, 0x01, 0x02, 0x00, 0x0b],
 );
 
-/** The code of a small module goes there and back. That compiles the functions above, too, while they may be. */
+/** The code of a small module goes there and back. */
 function works(native: NativeCode): boolean {
   const module = new WebAssembly.Module(TRIAL);
   const code = native.take(module, new WebAssembly.Instance(module).exports["f"]);

@@ -5,12 +5,15 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { test } from "node:test";
 
 import type { StoredRegion } from "../../../include/host/translations.ts";
 import { Assembler } from "../../wasm/assembler.ts";
 import { WasmModule } from "../../wasm/encoder.ts";
 import { I32 } from "../../wasm/opcodes.ts";
+import { setPatience } from "./engine.ts";
 import { nativeCode } from "./native-code.ts";
 import { directoryStore } from "./translations.ts";
 
@@ -154,4 +157,25 @@ test("the engine's code of a module goes there and back where the engine has it"
   assert.ok(code.length > 0);
   assert.equal(run(native.give(code, bytes)), 42);
   assert.equal(native.give(code.slice(0, 8), bytes), undefined);
+});
+
+test("code is kept under settings of its own, and when the engine has forgotten how", () => {
+  const native = nativeCode();
+  if (native === undefined) return;
+  const bytes = answer();
+  const module = new WebAssembly.Module(bytes);
+  const { region0, trifle } = new WebAssembly.Instance(module).exports;
+  native.optimise([region0]);
+  setPatience(true);
+  const code = native.take(module, trifle);
+  setPatience(false);
+  assert.equal(run(native.give(code, bytes)), 42, "taken and given at different times of a run");
+  // Stress makes the collector drop the bytecode of every function that is not running.
+  setFlagsFromString("--stress-flush-code");
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void; // defined by the setting above
+  for (let n = 0; n < 4; n++) collect();
+  setFlagsFromString("--no-stress-flush-code");
+  setFlagsFromString("--no-expose-gc");
+  assert.equal(run(native.give(native.take(module, trifle), bytes)), 42);
 });

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Settings of V8 that programs in WebAssembly and short runs profit from.
+//
+// V8 keeps code (of modules, of scripts) together with a hash of all its settings and refuses it under others. So
+// whatever keeps or loads code does it under the usual settings here, whichever are in force at the time.
+// Source: node --v8-options.
+
+import { setFlagsFromString } from "node:v8";
+
+const VERSION = Number.parseInt(process.versions.v8, 10);
+/** The branch hints of WebAssembly modules are read; a later engine does that anyhow, or has another name for it. */
+const HINTS = "--experimental-wasm-branch-hinting";
+const HAS_HINTS_FLAG = VERSION >= 11 && VERSION <= 13;
+/** V8 11 optimises a function after 66 KB of its bytecode were run; most of a short run would be compiled for nothing.
+ *  Later engines count otherwise and have a compiler in between. */
+const IS_HASTY = VERSION === 11;
+const PATIENT = "--interrupt-budget=1000000";
+const USUAL = "--interrupt-budget=67584";
+
+/** Settings are the process's, and so is what is known of them: the command line is two bundles with a copy of this each. */
+interface Settings {
+  isTuned: boolean;
+  isPatient: boolean;
+}
+const KEY = Symbol.for("rookery.engine");
+const shared = globalThis as { [KEY]?: Settings };
+const settings: Settings = (shared[KEY] ??= { isTuned: false, isPatient: false });
+
+/** Settings for good; call it before code is loaded that was kept. */
+export function tuneEngine(): void {
+  if (settings.isTuned) return;
+  settings.isTuned = true;
+  if (HAS_HINTS_FLAG) setFlagsFromString(HINTS);
+}
+
+/** Whether functions are to wait long before they are optimised. */
+export function setPatience(patient: boolean): void {
+  if (!IS_HASTY || patient === settings.isPatient) return;
+  settings.isPatient = patient;
+  setFlagsFromString(patient ? PATIENT : USUAL);
+}
+
+/** Does something with code that is kept, under the settings that all kept code is made for. */
+export function underUsualSettings<T>(act: () => T): T {
+  const patient = settings.isPatient;
+  tuneEngine();
+  setPatience(false);
+  try {
+    return act();
+  } finally {
+    setPatience(patient);
+  }
+}
