@@ -12,7 +12,7 @@ import type { Task } from "../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { PROT_EXEC, PROT_NONE, PROT_WRITE, RLIMIT_AS, RLIMIT_STACK } from "../include/uapi/mman.ts";
 import { ENOMEM, Errno } from "../lib/errno.ts";
-import { PAGE_SIZE, PTE_DIRTY, PTE_WRITE, TASK_SIZE } from "../virt/layout.ts";
+import { PAGE_SIZE, PTE_DIRTY, PTE_PRESENT, PTE_WRITE, TASK_SIZE } from "../virt/layout.ts";
 import { ShmemMapping } from "./shmem.ts";
 import { type FaultAnswer, type MmStruct, VM_LOCKED } from "./mm_struct.ts";
 import { outOfMemory } from "./oom_kill.ts";
@@ -29,6 +29,7 @@ export const BUS_ADRERR: FaultSignal = { signal: SIGBUS, code: 2 };
 const FAULT_AROUND_PAGES = 16;
 /** Most pages of anonymous memory given at once to a program that touches one after the other. */
 const ANONYMOUS_BATCH_PAGES = 16;
+const STACK_BATCH_ORDER = 3;
 
 /** Serves a page fault. Answers undefined when the access can be made again. */
 export function handleFault(
@@ -175,15 +176,40 @@ function faultAnonymous(mm: MmStruct, area: VmaArea, page: number, pte: number, 
     mm.install(pte, mm.memory.zeroFrame, bits);
     return;
   }
-  mm.install(pte, frames.alloc(), bits | PTE_WRITE | PTE_DIRTY);
+  const spare = frames.freePages > 8 * ANONYMOUS_BATCH_PAGES;
+  if (area.isStack && spare && installStack(mm, area, page, pte, bits)) return;
+  let frame = allocBehindNeighbour(mm, page, pte);
+  mm.install(pte, frame, bits | PTE_WRITE | PTE_DIRTY);
   area.batch = page === area.nextFault ? Math.min(area.batch * 2, ANONYMOUS_BATCH_PAGES) : 1;
   let next = page + PAGE_SIZE;
   const stop = Math.min(area.end, leafEnd(page), page + area.batch * PAGE_SIZE);
-  const spare = frames.freePages > 8 * ANONYMOUS_BATCH_PAGES;
   for (let i = pte + 1; spare && next < stop && mm.ram.u32[i] === 0; i++, next += PAGE_SIZE) {
-    mm.install(i, frames.alloc(), bits | PTE_WRITE | PTE_DIRTY);
+    frame = frames.allocBehind(frame);
+    mm.install(i, frame, bits | PTE_WRITE | PTE_DIRTY);
   }
   area.nextFault = next;
+}
+
+/** A frame behind that of the page below, when there is one: objects that lie over two pages then lie in a row in RAM. */
+function allocBehindNeighbour(mm: MmStruct, page: number, pte: number): number {
+  const { frames } = mm.kernel;
+  const below = leafEnd(page - PAGE_SIZE) === page ? 0 : mm.ram.u32[pte - 1]!;
+  const isOwn = (below & PTE_PRESENT) !== 0 && (below & PTE_FILE) === 0;
+  return isOwn ? frames.allocBehind(frameOf(below)) : frames.alloc();
+}
+
+/** A stack grows downwards: a run of pages that ends with this one, in a row in RAM. False when there is no room for it. */
+function installStack(mm: MmStruct, area: VmaArea, page: number, pte: number, bits: number): boolean {
+  const count = 1 << STACK_BATCH_ORDER;
+  const first = page - (count - 1) * PAGE_SIZE;
+  if (first < area.start || leafEnd(first) !== leafEnd(page)) return false;
+  for (let i = pte - count + 1; i <= pte; i++) if (mm.ram.u32[i] !== 0) return false;
+  const frame = mm.kernel.frames.allocOrderIfFree(STACK_BATCH_ORDER);
+  if (frame < 0) return false;
+  for (let n = 0; n < count; n++) {
+    mm.install(pte - count + 1 + n, frame + n * PAGE_SIZE, bits | PTE_WRITE | PTE_DIRTY);
+  }
+  return true;
 }
 
 function faultOperations(mm: MmStruct, area: VmaArea, page: number, access: number): FaultAnswer {

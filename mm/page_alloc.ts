@@ -70,6 +70,15 @@ export class BuddyAllocator implements PageAllocator {
     return frame;
   }
 
+  allocBehind(frame: number): number {
+    const index = ((frame - FRAMES_START) >>> PAGE_SHIFT) + 1;
+    if (!this.#takeAt(index)) return this.alloc();
+    const behind = FRAMES_START + index * PAGE_SIZE;
+    if (this.#isZero[index] === 0) this.#ram.u8.fill(0, behind, behind + PAGE_SIZE);
+    this.#isZero[index] = 0;
+    return behind;
+  }
+
   allocDirty(): number {
     const index = this.#take(0);
     this.#isZero[index] = 0;
@@ -78,7 +87,15 @@ export class BuddyAllocator implements PageAllocator {
 
   allocOrder(order: number): number {
     if (order > MAX_ORDER) throw ENOMEM;
-    const index = this.#take(order);
+    return this.#clear(this.#take(order), order);
+  }
+
+  allocOrderIfFree(order: number): number {
+    const index = this.#takeFree(order);
+    return index < 0 ? -1 : this.#clear(this.#claim(index, order), order);
+  }
+
+  #clear(index: number, order: number): number {
     for (let i = index; i < index + (1 << order); i++) {
       const frame = FRAMES_START + i * PAGE_SIZE;
       if (this.#isZero[i] === 0) this.#ram.u8.fill(0, frame, frame + PAGE_SIZE);
@@ -121,10 +138,33 @@ export class BuddyAllocator implements PageAllocator {
       if (!this.#reclaim(1 << order)) throw ENOMEM;
       index = this.#takeFree(order);
     }
-    const end = index + (1 << order);
-    for (let i = index; i < end; i++) this.#references[i] = 1;
+    return this.#claim(index, order);
+  }
+
+  #claim(index: number, order: number): number {
+    this.#references.fill(1, index, index + (1 << order));
     this.#used += 1 << order;
     return index;
+  }
+
+  /** Takes one frame out of the free block that it is in; false when it is in none. */
+  #takeAt(index: number): boolean {
+    if (index < 0 || index >= this.#fresh || this.#references[index] !== 0) return false;
+    let order = 0;
+    let start = index;
+    while (this.#freeOrder[start] !== order) {
+      if (++order > MAX_ORDER) return false;
+      start = index & -(1 << order);
+    }
+    this.#unlink(start, order);
+    while (--order >= 0) {
+      const half = start + (1 << order);
+      this.#link(index < half ? half : start, order);
+      if (index >= half) start = half;
+    }
+    this.#references[index] = 1;
+    this.#used++;
+    return true;
   }
 
   #takeFree(order: number): number {

@@ -13,10 +13,14 @@ export interface PageAllocator {
   readonly freePages: number;
   /** A zeroed frame with one reference. Throws ENOMEM after reclaim found nothing. */
   alloc(): number;
+  /** The same, the frame behind `frame` where that is free: what lies over two pages is then in a row in RAM. */
+  allocBehind(frame: number): number;
   /** The same, contents undefined. */
   allocDirty(): number;
   /** 2^order contiguous frames, zeroed. */
   allocOrder(order: number): number;
+  /** The same without asking for any to be given back; -1 when there are none in a row. */
+  allocOrderIfFree(order: number): number;
   get(frame: number): void;
   put(frame: number): void;
   references(frame: number): number;
