@@ -9,6 +9,11 @@ import { I32, I64, VOID, W } from "./opcodes.ts";
 
 export type Label = number;
 
+/** What a branch is expected to do; engines move what is unlikely out of the way. */
+export type Hint = typeof UNLIKELY | typeof LIKELY;
+export const UNLIKELY = 0;
+export const LIKELY = 1;
+
 /** Bytes of an index that is filled in later. */
 const SELF_BYTES = 5;
 
@@ -19,6 +24,7 @@ export class Assembler {
   readonly #locals: number[] = [];
   /** Where the body names its own function. */
   readonly #selves: number[] = [];
+  readonly #hints: [at: number, hint: Hint][] = [];
   #level = 0;
 
   constructor(params: readonly number[], results: readonly number[]) {
@@ -46,7 +52,9 @@ export class Assembler {
     return this.#open(0x03, type);
   }
 
-  if_(type: number = VOID): Label {
+  /** `hint`: whether the condition holds. */
+  if_(type: number = VOID, hint?: Hint): Label {
+    this.#note(hint);
     return this.#open(0x04, type);
   }
 
@@ -64,7 +72,8 @@ export class Assembler {
     this.body.u32(this.#level - label);
   }
 
-  brIf(label: Label): void {
+  brIf(label: Label, hint?: Hint): void {
+    this.#note(hint);
     this.body.byte(0x0d);
     this.body.u32(this.#level - label);
   }
@@ -196,6 +205,29 @@ export class Assembler {
 
   /** Size-prefixed entry of the code section. */
   finish(out: ByteWriter): void {
+    const head = this.#declarations();
+    out.u32(head.length + this.body.length + 1);
+    out.append(head);
+    out.append(this.body);
+    out.byte(0x0b);
+  }
+
+  get hasHints(): boolean {
+    return this.#hints.length > 0;
+  }
+
+  /** The function's entry of the branch hint section; offsets count from the declarations of locals. */
+  finishHints(out: ByteWriter): void {
+    const before = this.#declarations().length;
+    out.u32(this.#hints.length);
+    for (const [at, hint] of this.#hints) {
+      out.u32(before + at);
+      out.u32(1);
+      out.byte(hint);
+    }
+  }
+
+  #declarations(): ByteWriter {
     const head = new ByteWriter();
     const runs: [number, number][] = [];
     for (const type of this.#locals) {
@@ -208,10 +240,11 @@ export class Assembler {
       head.u32(count);
       head.byte(type);
     }
-    out.u32(head.length + this.body.length + 1);
-    out.append(head);
-    out.append(this.body);
-    out.byte(0x0b);
+    return head;
+  }
+
+  #note(hint: Hint | undefined): void {
+    if (hint !== undefined) this.#hints.push([this.body.length, hint]);
   }
 
   #open(opcode: number, type: number): Label {

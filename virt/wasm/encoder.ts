@@ -108,6 +108,7 @@ export class WasmModule {
     }
     section(out, SECTION_FUNCTION, this.#functions.length, indexes);
     section(out, SECTION_EXPORT, this.#exportCount, this.#exports);
+    this.#hintSection(out);
     section(out, SECTION_CODE, this.#functions.length, code);
     if (this.#names.length > 0) this.#nameSection(out);
     return out.take();
@@ -121,13 +122,25 @@ export class WasmModule {
       functions.name(name);
     }
     const content = new ByteWriter();
-    content.name("name");
     content.byte(NAMES_FUNCTIONS);
     content.u32(functions.length);
     content.append(functions);
-    out.byte(SECTION_CUSTOM);
-    out.u32(content.length);
-    out.append(content);
+    custom(out, "name", content);
+  }
+
+  /** WebAssembly's branch hinting proposal; engines without it pass over the section. */
+  #hintSection(out: ByteWriter): void {
+    const content = new ByteWriter();
+    let count = 0;
+    for (const entry of this.#functions) if (entry.code?.hasHints === true) count++;
+    if (count === 0) return;
+    content.u32(count);
+    this.#functions.forEach(({ code }, n) => {
+      if (code?.hasHints !== true) return;
+      content.u32(this.#importedFunctions + n);
+      code.finishHints(content);
+    });
+    custom(out, "metadata.code.branch_hint", content);
   }
 
   #import(name: string, kind: number): void {
@@ -143,6 +156,15 @@ function section(out: ByteWriter, id: number, count: number, content: ByteWriter
   const head = new ByteWriter();
   head.u32(count);
   out.byte(id);
+  out.u32(head.length + content.length);
+  out.append(head);
+  out.append(content);
+}
+
+function custom(out: ByteWriter, name: string, content: ByteWriter): void {
+  const head = new ByteWriter();
+  head.name(name);
+  out.byte(SECTION_CUSTOM);
   out.u32(head.length + content.length);
   out.append(head);
   out.append(content);
