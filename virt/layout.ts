@@ -50,8 +50,12 @@ export const CPU_STATE = {
 } as const;
 export const SAVED_BYTES = 0x300;
 
-/** Entries of 16 bytes: i64 page address (or -1), i32 addend (host = low32(va) + addend), 4 bytes spare. */
+/** Entries of 16 bytes: i64 page address, i32 addend (host = low32(va) + addend), 4 bytes spare. */
 export const TLB_ENTRIES = 4096;
+/** The page address (as i64) in an empty entry: that of a page whose entry is the last, and in the last another. */
+export const TLB_EMPTY = -1;
+export const TLB_EMPTY_LAST = 0;
+export const TLB_LAST: number = (TLB_ENTRIES - 1) * 16;
 export const TLB_READ = 0x2_0000;
 export const TLB_WRITE = 0x3_0000;
 

@@ -14,12 +14,14 @@ import {
   PTE_EXEC,
   PTE_PRESENT,
   PTE_WRITE,
+  TLB_EMPTY,
+  TLB_EMPTY_LAST,
   TLB_ENTRIES,
   TLB_READ,
   TLB_WRITE,
 } from "./layout.ts";
 import type { Fetch } from "./frontend.ts";
-import { NO_STACK_PAGE, STACK_PAGE, TLB_LOG } from "./runtime/status.ts";
+import { NO_STACK_ADDEND, NO_STACK_PAGE, STACK_ADDEND, STACK_PAGE, TLB_LOG } from "./runtime/status.ts";
 
 const TWO_47 = 2 ** 47;
 const UPPER_HALF = 2 ** 64 - TWO_47;
@@ -64,7 +66,9 @@ export function isCodeFrame(ram: Ram, frame: number): boolean {
 
 /** Empties both TLBs and their log: for a machine that was just made. */
 export function clearTlb(ram: Ram): void {
-  ram.u8.fill(0xff, TLB_READ, TLB_READ + 2 * TLB_ENTRIES * 16);
+  for (const tlb of [TLB_READ, TLB_WRITE]) {
+    for (let index = 0; index < TLB_ENTRIES; index++) emptyEntry(ram.u32, (tlb >>> 2) + index * 4, index);
+  }
   ram.u32[TLB_LOG >>> 2] = 0;
   forgetStack(ram);
 }
@@ -72,6 +76,7 @@ export function clearTlb(ram: Ram): void {
 function forgetStack(ram: Ram): void {
   const at = STACK_PAGE >>> 2;
   [ram.i32[at], ram.i32[at + 1]] = NO_STACK_PAGE;
+  ram.i32[STACK_ADDEND >>> 2] = NO_STACK_ADDEND;
 }
 
 /** Drops the translations of pages [first, last) of the current address space. */
@@ -83,9 +88,13 @@ export function dropTlbEntries(ram: Ram, first: number, last: number): void {
     const lo = (page * PAGE_SIZE) >>> 0;
     const hi = Math.floor(page / 0x10_0000);
     for (const entry of [(TLB_READ >>> 2) + index, (TLB_WRITE >>> 2) + index]) {
-      if (u32[entry] === lo && u32[entry + 1] === hi) u32[entry] = u32[entry + 1] = 0xffff_ffff;
+      if (u32[entry] === lo && u32[entry + 1] === hi) emptyEntry(u32, entry, page % TLB_ENTRIES);
     }
   }
+}
+
+function emptyEntry(u32: Uint32Array, entry: number, index: number): void {
+  u32[entry] = u32[entry + 1] = index === TLB_ENTRIES - 1 ? TLB_EMPTY_LAST : TLB_EMPTY;
 }
 
 /** Fetches code bytes; remembers the last page. */

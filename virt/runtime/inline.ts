@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Short sequences that both back ends and the dispatcher emit in line.
 
-import { JUMP_CACHE_ENTRIES, TLB_ENTRIES } from "../layout.ts";
+import { JUMP_CACHE_ENTRIES, PAGE_SIZE, TLB_ENTRIES } from "../layout.ts";
 import type { Assembler } from "../wasm/assembler.ts";
 import { W } from "../wasm/opcodes.ts";
 import { stateAddress } from "./status.ts";
 
-/** Leaves 1 when [va, va + bytes) hits; entry = offset of the entry. `pushBytes` replaces a constant width. */
+/**
+ * Leaves 1 when [va, va + bytes) hits; entry = offset of the entry. `pushBytes` replaces a constant width. Where the pages
+ * agree, tag xor va is the offset in the page: one compare looks at the page and at its end. An empty entry holds a
+ * page that is not looked for there (walk.ts).
+ */
 export function pushTlbHit(
   f: Assembler,
   tlb: number,
@@ -24,18 +28,15 @@ export function pushTlbHit(
   f.tee(entry);
   f.memory(W.i64_load, tlb);
   f.get(va);
-  if (pushBytes !== undefined) {
+  f.op(W.i64_xor);
+  if (pushBytes === undefined) {
+    f.i64(PAGE_SIZE - bytes);
+  } else {
+    f.i64(PAGE_SIZE);
     pushBytes();
-    f.op(W.i64_add);
-    f.i64(1);
     f.op(W.i64_sub);
-  } else if (bytes > 1) {
-    f.i64(bytes - 1);
-    f.op(W.i64_add);
   }
-  f.i64(-4096);
-  f.op(W.i64_and);
-  f.op(W.i64_eq);
+  f.op(W.i64_le_u);
 }
 
 /** Leaves the offset within JUMP_CACHE of the first of two places for a pc; the other is SECOND_PLACE away (xor). The tag

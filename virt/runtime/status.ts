@@ -39,8 +39,11 @@ export const LINK_KEY: number = CPU_BASE + 0x560;
 /** i64 guest address of a page of the stack that may be written, i32 what makes host addresses of addresses in it. */
 export const STACK_PAGE: number = CPU_BASE + 0x568;
 export const STACK_ADDEND: number = CPU_BASE + 0x570;
-/** The halves of a STACK_PAGE that no address is in. */
+const STRAY_PAGE = 0x6_0000;
+/** The halves of a STACK_PAGE that no canonical address is in, and its addend: what a stray stack pointer finds there is a
+ *  page of nobody's, and not what lies at the addend of the stack before. */
 export const NO_STACK_PAGE: readonly [lo: number, hi: number] = [0x1235_6000, 0x8765_4321 | 0];
+export const NO_STACK_ADDEND: number = STRAY_PAGE - 0x1235_6000;
 export const REGIONS_MAX = 60_000;
 /** Like the jump cache, but always to the interpreter: i64 pc xor tag, u32 record. */
 export const SLOW_CACHE = 0x5_4000;

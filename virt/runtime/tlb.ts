@@ -10,6 +10,7 @@ import { ACCESS_WRITE, TRAP_FAULT, TRAP_PROTECTION } from "../../include/linux/c
 import {
   FRAME_CODE,
   FRAME_FLAGS,
+  PAGE_SIZE,
   PT_SHIFTS,
   PTE_ACCESSED,
   PTE_DIRTY,
@@ -22,17 +23,9 @@ import {
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import type { WasmModule } from "../wasm/encoder.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
-import { countUp } from "./inline.ts";
-import {
-  BOUNCE,
-  COUNT_FILLS,
-  NO_STACK_PAGE,
-  STACK_PAGE,
-  stateAddress,
-  STATUS_CODE_WRITE,
-  TLB_LOG,
-  TLB_LOG_ENTRIES,
-} from "./status.ts";
+import { countUp, pushTlbHit } from "./inline.ts";
+import { emitFlush, emitFlushWrites } from "./tlb-flush.ts";
+import { BOUNCE, COUNT_FILLS, stateAddress, STATUS_CODE_WRITE, TLB_LOG, TLB_LOG_ENTRIES } from "./status.ts";
 
 export interface TlbFunctions {
   /** (va, access) -> host address of the page, or 0 with CPU_STATE.trapKind set. */
@@ -44,6 +37,8 @@ export interface TlbFunctions {
   readonly storeSlow128: number;
   /** (va, bytes) -> status. */
   readonly probeSlow: number;
+  /** (va, bytes, access) -> host address of these bytes where they lie in a row in RAM, or 0. */
+  readonly reach: number;
   readonly flush: number;
   readonly flushWrites: number;
 }
@@ -59,6 +54,7 @@ export function addTlbFunctions(module: WasmModule): TlbFunctions {
     storeSlow: module.add(emitStoreSlow(commit)),
     storeSlow128: module.add(emitStoreSlow128(commit)),
     probeSlow: module.add(emitProbeSlow(fill)),
+    reach: module.add(emitReach(module.add(emitPageOf(fill)))),
     flush: module.add(emitFlush()),
     flushWrites: module.add(emitFlushWrites()),
   };
@@ -416,59 +412,74 @@ function emitProbeSlow(fill: number): Assembler {
   return f;
 }
 
-/** Clears both TLBs: the logged entries, or everything when the log overflowed. */
-function emitFlush(): Assembler {
-  const f = new Assembler([], []);
-  const count = f.local(I32);
-  f.i32(TLB_LOG);
-  f.memory(W.i32_load, 0);
-  f.tee(count);
-  f.i32(TLB_LOG_ENTRIES);
-  f.op(W.i32_gt_u);
-  f.if_();
-  f.i32(TLB_READ);
-  f.i32(0xff);
-  f.i32(2 * TLB_ENTRIES * 16);
-  f.memoryFill();
+/** (va, access) -> host address of the page, by its entry or a new one; 0 for a fault. */
+function emitPageOf(fill: number): Assembler {
+  const f = new Assembler([I64, I32], [I32]);
+  const [va, access] = [0, 1];
+  const entry = f.local(I32);
+  f.get(va);
+  f.i64(-PAGE_SIZE);
+  f.op(W.i64_and);
+  f.set(va);
+  f.get(access);
+  f.if_(I32);
+  pushTlbHit(f, TLB_WRITE, 1, va, entry);
   f.else_();
-  const done = f.block();
-  const next = f.loop();
-  f.get(count);
-  f.op(W.i32_eqz);
-  f.brIf(done);
-  f.get(count);
-  f.i32(1);
-  f.op(W.i32_sub);
-  f.tee(count);
-  f.i32(2);
-  f.op(W.i32_shl);
-  f.memory(W.i32_load, TLB_LOG + 4);
-  f.i64(-1);
-  f.memory(W.i64_store, 0);
-  f.br(next);
+  pushTlbHit(f, TLB_READ, 1, va, entry);
   f.end();
+  f.if_(I32);
+  f.get(va);
+  f.op(W.i32_wrap_i64);
+  f.i32(TLB_WRITE);
+  f.i32(TLB_READ);
+  f.get(access);
+  f.op(W.select);
+  f.get(entry);
+  f.op(W.i32_add);
+  f.memory(W.i32_load, 8);
+  f.op(W.i32_add);
+  f.else_();
+  f.get(va);
+  f.get(access);
+  f.call(fill);
   f.end();
-  f.end();
-  f.i32(TLB_LOG);
-  f.i32(0);
-  f.memory(W.i32_store, 0);
-  emitForgetStack(f);
   return f;
 }
 
-function emitForgetStack(f: Assembler): void {
-  f.i32(STACK_PAGE);
-  f.i64Halves(...NO_STACK_PAGE);
-  f.memory(W.i64_store, 0);
-}
-
-/** The log keeps naming the entries: clearing twice is harmless. */
-function emitFlushWrites(): Assembler {
-  const f = new Assembler([], []);
-  f.i32(TLB_WRITE);
-  f.i32(0xff);
-  f.i32(TLB_ENTRIES * 16);
-  f.memoryFill();
-  emitForgetStack(f);
+/** Two pages that lie one behind the other in RAM are as good as one. */
+function emitReach(pageOf: number): Assembler {
+  const f = new Assembler([I64, I32, I32], [I32]);
+  const [va, bytes, access] = [0, 1, 2];
+  const offset = f.local(I32);
+  const page = f.local(I32);
+  f.get(va);
+  f.get(access);
+  f.call(pageOf);
+  f.tee(page);
+  f.op(W.i32_eqz);
+  f.if_();
+  f.i32(0);
+  f.return_();
+  f.end();
+  emitFits(f, va, bytes, offset);
+  f.op(W.i32_eqz);
+  f.if_();
+  f.get(va);
+  f.i64(PAGE_SIZE);
+  f.op(W.i64_add);
+  f.get(access);
+  f.call(pageOf);
+  f.get(page);
+  f.i32(PAGE_SIZE);
+  f.op(W.i32_add);
+  f.op(W.i32_ne);
+  f.if_();
+  f.i32(0);
+  f.return_();
+  f.end();
+  f.end();
+  f.get(page);
+  f.get(offset);
+  f.op(W.i32_add);
   return f;
 }

@@ -11,11 +11,12 @@ import { FLAG_LANE, FLAG_POOL, FLAG_TRAP, FLAG_WRITE, HELPERS, Op, OPS } from ".
 import { emitKey } from "../interp/slots.ts";
 import { LOADS, STORES, WASM_TYPES } from "../runtime/access.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
-import { W } from "../wasm/opcodes.ts";
-import type { Label } from "../wasm/assembler.ts";
+import { type Label, UNLIKELY } from "../wasm/assembler.ts";
+import { VOID, W } from "../wasm/opcodes.ts";
+import type { BlockMemory } from "./facts.ts";
 import type { RegionFrame } from "./frame.ts";
 import type { IrBlock } from "./ir-block.ts";
-import { findGroups, findStackAccesses, type Group, MemoryEmitter } from "./memory.ts";
+import { MemoryEmitter } from "./memory.ts";
 import { emitExtCall } from "./ext-call.ts";
 
 const CAPACITY = 3072;
@@ -54,7 +55,6 @@ export class BlockEmitter {
   /** True when an ext may have asked to leave: the terminator must look at the budget. */
   hasExt = false;
   readonly #memory: MemoryEmitter;
-  readonly #hasGroups: boolean;
   readonly #uses = new Uint16Array(CAPACITY);
   readonly #left = new Uint16Array(CAPACITY);
   readonly #state = new Uint8Array(CAPACITY);
@@ -63,25 +63,23 @@ export class BlockEmitter {
   readonly #pinned = new Uint8Array(CAPACITY);
   readonly #dead = new Uint8Array(CAPACITY);
   #pending: number[] = [];
-  #groups: readonly (Group | undefined)[] = [];
   #insnOffset = 0;
   #insnIndex = -1;
   #siteIsSet = false;
-  /** Registers that differ from memory and are in the mask, and those that are not yet. */
+  /** Registers that differ from memory: those in the mask, and those that are not yet, which a way out adds. */
   #noted = 0;
   #unnoted = 0;
   /** The instruction in progress has changed state: it cannot be done again. */
   #isDirty = false;
 
-  constructor(frame: RegionFrame, runtime: RuntimeFunctions, hasGroups: boolean) {
-    this.#hasGroups = hasGroups;
+  constructor(frame: RegionFrame, runtime: RuntimeFunctions) {
     this.frame = frame;
     this.runtime = runtime;
     this.#memory = new MemoryEmitter(this);
   }
 
   /** `surelyDirty`: registers that differ from memory already. */
-  emit(ir: IrBlock, offset: number, surelyDirty: number): void {
+  emit(ir: IrBlock, offset: number, surelyDirty: number, memory: BlockMemory): void {
     this.#noted = surelyDirty;
     this.#unnoted = 0;
     this.ir = ir;
@@ -92,9 +90,10 @@ export class BlockEmitter {
     this.#isDirty = false;
     this.#pending = [];
     this.#analyse();
-    this.#groups = this.#hasGroups ? findGroups(ir) : findStackAccesses(ir);
+    this.#memory.begin(memory);
     for (let i = 0; i < ir.length; i++) if (this.#dead[i] === 0) this.#record(i);
     this.#noteDirty();
+    this.#memory.publish();
   }
 
   /** The mask of what differs from memory is good from here on. */
@@ -110,7 +109,7 @@ export class BlockEmitter {
     for (let i = 0; i < this.ir.length; i++) {
       if (this.#state[i] === LOCAL && this.#local[i]! >= 0) this.#free(i);
     }
-    this.#memory.release(this.#groups);
+    this.#memory.release();
   }
 
   get insnOffset(): number {
@@ -159,12 +158,13 @@ export class BlockEmitter {
 
   /** Must precede anything that may leave. */
   setSite(): void {
-    this.#noteDirty();
     if (this.#siteIsSet) return;
     this.#siteIsSet = true;
-    const f = this.frame.f;
+    const { f, site, dirtyAtSite } = this.frame;
     f.i32(((this.offset + this.#insnOffset) << 8) | this.#insnIndex);
-    f.set(this.frame.site);
+    f.set(site);
+    f.i32(this.#unnoted);
+    f.set(dirtyAtSite);
   }
 
   #analyse(): void {
@@ -323,16 +323,16 @@ export class BlockEmitter {
       return;
     }
     if (LOADS.has(op)) {
-      this.#memory.load(i, this.#groups[i]);
+      this.#memory.load(i);
       return;
     }
     if (STORES.has(op)) {
-      this.#memory.store(i, this.#groups[i]);
+      this.#memory.store(i);
       this.#isDirty = true;
       return;
     }
     if (op === Op.probe_write) {
-      this.#memory.probe(i, this.#groups[i]);
+      this.#memory.probe(i);
       return;
     }
     this.#pure(i, op);
@@ -344,11 +344,11 @@ export class BlockEmitter {
     if (!this.#isDirty) {
       this.setSite();
       if (!this.#trapUnlessLow(ir.a[i]!)) this.push(ir.a[i]!);
-      f.brIf(this.labels.side);
+      f.brIf(this.labels.side, UNLIKELY);
       return;
     }
     this.push(ir.a[i]!);
-    f.if_();
+    f.if_(VOID, UNLIKELY);
     f.i32(ir.imm[i]!);
     f.set(frame.status);
     this.exitAtInstruction();
@@ -458,7 +458,7 @@ export class BlockEmitter {
       f.op(wide ? W.f64x2_ne : W.f32x4_ne);
       f.op(W.v128_any_true);
     }
-    f.brIf(this.labels.side);
+    f.brIf(this.labels.side, UNLIKELY);
   }
 
   /** A use that turned out not to be needed. */

@@ -27,6 +27,8 @@ export interface Flow {
   readonly needIn: readonly RegisterSet[];
   /** By node: whether the block itself sets the flags. */
   readonly setsCc: Uint8Array;
+  /** Registers that no target of a switch reads: on the way there they go to memory and are forgotten. */
+  readonly deadAtSwitch: number;
 }
 
 /** What a block does to the registers. */
@@ -43,8 +45,8 @@ interface Effect {
 
 /** How the flow of a region's blocks goes beyond the graph's edges. */
 export interface Leaving {
-  /** Whether indirect jumps may go to entries of the region. */
-  readonly hasSwitch: boolean;
+  /** Nodes that indirect jumps in the region go to. */
+  readonly switchTargets: readonly number[];
   /** Everything that the region touches: a call to TypeScript stores and loads that. */
   readonly touched: number;
 }
@@ -66,6 +68,7 @@ class Analysis {
   readonly #surelyIn: Int32Array;
   readonly #needIn: Int32Array;
   readonly #needCcIn: Uint8Array;
+  #deadAtSwitch = 0;
 
   constructor(graph: Graph, irs: readonly IrBlock[], leaving: Leaving) {
     this.#graph = graph;
@@ -81,14 +84,17 @@ class Analysis {
   }
 
   run(): Flow {
-    while (this.#forwards());
     while (this.#backwards());
+    const { switchTargets, touched } = this.#leaving;
+    this.#deadAtSwitch = touched & ~switchTargets.reduce((all, to) => all | this.#needIn[to]!, 0);
+    while (this.#forwards());
     const nodes = Array.from({ length: this.#count }, (_, node) => node);
     return {
       dirtyOut: nodes.map((node) => ({ registers: this.#mayOut(node), cc: this.#mayCcOut(node) })),
       surelyDirtyOut: Int32Array.from(nodes, (node) => this.#surelyOut(node)),
       surelyDirtyIn: this.#surelyIn,
       needIn: nodes.map((node) => ({ registers: this.#needIn[node]!, cc: this.#needCcIn[node] === 1 })),
+      deadAtSwitch: this.#deadAtSwitch,
       setsCc: Uint8Array.from(nodes, (node) => (this.#effects[node]?.setsCc === true ? 1 : 0)),
     };
   }
@@ -109,7 +115,7 @@ class Analysis {
 
   #isSwitch(node: number): boolean {
     const ir = this.#irs[node - 1];
-    return ir !== undefined && this.#leaving.hasSwitch && isSwitch(ir);
+    return ir !== undefined && this.#leaving.switchTargets.length > 0 && isSwitch(ir);
   }
 
   /** Where control goes on with locals as they are. */
@@ -123,9 +129,10 @@ class Analysis {
     for (let node = 0; node < this.#count; node++) {
       const ir = this.#irs[node - 1];
       const comesFresh = node === DISPATCHER || (ir !== undefined && isCall(ir));
-      const may = comesFresh ? 0 : this.#mayOut(node);
+      const forgotten = this.#isSwitch(node) ? this.#deadAtSwitch : 0;
+      const may = comesFresh ? 0 : this.#mayOut(node) & ~forgotten;
       const cc = comesFresh ? 0 : this.#mayCcOut(node) ? 1 : 0;
-      const surely = comesFresh ? 0 : this.#surelyOut(node);
+      const surely = comesFresh ? 0 : this.#surelyOut(node) & ~forgotten;
       const targets = node === DISPATCHER ? this.#graph.successors[node]! : this.#targets(node);
       for (const to of targets) {
         const [mayIn, ccIn, surelyIn] = [this.#mayIn[to]!, this.#mayCcIn[to]!, this.#surelyIn[to]!];

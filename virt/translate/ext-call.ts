@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A call to TypeScript from a region: all registers are in memory around it.
 
+import { UNLIKELY } from "../wasm/assembler.ts";
 import { W } from "../wasm/opcodes.ts";
 import type { BlockEmitter } from "./block.ts";
 
@@ -26,6 +27,6 @@ export function emitExtCall(block: BlockEmitter, id: number): void {
   frame.loadState(all, "memory");
   frame.loadBudget();
   f.get(frame.status);
-  f.brIf(block.labels.exit);
+  f.brIf(block.labels.exit, UNLIKELY);
   takeIndex(W.i32_add);
 }

@@ -43,6 +43,8 @@ export class RegionFrame {
   readonly status: number;
   /** (offset of the instruction << 8) | its index in the block: set before anything that may leave. */
   readonly site: number;
+  /** i32: what is to be added to `dirty` at the site. A constant each time, so that it costs nothing where nobody leaves. */
+  readonly dirtyAtSite: number;
   readonly ccOp: number;
   readonly ccA: number;
   readonly ccB: number;
@@ -74,6 +76,7 @@ export class RegionFrame {
     this.budget = f.local(I32);
     this.status = f.local(I32);
     this.site = f.local(I32);
+    this.dirtyAtSite = f.local(I32);
     this.ccOp = f.local(I32);
     this.tlbEntry = f.local(I32);
     this.stackAddend = f.local(I32);
@@ -92,7 +95,7 @@ export class RegionFrame {
     else free.push(local);
   }
 
-  /** From the parameters: where the data is, which entry, the anchor. */
+  /** From the parameters: where the data is, which entry, the budget. */
   enter(): void {
     const f = this.f;
     f.get(PARAM_ENTRY);
@@ -103,18 +106,25 @@ export class RegionFrame {
     f.i32(DATA_ALIGNMENT - 1);
     f.op(W.i32_and);
     f.set(this.entry);
-    f.get(PARAM_PC);
-    f.get(this.data);
-    f.get(this.entry);
-    f.i32(2);
-    f.op(W.i32_shl);
-    f.op(W.i32_add);
-    f.memory(W.i64_load32_s, OFFSETS_AT);
-    f.op(W.i64_sub);
-    f.set(this.anchor);
     f.get(PARAM_DEPTH);
     f.op(W.i32_wrap_i64);
     f.set(this.budget);
+  }
+
+  /** The first entry is the anchor; how far the others are from it the data says. */
+  setAnchor(at: "first entry" | "any entry"): void {
+    const f = this.f;
+    f.get(PARAM_PC);
+    if (at === "any entry") {
+      f.get(this.data);
+      f.get(this.entry);
+      f.i32(2);
+      f.op(W.i32_shl);
+      f.op(W.i32_add);
+      f.memory(W.i64_load32_s, OFFSETS_AT);
+      f.op(W.i64_sub);
+    }
+    f.set(this.anchor);
   }
 
   get touched(): number {
@@ -212,6 +222,21 @@ export class RegionFrame {
     this.f.i32(registers);
     this.f.op(W.i32_and);
     this.f.if_();
+  }
+
+  /** Registers that are in memory, and whose locals nobody reads. */
+  forget(registers: number): void {
+    const f = this.f;
+    f.get(this.dirty);
+    f.i32(~registers);
+    f.op(W.i32_and);
+    f.set(this.dirty);
+    for (let n = 0; n < 32; n++) {
+      if ((registers & (1 << n)) === 0) continue;
+      if (n < 16) f.i64(0);
+      else f.v128([0, 0, 0, 0]);
+      f.set(this.registers[n]!);
+    }
   }
 
   noteDirty(registers: number): void {

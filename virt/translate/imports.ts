@@ -29,6 +29,9 @@ export function importOnUse(module: WasmModule, hasTailCalls: boolean): RuntimeF
     get loadSlow(): number {
       return index("loadSlow");
     },
+    get reach(): number {
+      return index("reach");
+    },
     get storeSlow(): number {
       return index("storeSlow");
     },

@@ -1,117 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 // Guest memory in a region: the TLB check in line, and its elision.
 //
-// Accesses of a block off the same base temp whose displacements lie close together form a group: one check of
-// the whole range gives a host address for all of them. When that check fails (a miss, or the range crosses a
-// page) the rest of the block is the interpreter's; a region where that happens too often is made again without
-// groups. An instruction that has already acted cannot be left for the interpreter to do again: there a miss
-// calls the runtime's slow half. A group that writes anywhere is checked in the write TLB.
+// The accesses of a group (groups.ts) have one check of their whole range, which gives a host address for all of them; or
+// none, where an earlier block's check still holds (facts.ts). What is no hit in the TLB the runtime looks at in full, and
+// fills the entry. When it cannot be had either (a fault, a range over two pages that lie apart) the rest of the block is the
+// interpreter's; a region where that happens too often is made again without groups. An instruction that has already
+// acted cannot be left for the interpreter to do again: there a miss calls the runtime's slow half.
 
-import { TLB_READ, TLB_WRITE } from "../layout.ts";
-import { Op } from "../ir/ops.ts";
+import { ACCESS_READ, ACCESS_WRITE } from "../../include/linux/cpu.ts";
+import { PAGE_SIZE, TLB_READ, TLB_WRITE } from "../layout.ts";
 import { type AccessInfo, LOADS, STORES } from "../runtime/access.ts";
 import { pushTlbHit } from "../runtime/inline.ts";
 import { STACK_ADDEND, STACK_PAGE, stateAddress } from "../runtime/status.ts";
-import { F32, F64, I32, V128, W } from "../wasm/opcodes.ts";
+import { LIKELY, UNLIKELY } from "../wasm/assembler.ts";
+import { F32, F64, I32, V128, VOID, W } from "../wasm/opcodes.ts";
 import type { BlockEmitter } from "./block.ts";
-import type { IrBlock } from "./ir-block.ts";
-
-/** Frames of functions are worth more than other objects: they are used in every block. */
-const FRAME_BYTES_MAX = 256;
-const OBJECT_BYTES_MAX = 96;
-const STACK_POINTER = 4;
-const FRAME_POINTER = 5;
-
-export interface Group {
-  readonly base: number;
-  min: number;
-  end: number;
-  isWrite: boolean;
-  /** Off the stack pointer: its page is kept in locals. */
-  readonly isStack: boolean;
-  members: number;
-  /** Local with the host address of base + min; -1 before the check. */
-  host: number;
-}
-
-/** By record: its group, when that has more than one member or is on the stack. */
-export function findGroups(ir: IrBlock): (Group | undefined)[] {
-  const byRecord: (Group | undefined)[] = [];
-  let open = new Map<number, Group[]>();
-  for (let i = 0; i < ir.length; i++) {
-    const op = ir.op[i]!;
-    if (op === Op.ext) open = new Map();
-    const bytes = widthOf(ir, i);
-    if (bytes === 0) continue;
-    const isWrite = !LOADS.has(op);
-    const disp = ir.imm[i]!;
-    const groups = open.get(ir.a[i]!) ?? [];
-    const limit = isFrame(ir, ir.a[i]!) ? FRAME_BYTES_MAX : OBJECT_BYTES_MAX;
-    let group = groups.find((g) => Math.max(g.end, disp + bytes) - Math.min(g.min, disp) <= limit);
-    if (group === undefined) {
-      group = {
-        base: ir.a[i]!,
-        min: disp,
-        end: disp + bytes,
-        isWrite,
-        isStack: isStack(ir, ir.a[i]!),
-        members: 0,
-        host: -1,
-      };
-      groups.push(group);
-      open.set(ir.a[i]!, groups);
-    }
-    group.min = Math.min(group.min, disp);
-    group.end = Math.max(group.end, disp + bytes);
-    group.isWrite ||= isWrite;
-    group.members++;
-    byRecord[i] = group;
-  }
-  return byRecord.map((
-    group,
-  ) => (group !== undefined && (group.members > 1 || group.isStack) ? group : undefined));
-}
-
-/** Where nothing is shared: an access off the stack pointer still goes by the page that is kept in locals. */
-export function findStackAccesses(ir: IrBlock): (Group | undefined)[] {
-  return Array.from(ir.op, (_, i) => {
-    const bytes = widthOf(ir, i);
-    if (bytes === 0 || !isStack(ir, ir.a[i]!)) return undefined;
-    const min = ir.imm[i]!;
-    const isWrite = !LOADS.has(ir.op[i]!);
-    return { base: ir.a[i]!, min, end: min + bytes, isWrite, isStack: true, members: 1, host: -1 };
-  });
-}
-
-function isFrame(ir: IrBlock, base: number): boolean {
-  return ir.op[base] === Op.get_gpr && (ir.imm[base] === STACK_POINTER || ir.imm[base] === FRAME_POINTER);
-}
-
-function isStack(ir: IrBlock, base: number): boolean {
-  return ir.op[base] === Op.get_gpr && ir.imm[base] === STACK_POINTER;
-}
-
-function widthOf(ir: IrBlock, i: number): number {
-  const op = ir.op[i]!;
-  if (op === Op.probe_write) return ir.imm2[i]!;
-  return (LOADS.get(op) ?? STORES.get(op))?.bytes ?? 0;
-}
+import type { BlockMemory } from "./facts.ts";
+import { type Group, isStack, NO_GROUPS, type Slot } from "./groups.ts";
 
 export class MemoryEmitter {
   readonly #block: BlockEmitter;
+  #memory: BlockMemory = { groups: NO_GROUPS, publications: [] };
 
   constructor(block: BlockEmitter) {
     this.#block = block;
   }
 
-  load(i: number, group: Group | undefined): void {
+  load(i: number): void {
     const block = this.#block;
     const { ir, frame } = block;
     const access = LOADS.get(ir.op[i]!)!;
-    this.#prepare(i, group);
-    if (group !== undefined && group.host >= 0) {
+    const group = this.#prepare(i);
+    if (group !== undefined) {
       frame.f.get(group.host);
-      frame.f.memory(access.opcode, ir.imm[i]! - group.min);
+      frame.f.memory(access.opcode, ir.imm[i]! - group.hostMin);
     } else {
       this.#pushLoadAddress(i, access.bytes);
       frame.f.memory(access.opcode, 0);
@@ -119,92 +41,187 @@ export class MemoryEmitter {
     block.keepResult(i);
   }
 
-  store(i: number, group: Group | undefined): void {
+  store(i: number): void {
     const block = this.#block;
     const { ir, frame } = block;
     const access = STORES.get(ir.op[i]!)!;
     if (block.isDirty) block.ensureLocal(ir.b[i]!);
-    this.#prepare(i, group);
-    if (group !== undefined && group.host >= 0) {
+    const group = this.#prepare(i);
+    if (group !== undefined) {
       frame.f.get(group.host);
       block.push(ir.b[i]!);
-      frame.f.memory(access.opcode, ir.imm[i]! - group.min);
+      frame.f.memory(access.opcode, ir.imm[i]! - group.hostMin);
     } else {
       this.#storeChecked(i, access);
     }
   }
 
-  probe(i: number, group: Group | undefined): void {
+  probe(i: number): void {
     const block = this.#block;
-    this.#prepare(i, group);
-    if (group !== undefined && group.host >= 0) return;
+    if (this.#prepare(i) !== undefined) return;
     if (block.isDirty) this.#probeSlow(i, block.ir.imm2[i]!);
-    else this.#check(i, block.ir.imm2[i]!, TLB_WRITE);
+    else {
+      this.#setAddress(block.ir.a[i]!, block.ir.imm[i]!);
+      this.#pushAccessHost(block.ir.imm2[i]!, TLB_WRITE);
+      block.frame.f.op(W.drop);
+    }
   }
 
-  release(groups: readonly (Group | undefined)[]): void {
-    for (const group of groups) {
-      if (group === undefined || group.host < 0) continue;
-      this.#block.frame.give(I32, group.host);
+  /** Before the first record of a block. */
+  begin(memory: BlockMemory): void {
+    this.#memory = memory;
+  }
+
+  /** After the last record: what the blocks that follow may rely on. */
+  publish(): void {
+    const f = this.#block.frame.f;
+    const { publications } = this.#memory;
+    for (const { from, distance } of publications) this.#pushPublished(from, distance);
+    for (const { slot } of publications.toReversed()) f.set(slot.local);
+  }
+
+  #pushPublished(from: Group | Slot | undefined, distance: number): void {
+    const f = this.#block.frame.f;
+    if (from === undefined) {
+      f.i32(0);
+      return;
+    }
+    const isGroup = "host" in from;
+    const local = isGroup ? from.host : from.local;
+    if (local < 0) throw new Error("a fact without a check");
+    f.get(local);
+    const further = isGroup ? distance - from.hostMin : distance;
+    if (further === 0) return;
+    f.i32(further);
+    f.op(W.i32_add);
+  }
+
+  /** Ends the block: its locals are free again. */
+  release(): void {
+    for (const group of this.#memory.groups.all) {
+      if (group.host < 0) continue;
+      if (group.host !== group.slot?.local) this.#block.frame.give(I32, group.host);
       group.host = -1;
     }
   }
 
-  /** The base is at hand, the site is set, and the group is checked where that can be. */
-  #prepare(i: number, group: Group | undefined): void {
+  /**
+   * The base is at hand, the site is set, and the group is checked where that can be: returns it when its host
+   * address is known.
+   */
+  #prepare(i: number): Group | undefined {
     const block = this.#block;
     const { frame } = block;
+    const group = this.#memory.groups.byRecord[i];
+    if (group !== undefined && (group.host >= 0 || group.known === "surely")) {
+      if (group.host < 0) useSlot(group);
+      return group;
+    }
     block.ensureLocal(block.ir.a[i]!);
     block.setSite();
-    if (group === undefined || group.host >= 0 || block.isDirty) return;
-    this.#setAddress(group.base, group.min);
-    group.host = frame.take(I32);
-    if (group.isStack) {
-      this.#checkStack(group);
-      return;
+    if (group === undefined || block.isDirty || !isShared(group)) return undefined;
+    if (group.known === "maybe") {
+      this.#refill(group);
+      return group;
     }
-    this.#checkRange(group, group.isWrite ? TLB_WRITE : TLB_READ);
+    this.#setAddress(group.base, group.min);
+    if (isStack(group)) this.#pushStackHost(group);
+    else this.#pushRangeHost(group.end - group.min, tlbOf(group));
+    group.host = frame.take(I32);
+    group.hostMin = group.min;
     frame.f.set(group.host);
+    return group;
+  }
+
+  /** The slot's local, where that is 0, by a check. */
+  #refill(group: Group): void {
+    const f = this.#block.frame.f;
+    const slot = group.slot!;
+    f.get(slot.local);
+    f.op(W.i32_eqz);
+    f.if_(VOID, UNLIKELY);
+    this.#setAddress(group.base, slot.min);
+    this.#reach(slot.end - slot.min, tlbOf(group));
+    f.set(slot.local);
+    f.end();
+    useSlot(group);
   }
 
   /** Leaves the host address of frame.va, or the region. */
-  #checkRange(group: Group, tlb: number): void {
+  #pushAccessHost(bytes: number, tlb: number): void {
     const { frame, labels } = this.#block;
-    pushTlbHit(frame.f, tlb, group.end - group.min, frame.va, frame.tlbEntry);
+    pushTlbHit(frame.f, tlb, bytes, frame.va, frame.tlbEntry);
     frame.f.op(W.i32_eqz);
-    frame.f.brIf(labels.side);
+    frame.f.brIf(labels.side, UNLIKELY);
     this.#pushHost(tlb);
   }
 
+  /** The same for a range: what is no hit, and more often lies over two pages, the runtime looks at in full. */
+  #pushRangeHost(bytes: number, tlb: number): void {
+    const { frame } = this.#block;
+    const f = frame.f;
+    // Both ways give the addend: engines know the sum for a 32-bit address, and would have to cut a choice of two down.
+    f.get(frame.va);
+    f.op(W.i32_wrap_i64);
+    pushTlbHit(f, tlb, bytes, frame.va, frame.tlbEntry);
+    f.if_(I32, LIKELY);
+    f.get(frame.tlbEntry);
+    f.memory(W.i32_load, tlb + 8);
+    f.else_();
+    this.#reach(bytes, tlb);
+    this.#lessAddress();
+    f.end();
+    f.op(W.i32_add);
+  }
+
+  /** Leaves the host address of frame.va, by a call, or the region. */
+  #reach(bytes: number, tlb: number): void {
+    const { frame, labels, runtime } = this.#block;
+    const f = frame.f;
+    f.get(frame.va);
+    f.i32(bytes);
+    f.i32(tlb === TLB_WRITE ? ACCESS_WRITE : ACCESS_READ);
+    f.call(runtime.reach);
+    f.tee(frame.tlbEntry);
+    f.op(W.i32_eqz);
+    f.brIf(labels.side, UNLIKELY);
+    f.get(frame.tlbEntry);
+  }
+
+  /** A host address becomes what is to be added to frame.va. */
+  #lessAddress(): void {
+    const { f, va } = this.#block.frame;
+    f.get(va);
+    f.op(W.i32_wrap_i64);
+    f.op(W.i32_sub);
+  }
+
   /** The stack's page of the last write is in locals; a range in another page goes through the TLB. */
-  #checkStack(group: Group): void {
+  #pushStackHost(group: Group): void {
     const { frame } = this.#block;
     const f = frame.f;
     const bytes = group.end - group.min;
     f.get(frame.va);
+    f.op(W.i32_wrap_i64);
+    f.get(frame.va);
     f.get(frame.stackPage);
     f.op(W.i64_sub);
-    f.i64(4096 - bytes);
+    f.i64(PAGE_SIZE - bytes);
     f.op(W.i64_le_u);
-    f.if_(I32);
-    f.get(frame.va);
-    f.op(W.i32_wrap_i64);
+    f.if_(I32, LIKELY);
     f.get(frame.stackAddend);
-    f.op(W.i32_add);
     f.else_();
-    if (!group.isWrite) {
-      // A stack that is only read (after a fork, say) may have no write translation.
-      pushTlbHit(f, TLB_WRITE, bytes, frame.va, frame.tlbEntry);
-      f.if_();
-      this.#noteStackPage();
-      f.end();
-      this.#checkRange(group, TLB_READ);
-    } else {
-      this.#checkRange(group, TLB_WRITE);
-      this.#noteStackPage();
-    }
+    // A stack that is only read (after a fork, say) may have no write translation.
+    pushTlbHit(f, TLB_WRITE, bytes, frame.va, frame.tlbEntry);
+    f.if_(I32, LIKELY);
+    this.#noteStackPage();
+    f.get(frame.stackAddend);
+    f.else_();
+    this.#reach(bytes, group.isWrite ? TLB_WRITE : TLB_READ);
+    this.#lessAddress();
     f.end();
-    f.set(group.host);
+    f.end();
+    f.op(W.i32_add);
   }
 
   /** frame.tlbEntry is the write entry of frame.va. */
@@ -255,26 +272,18 @@ export class MemoryEmitter {
     pushTlbHit(frame.f, tlb, bytes, frame.va, frame.tlbEntry);
   }
 
-  /** Leaves the region when the access does not hit. */
-  #check(i: number, bytes: number, tlb: number): void {
-    const block = this.#block;
-    this.#pushHit(i, bytes, tlb);
-    block.frame.f.op(W.i32_eqz);
-    block.frame.f.brIf(block.labels.side);
-  }
-
   /** Leaves the host address to load from. */
   #pushLoadAddress(i: number, bytes: number): void {
     const block = this.#block;
-    const { frame, runtime } = block;
+    const { frame, ir, runtime } = block;
     const f = frame.f;
     if (!block.isDirty) {
-      this.#check(i, bytes, TLB_READ);
-      this.#pushHost(TLB_READ);
+      this.#setAddress(ir.a[i]!, ir.imm[i]!);
+      this.#pushAccessHost(bytes, TLB_READ);
       return;
     }
     this.#pushHit(i, bytes, TLB_READ);
-    f.if_(I32);
+    f.if_(I32, LIKELY);
     this.#pushHost(TLB_READ);
     f.else_();
     f.get(frame.va);
@@ -282,7 +291,7 @@ export class MemoryEmitter {
     f.call(runtime.loadSlow);
     f.tee(frame.tlbEntry);
     f.op(W.i32_eqz);
-    f.if_();
+    f.if_(VOID, UNLIKELY);
     f.i32(stateAddress("trapKind"));
     f.memory(W.i32_load, 0);
     f.set(frame.status);
@@ -298,14 +307,14 @@ export class MemoryEmitter {
     const { frame, ir } = block;
     const f = frame.f;
     if (!block.isDirty) {
-      this.#check(i, access.bytes, TLB_WRITE);
-      this.#pushHost(TLB_WRITE);
+      this.#setAddress(ir.a[i]!, ir.imm[i]!);
+      this.#pushAccessHost(access.bytes, TLB_WRITE);
       block.push(ir.b[i]!);
       f.memory(access.opcode, 0);
       return;
     }
     this.#pushHit(i, access.bytes, TLB_WRITE);
-    f.if_();
+    f.if_(VOID, LIKELY);
     this.#pushHost(TLB_WRITE);
     block.push(ir.b[i]!);
     f.memory(access.opcode, 0);
@@ -314,7 +323,7 @@ export class MemoryEmitter {
     block.push(ir.b[i]!);
     this.#callStoreSlow(access);
     f.tee(frame.status);
-    f.if_();
+    f.if_(VOID, UNLIKELY);
     block.exitAtInstruction();
     f.end();
     f.end();
@@ -341,14 +350,28 @@ export class MemoryEmitter {
     const f = frame.f;
     this.#pushHit(i, bytes, TLB_WRITE);
     f.op(W.i32_eqz);
-    f.if_();
+    f.if_(VOID, UNLIKELY);
     f.get(frame.va);
     f.i32(bytes);
     f.call(runtime.probeSlow);
     f.tee(frame.status);
-    f.if_();
+    f.if_(VOID, UNLIKELY);
     block.exitAtInstruction();
     f.end();
     f.end();
   }
+}
+
+/** Whether one check is to serve more than one access. */
+function isShared(group: Group): boolean {
+  return group.members > 1 || isStack(group) || group.known !== "no" || group.isPublished;
+}
+
+function tlbOf(group: Group): number {
+  return group.isWrite ? TLB_WRITE : TLB_READ;
+}
+
+function useSlot(group: Group): void {
+  group.host = group.slot!.local;
+  group.hostMin = group.slot!.min;
 }

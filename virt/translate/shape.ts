@@ -18,15 +18,17 @@ import {
 } from "../ir/ops.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
 import { LAST_ANCHOR, LAST_DATA, STATUS_BASE, STATUS_SLOW } from "../runtime/status.ts";
-import type { Assembler, Label } from "../wasm/assembler.ts";
-import { W } from "../wasm/opcodes.ts";
+import { type Assembler, type Label, LIKELY, UNLIKELY } from "../wasm/assembler.ts";
+import { I32, VOID, W } from "../wasm/opcodes.ts";
 import { BlockEmitter } from "./block.ts";
 import type { DataLayout } from "./data.ts";
 import { analyseFlow, type Flow } from "./dataflow.ts";
+import { type BlockMemory, planMemory } from "./facts.ts";
 import { RegionFrame, STACK_POINTER } from "./frame.ts";
 import { DISPATCHER, dominates, type Graph, isBackEdge } from "./graph.ts";
 import { addRegisterUse, type IrBlock, type RegisterUse } from "./ir-block.ts";
 import { isCall } from "./region.ts";
+import { emitSwitchLookup } from "./switch.ts";
 import { type Store, TransferEmitter, type TransferTarget } from "./transfer.ts";
 
 /** Node n >= 1 of the graph is blocks[n - 1]. */
@@ -38,8 +40,8 @@ export interface RegionShape {
   /** Node by guest address. */
   readonly nodeByPc: ReadonlyMap<number, number>;
   readonly layout: DataLayout;
-  /** Whether indirect jumps may stay in the region. */
-  readonly hasSwitch: boolean;
+  /** Nodes that indirect jumps in the region go to; with none, they leave it. */
+  readonly switchTargets: readonly number[];
   /** Whether accesses share checks (memory.ts). */
   readonly hasGroups: boolean;
   /** Whether code at a guest address outside runs often enough for a link of its own. */
@@ -63,6 +65,9 @@ class ShapeEmitter {
   readonly #block: BlockEmitter;
   readonly #transfer: TransferEmitter;
   readonly #flow: Flow;
+  readonly #hasSwitch: boolean;
+  /** By block (node - 1). */
+  readonly #memory: readonly BlockMemory[];
   readonly #isEntry: ReadonlySet<number>;
   readonly #loopLabels = new Map<number, Label>();
   readonly #blockLabels = new Map<number, Label>();
@@ -73,14 +78,21 @@ class ShapeEmitter {
 
   constructor(shape: RegionShape, runtime: RuntimeFunctions) {
     this.#shape = shape;
+    this.#hasSwitch = shape.switchTargets.length > 0;
     const use: RegisterUse = { used: 0, set: 0, setsCc: false, usesCc: false };
     for (const block of shape.blocks) addRegisterUse(block, use);
     this.#frame = new RegionFrame(use);
     this.#f = this.#frame.f;
-    this.#block = new BlockEmitter(this.#frame, runtime, shape.hasGroups);
+    this.#block = new BlockEmitter(this.#frame, runtime);
+    const { blocks, slots } = planMemory(shape.graph, shape.blocks, {
+      hasSwitch: this.#hasSwitch,
+      sharesChecks: shape.hasGroups,
+    });
+    this.#memory = blocks;
+    for (const slot of slots) slot.local = this.#f.local(I32);
     this.#transfer = new TransferEmitter(this.#frame, runtime, shape.layout);
     this.#flow = analyseFlow(shape.graph, shape.blocks, {
-      hasSwitch: shape.hasSwitch,
+      switchTargets: shape.switchTargets,
       touched: this.#frame.touched,
     });
     this.#isEntry = new Set(shape.graph.entries);
@@ -89,16 +101,24 @@ class ShapeEmitter {
   run(): { code: Assembler; links: number } {
     const f = this.#f;
     this.#frame.enter();
-    this.#loadForEntry();
+    const dispatches = this.#hasSwitch || this.#shape.graph.hasDispatchEdges;
+    if (dispatches) {
+      // Code comes back to the routes below, so everything is loaded before.
+      f.get(this.#frame.entry);
+      f.if_();
+      this.#enterAnywhere();
+      f.else_();
+      this.#enterFirst();
+      f.end();
+    }
     this.#exit = f.block();
     const side = f.block();
     this.#block.labels = { side, exit: this.#exit };
     this.#cold = f.block();
-    const dispatches = this.#shape.hasSwitch || this.#shape.graph.hasDispatchEdges;
     if (dispatches) this.#dispatch = f.loop();
-    if (this.#shape.hasSwitch) this.#switch = f.block();
+    if (this.#hasSwitch) this.#switch = f.block();
     this.#emitTree(DISPATCHER);
-    if (this.#shape.hasSwitch) {
+    if (this.#hasSwitch) {
       f.end();
       this.#emitSwitch();
     }
@@ -113,28 +133,24 @@ class ShapeEmitter {
     return { code: f, links: this.#transfer.links };
   }
 
-  /** What the first entry needs when it is that, which it mostly is; else what any of them needs. */
-  #loadForEntry(): void {
-    const f = this.#f;
+  #enterFirst(): void {
+    this.#frame.setAnchor("first entry");
+    this.#frame.loadState(this.#flow.needIn[this.#shape.graph.entries[0]!]!, "parameters");
+  }
+
+  /** What any entry needs. */
+  #enterAnywhere(): void {
     const { needIn } = this.#flow;
     const { entries } = this.#shape.graph;
-    const first = needIn[entries[0]!]!;
-    const registers = entries.reduce((all, node) => all | needIn[node]!.registers, 0);
-    const cc = entries.some((node) => needIn[node]!.cc);
-    if (registers === first.registers && cc === first.cc) {
-      this.#frame.loadState(first, "parameters");
-      return;
-    }
-    f.get(this.#frame.entry);
-    f.if_();
-    this.#frame.loadState({ registers, cc }, "parameters");
-    f.else_();
-    this.#frame.loadState(first, "parameters");
-    f.end();
+    this.#frame.setAnchor("any entry");
+    this.#frame.loadState({
+      registers: entries.reduce((all, node) => all | needIn[node]!.registers, 0),
+      cc: entries.some((node) => needIn[node]!.cc),
+    }, "parameters");
   }
 
   /** What is stored at the end of a block. */
-  #storeAt(node: number): Store {
+  #storeAt(node: number): Exclude<Store, "by mask"> {
     const { dirtyOut, surelyDirtyOut, setsCc } = this.#flow;
     return { dirty: dirtyOut[node]!, surely: surelyDirtyOut[node]!, ccIsSure: setsCc[node] === 1 };
   }
@@ -162,6 +178,10 @@ class ShapeEmitter {
     f.op(W.i32_and);
     f.op(W.i32_sub);
     f.set(frame.budget);
+    f.get(frame.dirty);
+    f.get(frame.dirtyAtSite);
+    f.op(W.i32_or);
+    f.set(frame.dirty);
     f.i32(STATUS_SLOW);
     f.set(frame.status);
   }
@@ -219,12 +239,25 @@ class ShapeEmitter {
     const routes = this.#shape.graph.routes.get(node)!;
     const label = (to: number): Label => this.#blockLabels.get(to)!;
     const others = label(node === DISPATCHER ? routes[0]! : fallback);
+    if (node === DISPATCHER && this.#dispatch === 0) this.#emitEntry(others);
     if (new Set(routes).size === 1 && node === DISPATCHER) {
       f.br(others);
       return;
     }
     f.get(this.#frame.entry);
     f.brTable([...routes].map((to) => (to < 0 ? others : label(to))), others);
+  }
+
+  /** The first entry, which it mostly is, goes straight to its block. */
+  #emitEntry(first: Label): void {
+    const f = this.#f;
+    const another = f.block();
+    f.get(this.#frame.entry);
+    f.brIf(another, UNLIKELY);
+    this.#enterFirst();
+    f.br(first);
+    f.end();
+    this.#enterAnywhere();
   }
 
   /** Code that comes round the loop goes to the header; the number of an entry inside leads further in. */
@@ -247,7 +280,7 @@ class ShapeEmitter {
       f.i32(0);
       f.set(frame.entry);
     }
-    this.#block.emit(block, offset, this.#flow.surelyDirtyIn[node]!);
+    this.#block.emit(block, offset, this.#flow.surelyDirtyIn[node]!, this.#memory[node - 1]!);
     const count = block.terminator === TERM_TRAP ? block.instructions - 1 : block.instructions;
     if (count !== 0) {
       f.get(frame.budget);
@@ -293,12 +326,26 @@ class ShapeEmitter {
     } else if (block.termKind === JUMP_RETURN) {
       if (mustLook) this.#lookAtBudget();
       this.#transfer.return_(this.#storeAt(node));
-    } else if (this.#shape.hasSwitch) {
+    } else if (this.#hasSwitch) {
+      this.#dropDead(node);
       f.br(this.#switch);
     } else {
       this.#lookAtBudget();
       this.#transfer.tail({ offset: undefined, ownEntry: undefined }, this.#storeAt(node));
     }
+  }
+
+  /**
+   * What no target of a switch reads goes to memory here, and out of its local: else every way to the switch would carry it
+   * along, for the case that somebody leaves the region there.
+   */
+  #dropDead(node: number): void {
+    const frame = this.#frame;
+    const dead = this.#flow.deadAtSwitch;
+    if (dead === 0) return;
+    const { dirty, surely } = this.#storeAt(node);
+    frame.storeState({ registers: dirty.registers & dead, cc: false }, surely & dead, false);
+    frame.forget(dead);
   }
 
   #targetAt(pc: number): TransferTarget {
@@ -340,17 +387,22 @@ class ShapeEmitter {
     this.#block.release();
     const taken = block.basePc + block.target;
     const fall = block.basePc + block.fallTarget;
+    const hint = this.#isColdOut(taken) ? UNLIKELY : this.#isColdOut(fall) ? LIKELY : undefined;
     const direct = mustLook ? undefined : this.#forwardLabel(node, taken);
     if (direct !== undefined) {
-      f.brIf(direct);
+      f.brIf(direct, hint);
       this.#emitEdge(node, fall, mustLook);
       return;
     }
-    f.if_();
+    f.if_(VOID, hint);
     this.#emitEdge(node, taken, mustLook);
     f.else_();
     this.#emitEdge(node, fall, mustLook);
     f.end();
+  }
+
+  #isColdOut(pc: number): boolean {
+    return this.#nodeAt(pc) === undefined && !this.#shape.isBusy(pc);
   }
 
   /** The node that an edge to a guest address leads to: the selector of a loop rather than its header. */
@@ -414,7 +466,7 @@ class ShapeEmitter {
     f.get(this.#frame.budget);
     f.i32(0);
     f.op(W.i32_le_s);
-    f.if_();
+    f.if_(VOID, UNLIKELY);
     this.#leave(TRAP_PREEMPTED);
     f.end();
   }
@@ -427,37 +479,8 @@ class ShapeEmitter {
 
   /** pc holds the target: back to the dispatcher when it is an entry of this region, else a tail call. */
   #emitSwitch(): void {
-    const f = this.#f;
-    const frame = this.#frame;
-    const { mapAt, map } = this.#shape.layout;
     this.#lookAtBudget();
-    // The offset names the entry: the mapping of the region's pages was checked on the way in.
-    f.get(frame.pc);
-    f.get(frame.anchor);
-    f.op(W.i64_sub);
-    f.tee(frame.va);
-    f.op(W.i32_wrap_i64);
-    f.i32(map.factor);
-    f.op(W.i32_mul);
-    f.i32(map.shift);
-    f.op(W.i32_shr_u);
-    f.i32(4);
-    f.op(W.i32_shl);
-    f.get(frame.data);
-    f.op(W.i32_add);
-    f.set(frame.tlbEntry);
-    for (const at of [mapAt, mapAt + 8]) {
-      f.get(frame.tlbEntry);
-      f.memory(W.i64_load32_s, at);
-      f.get(frame.va);
-      f.op(W.i64_eq);
-      f.if_();
-      f.get(frame.tlbEntry);
-      f.memory(W.i32_load, at + 4);
-      f.set(frame.entry);
-      f.br(this.#dispatch);
-      f.end();
-    }
+    emitSwitchLookup(this.#frame, this.#shape.layout, this.#dispatch);
     this.#transfer.tail({ offset: undefined, ownEntry: undefined }, "by mask");
   }
 }

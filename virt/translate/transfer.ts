@@ -12,7 +12,8 @@ import { JUMP_CACHE } from "../layout.ts";
 import { pushJumpCacheEntry } from "../runtime/inline.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
 import { LINK_KEY, stateAddress } from "../runtime/status.ts";
-import { W } from "../wasm/opcodes.ts";
+import { LIKELY, UNLIKELY } from "../wasm/assembler.ts";
+import { VOID, W } from "../wasm/opcodes.ts";
 import { type DataLayout, LINK_BYTES } from "./data.ts";
 import type { RegisterSet } from "./dataflow.ts";
 import { PARAM_DEPTH, PASSED, type RegionFrame, STACK_POINTER } from "./frame.ts";
@@ -80,7 +81,7 @@ export class TransferEmitter {
     f.get(frame.pc);
     frame.pushAddress(returnOffset);
     f.op(W.i64_ne);
-    f.if_();
+    f.if_(VOID, UNLIKELY);
     this.#returnPc();
     f.end();
     // What the callee left is looked at, not waited for: the value known here goes on.
@@ -91,7 +92,7 @@ export class TransferEmitter {
     frame.pushFromMemory(STACK_POINTER);
     f.get(stackPointer);
     f.op(W.i64_ne);
-    f.if_();
+    f.if_(VOID, UNLIKELY);
     this.#returnPc();
     f.end();
   }
@@ -122,7 +123,7 @@ export class TransferEmitter {
     const { f } = this.#frame;
     push();
     f.op(W.i32_eqz);
-    f.if_();
+    f.if_(VOID, UNLIKELY);
     this.#returnPc();
     f.end();
   }
@@ -178,7 +179,7 @@ export class TransferEmitter {
     f.i32(LINK_KEY);
     f.memory(W.i64_load, 0);
     f.op(W.i64_ne);
-    f.if_();
+    f.if_(VOID, UNLIKELY);
     this.#returnUnless(() => {
       f.get(pc);
       f.get(data);
@@ -212,7 +213,7 @@ export class TransferEmitter {
     f.op(W.i64_shr_u);
     f.op(W.i64_eqz);
     f.op(W.i32_eqz);
-    f.brIf(unknown);
+    f.brIf(unknown, UNLIKELY);
     pushJumpCacheEntry(f, () => f.get(pc));
     f.tee(tlbEntry);
     f.memory(W.i64_load, JUMP_CACHE);
@@ -221,16 +222,16 @@ export class TransferEmitter {
     f.memory(W.i64_load, 0);
     f.op(W.i64_xor);
     f.op(W.i64_ne);
-    f.if_();
+    f.if_(VOID, UNLIKELY);
     f.get(pc);
     f.get(tlbEntry);
     f.call(this.#runtime.promote);
     f.op(W.i32_eqz);
-    f.brIf(unknown);
+    f.brIf(unknown, UNLIKELY);
     f.end();
     f.get(tlbEntry);
     f.memory(W.i32_load, JUMP_CACHE + 8);
-    f.brIf(known);
+    f.brIf(known, LIKELY);
     f.end();
     this.#returnPc();
     f.end();

@@ -199,7 +199,7 @@ export class Translator {
       nodeByPc: plan.nodeByPc,
       layout,
       hasGroups: groups,
-      hasSwitch: plan.switchTargets.length > 0,
+      switchTargets: plan.switchTargets.map((pc) => plan.nodeByPc.get(pc)!),
       isBusy: (pc) => source.heat(pc) >= 0,
     }, module.runtime);
     const data = this.#allocate(layout, links);

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Emptying the TLBs, as WebAssembly functions of the runtime module.
+//
+// Invariant: an empty entry holds a page whose translation would be in another entry, so that no address finds it.
+
+import { TLB_EMPTY, TLB_EMPTY_LAST, TLB_ENTRIES, TLB_LAST, TLB_READ, TLB_WRITE } from "../layout.ts";
+import { Assembler } from "../wasm/assembler.ts";
+import { I32, W } from "../wasm/opcodes.ts";
+import {
+  NO_STACK_ADDEND,
+  NO_STACK_PAGE,
+  STACK_ADDEND,
+  STACK_PAGE,
+  TLB_LOG,
+  TLB_LOG_ENTRIES,
+} from "./status.ts";
+
+/** Clears both TLBs: the logged entries, or everything when the log overflowed. */
+export function emitFlush(): Assembler {
+  const f = new Assembler([], []);
+  const count = f.local(I32);
+  f.i32(TLB_LOG);
+  f.memory(W.i32_load, 0);
+  f.tee(count);
+  f.i32(TLB_LOG_ENTRIES);
+  f.op(W.i32_gt_u);
+  f.if_();
+  f.i32(TLB_READ);
+  f.i32(0xff);
+  f.i32(2 * TLB_ENTRIES * 16);
+  f.memoryFill();
+  f.else_();
+  const done = f.block();
+  const next = f.loop();
+  f.get(count);
+  f.op(W.i32_eqz);
+  f.brIf(done);
+  f.get(count);
+  f.i32(1);
+  f.op(W.i32_sub);
+  f.tee(count);
+  f.i32(2);
+  f.op(W.i32_shl);
+  f.memory(W.i32_load, TLB_LOG + 4);
+  f.i64(TLB_EMPTY);
+  f.memory(W.i64_store, 0);
+  f.br(next);
+  f.end();
+  f.end();
+  f.end();
+  emitEmptyLast(f, TLB_READ);
+  emitEmptyLast(f, TLB_WRITE);
+  f.i32(TLB_LOG);
+  f.i32(0);
+  f.memory(W.i32_store, 0);
+  emitForgetStack(f);
+  return f;
+}
+
+function emitEmptyLast(f: Assembler, tlb: number): void {
+  f.i32(tlb + TLB_LAST);
+  f.i64(TLB_EMPTY_LAST);
+  f.memory(W.i64_store, 0);
+}
+
+function emitForgetStack(f: Assembler): void {
+  f.i32(STACK_PAGE);
+  f.i64Halves(...NO_STACK_PAGE);
+  f.memory(W.i64_store, 0);
+  f.i32(STACK_ADDEND);
+  f.i32(NO_STACK_ADDEND);
+  f.memory(W.i32_store, 0);
+}
+
+/** The log keeps naming the entries: clearing twice is harmless. */
+export function emitFlushWrites(): Assembler {
+  const f = new Assembler([], []);
+  f.i32(TLB_WRITE);
+  f.i32(0xff);
+  f.i32(TLB_ENTRIES * 16);
+  f.memoryFill();
+  emitEmptyLast(f, TLB_WRITE);
+  emitForgetStack(f);
+  return f;
+}

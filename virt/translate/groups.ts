@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which accesses of a block share one check: those off the same value whose displacements lie close together.
+//
+// A group whose base is the value that a register has when the block begins belongs to a slot: a register and a range
+// of displacements, the same in the whole region (slots.ts), so that a check can hold for the blocks that follow. A group
+// that writes anywhere is checked in the write TLB.
+
+import { FLAG_WRITE, Op, OPS } from "../ir/ops.ts";
+import { LOADS, STORES } from "../runtime/access.ts";
+import type { IrBlock } from "./ir-block.ts";
+
+/** Frames of functions are worth more than other objects: they are used in every block. */
+const FRAME_BYTES_MAX = 256;
+const OBJECT_BYTES_MAX = 96;
+const STACK_POINTER = 4;
+const FRAME_POINTER = 5;
+
+/** Displacements off a register, [min, end), that are checked together. */
+export interface Slot {
+  /** Among the region's. */
+  index: number;
+  readonly register: number;
+  min: number;
+  end: number;
+  /** i32 local with the host address of register + min, or 0; -1 while nothing wants one. */
+  local: number;
+}
+
+export interface Group {
+  /** Temp whose value the displacements are off, and the register whose value at the block's start that is; or -1. */
+  readonly base: number;
+  readonly register: number;
+  min: number;
+  end: number;
+  isWrite: boolean;
+  members: number;
+  /** Whether some member is reached before its instruction acts, so that the check is surely made here. */
+  isSure: boolean;
+  /** After a call to TypeScript, which may have changed what is mapped. */
+  readonly isLate: boolean;
+  slot: Slot | undefined;
+  /** What earlier blocks say of the slot; decided by facts.ts. */
+  known: "no" | "maybe" | "surely";
+  /** Whether the local of some slot takes the host address over at the block's end. */
+  isPublished: boolean;
+  /** Local with the host address of base + hostMin; -1 before the check. */
+  host: number;
+  hostMin: number;
+}
+
+export type SlotsByRegister = readonly (readonly Slot[])[];
+
+export interface Groups {
+  readonly all: readonly Group[];
+  /** By record: its group. */
+  readonly byRecord: readonly (Group | undefined)[];
+}
+
+export const NO_GROUPS: Groups = { all: [], byRecord: [] };
+
+/** A member of a group to be. */
+interface Access {
+  readonly min: number;
+  readonly end: number;
+  readonly isWrite: boolean;
+}
+
+export function isStack(group: Group): boolean {
+  return group.register === STACK_POINTER;
+}
+
+export function bytesMax(register: number): number {
+  return register === STACK_POINTER || register === FRAME_POINTER ? FRAME_BYTES_MAX : OBJECT_BYTES_MAX;
+}
+
+// By operation, because every record of every block is looked at.
+const WIDTHS = Uint8Array.from(OPS, (_, op) => (LOADS.get(op) ?? STORES.get(op))?.bytes ?? 0);
+const IS_LOAD = Uint8Array.from(OPS, (_, op) => (LOADS.has(op) ? 1 : 0));
+const CHANGES_STATE = Uint8Array.from(
+  OPS,
+  ({ flags }, op) => ((flags & FLAG_WRITE) !== 0 || STORES.has(op) || op === Op.ext ? 1 : 0),
+);
+
+/** Bytes that a record accesses; 0 for others. */
+function widthOf(ir: IrBlock, i: number): number {
+  const op = ir.op[i]!;
+  return op === Op.probe_write ? ir.imm2[i]! : WIDTHS[op]!;
+}
+
+/** The register whose value at the block's start a temp is, or -1. */
+export function registerOf(ir: IrBlock, temp: number): number {
+  return ir.op[temp] === Op.get_gpr ? ir.imm[temp]! : -1;
+}
+
+/** The slots of a region: for each register, clusters of the displacements that any block uses off its first value. */
+export function findSlots(irs: readonly IrBlock[]): SlotsByRegister {
+  const ranges: [min: number, end: number][][] = Array.from({ length: 16 }, () => []);
+  for (const ir of irs) {
+    for (let i = 0; i < ir.length && ir.op[i] !== Op.ext; i++) {
+      const bytes = widthOf(ir, i);
+      const register = bytes === 0 ? -1 : registerOf(ir, ir.a[i]!);
+      if (register >= 0) ranges[register]!.push([ir.imm[i]!, ir.imm[i]! + bytes]);
+    }
+  }
+  const slots = ranges.map((list, register) => cluster(list, register));
+  slots.flat().forEach((slot, n) => (slot.index = n));
+  return slots;
+}
+
+function cluster(ranges: [min: number, end: number][], register: number): Slot[] {
+  const slots: Slot[] = [];
+  ranges.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  for (const [min, end] of ranges) {
+    const last = slots.at(-1);
+    if (last !== undefined && Math.max(end, last.end) - last.min <= bytesMax(register)) {
+      last.end = Math.max(end, last.end);
+    } else {
+      slots.push({ index: 0, register, min, end, local: -1 });
+    }
+  }
+  return slots;
+}
+
+/** The groups of a block. Without `slots` only those off the stack pointer, each access for itself. */
+export function findGroups(ir: IrBlock, slots: SlotsByRegister | undefined): Groups {
+  const all: Group[] = [];
+  const byRecord: (Group | undefined)[] = [];
+  /** Groups from here on are open. */
+  let open = 0;
+  let isLate = false;
+  // Whether the instruction may have changed state before, as the emitter will see it or more often.
+  let isDirty = false;
+  for (let i = 0; i < ir.length; i++) {
+    const op = ir.op[i]!;
+    if (op === Op.insn) isDirty = false;
+    const wasDirty = isDirty;
+    if (CHANGES_STATE[op] === 1) isDirty = true;
+    if (op === Op.ext) {
+      open = all.length;
+      isLate = true;
+    }
+    const bytes = widthOf(ir, i);
+    if (bytes === 0) continue;
+    const [base, min] = [ir.a[i]!, ir.imm[i]!];
+    const access = { min, end: min + bytes, isWrite: IS_LOAD[op] === 0 };
+    const register = registerOf(ir, base);
+    if (slots === undefined) {
+      if (register !== STACK_POINTER) continue;
+      byRecord[i] = newGroup(base, register, access, undefined, isLate);
+      all.push(byRecord[i]!);
+      continue;
+    }
+    const slot = isLate || register < 0 ? undefined : slotOf(slots[register]!, access);
+    let group: Group | undefined;
+    for (let n = open; n < all.length && group === undefined; n++) {
+      if (all[n]!.base === base && takes(all[n]!, access, slot)) group = all[n]!;
+    }
+    if (group === undefined) {
+      group = newGroup(base, register, access, slot, isLate);
+      all.push(group);
+    }
+    group.min = Math.min(group.min, min);
+    group.end = Math.max(group.end, access.end);
+    group.isWrite ||= access.isWrite;
+    group.members++;
+    group.isSure ||= !wasDirty;
+    byRecord[i] = group;
+  }
+  return { all, byRecord };
+}
+
+function slotOf(slots: readonly Slot[], { min, end }: Access): Slot | undefined {
+  for (const slot of slots) if (slot.min <= min && end <= slot.end) return slot;
+  return undefined;
+}
+
+function newGroup(
+  base: number,
+  register: number,
+  access: Access,
+  slot: Slot | undefined,
+  isLate: boolean,
+): Group {
+  const { min, end, isWrite } = access;
+  return {
+    base,
+    register,
+    min,
+    end,
+    isWrite,
+    members: 0,
+    isSure: false,
+    isLate,
+    slot,
+    known: "no",
+    isPublished: false,
+    host: -1,
+    hostMin: 0,
+  };
+}
+
+function takes(group: Group, access: Access, slot: Slot | undefined): boolean {
+  if (slot !== undefined || group.slot !== undefined) return group.slot === slot;
+  return Math.max(group.end, access.end) - Math.min(group.min, access.min) <= bytesMax(group.register);
+}
