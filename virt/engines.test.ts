@@ -9,6 +9,7 @@ import { Ram } from "../lib/ram.ts";
 import { WasmCpu } from "./cpu.ts";
 import type { ExtFunction } from "./frontend.ts";
 import { CPU_BASE, CPU_STATE, FRAMES_START, PTE_EXEC, PTE_WRITE } from "./layout.ts";
+import { generator, structuredProgram } from "./testing/random-program.ts";
 import {
   assembleToy,
   getPc,
@@ -22,17 +23,6 @@ import {
 
 const CODE = 0x40_0000;
 const DATA = 0x7f00_0000_0000;
-
-/** Deterministic 32-bit generator (xorshift). */
-function generator(seed: number): (below: number) => number {
-  let state = (seed * 2654435761) | 1;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
 
 const PLAIN = [
   TOY.li,
@@ -121,27 +111,45 @@ const mixState: ExtFunction = ({ ram }) => {
   return 0;
 };
 
-function execute(seed: number, hotEntries: number): Outcome {
+/** How a program is run: what it is, and what the three pages of its data are like. */
+interface Setting {
+  readonly program: readonly ToyInstruction[];
+  readonly rounds: number;
+  /** Frames of the pages, in the order of their addresses. */
+  readonly frameOrder: readonly number[];
+  readonly isSecondReadOnly: boolean;
+}
+
+const LOW = DATA + 64;
+const HIGH = DATA + 4000;
+
+function execute(setting: Setting, hotEntries: number, hotBatch: number): Outcome {
   const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
   const cpu = new WasmCpu(ram, new ToyFrontEnd([mixState]), {
     hotEntries,
-    hotBatch: 1,
+    hotBatch,
     blockInstructionsMax: 16,
   });
   const space = new ToySpace(ram, FRAMES_START);
-  const code = space.frame();
-  ram.u8.set(assembleToy(randomProgram(seed)).subarray(0, 4096), code);
-  space.map(CODE, code, PTE_EXEC);
+  const code = [space.frame(), space.frame()];
+  const bytes = assembleToy(setting.program);
+  code.forEach((frame, n) => {
+    ram.u8.set(bytes.subarray(n * 4096, n * 4096 + 4096), frame);
+    space.map(CODE + n * 4096, frame, PTE_EXEC);
+  });
   const frames = [space.frame(), space.frame(), space.frame()];
-  frames.forEach((frame, n) => space.map(DATA + n * 4096, frame, PTE_WRITE));
+  setting.frameOrder.forEach((frame, n) => {
+    space.map(DATA + n * 4096, frames[frame]!, n === 1 && setting.isSecondReadOnly ? 0 : PTE_WRITE);
+  });
+  space.map(DATA - 4096, space.frame(), PTE_WRITE);
   cpu.setAddressSpace(space.root, 1);
   setPc(ram, CODE);
-  writeGpr(ram, 4, BigInt(DATA + 8192));
-  writeGpr(ram, 13, BigInt(DATA + 64));
-  writeGpr(ram, 14, 300n);
-  writeGpr(ram, 15, BigInt(DATA + 4000));
+  writeGpr(ram, 4, BigInt(DATA));
+  for (const base of [11, 12, 13]) writeGpr(ram, base, BigInt(LOW));
+  writeGpr(ram, 14, BigInt(setting.rounds));
+  writeGpr(ram, 15, BigInt(HIGH));
   let trap = TRAP_PREEMPTED;
-  for (let n = 0; n < 200 && trap === TRAP_PREEMPTED; n++) trap = cpu.run(1000);
+  for (let n = 0; n < 400 && trap === TRAP_PREEMPTED; n++) trap = cpu.run(1000);
   const state = Buffer.from(ram.u8.subarray(CPU_BASE, CPU_BASE + 0x300));
   if (trap === TRAP_FAULT) state.writeDoubleLE(cpu.trapAddress, 0x2f8);
   const memory = Buffer.concat(frames.map((frame) => ram.u8.subarray(frame, frame + 4096)));
@@ -158,18 +166,37 @@ function execute(seed: number, hotEntries: number): Outcome {
 const SEEDS = Number(process.env["ENGINE_SEEDS"] ?? 60);
 const FIRST = Number(process.env["ENGINE_FIRST"] ?? 1);
 
-test("interpreter and regions agree on random programs", () => {
+function compareEngines(settingOf: (seed: number) => Setting, hotBatch: number): void {
   let compared = 0;
   let regions = 0;
   for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
-    const expected = execute(seed, 0);
+    const setting = settingOf(seed);
+    const expected = execute(setting, 0, hotBatch);
     // A program that never ends is preempted at different places.
     if (expected.trap === TRAP_PREEMPTED) continue;
-    const actual = execute(seed, 2);
+    const actual = execute(setting, 2, hotBatch);
     regions += actual.statistics["regions"]!;
     assert.deepEqual({ ...actual, statistics: 0 }, { ...expected, statistics: 0 }, `seed ${seed}`);
     compared++;
   }
   assert.ok(compared > SEEDS / 2, `${compared} programs ended`);
   assert.ok(regions > SEEDS / 2, `${regions} regions`);
+}
+
+test("interpreter and regions agree on random programs", () => {
+  compareEngines((seed) => ({
+    program: randomProgram(seed).slice(0, 512),
+    rounds: 300,
+    frameOrder: [0, 1, 2],
+    isSecondReadOnly: false,
+  }), 1);
+});
+
+test("they agree on programs of functions, whether pages lie in a row or not", () => {
+  compareEngines((seed) => ({
+    program: structuredProgram(seed, CODE),
+    rounds: 60,
+    frameOrder: seed % 2 === 0 ? [0, 1, 2] : [2, 0, 1],
+    isSecondReadOnly: seed % 5 === 0,
+  }), 1 + (FIRST % 3));
 });

@@ -18,14 +18,18 @@ export interface CliResult {
   readonly status: number | null;
 }
 
-/** Runs the command line `rookery ARGS` as a user would. */
-export function rookery(args: readonly string[], input = ""): Promise<CliResult> {
+/** Runs the command line `rookery ARGS` as a user would; `env` is added to the environment. */
+export function rookery(
+  args: readonly string[],
+  input = "",
+  env: NodeJS.ProcessEnv = {},
+): Promise<CliResult> {
   const cli = new URL("../../../bin/rookery.js", import.meta.url).pathname;
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
       [cli, ...args],
-      { maxBuffer: 1 << 26 },
+      { maxBuffer: 1 << 26, env: { ...process.env, ...env } },
       (error, stdout, stderr) => {
         resolve({ stdout, stderr, status: error === null ? 0 : child.exitCode });
       },
@@ -35,6 +39,6 @@ export function rookery(args: readonly string[], input = ""): Promise<CliResult>
 }
 
 /** `rookery run` on the test image. */
-export function run(args: readonly string[], input = ""): Promise<CliResult> {
-  return rookery(["run", "--root", testImage(), ...args], input);
+export function run(args: readonly string[], input = "", env: NodeJS.ProcessEnv = {}): Promise<CliResult> {
+  return rookery(["run", "--root", testImage(), ...args], input, env);
 }

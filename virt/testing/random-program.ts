@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random programs of the toy instruction set that end: functions that call functions further on, loops with a count,
+// jumps through a table, and memory off registers that stay, move a little, or are copied.
+
+import { TOY, type ToyInstruction } from "./toy.ts";
+
+/** Deterministic 32-bit generator (xorshift). */
+export function generator(seed: number): (below: number) => number {
+  let state = (seed * 2654435761) | 1;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}
+
+const [SP, INNER, COPY, MOVING, ROUND, FIXED] = [4, 10, 11, 12, 14, 15];
+const BASES = [COPY, MOVING, FIXED, 13, 13];
+const COMPUTE = [
+  TOY.add,
+  TOY.sub,
+  TOY.xor,
+  TOY.add32,
+  TOY.mul,
+  TOY.mulhi,
+  TOY.shli,
+  TOY.setcc,
+  TOY.cmp,
+  TOY.ext,
+];
+const ACCESS = [TOY.load64, TOY.load64, TOY.store64, TOY.load8, TOY.store8, TOY.rmw, TOY.vload, TOY.vstore];
+const FUNCTIONS = 5;
+
+/** Instructions whose targets are known at the end only. */
+class Writer {
+  readonly program: ToyInstruction[] = [];
+  readonly #fixes: { at: number; label: number }[] = [];
+  readonly #labels: number[] = [];
+
+  label(): number {
+    return this.#labels.push(-1) - 1;
+  }
+
+  place(label: number): void {
+    this.#labels[label] = this.program.length;
+  }
+
+  to(op: number, d: number, label: number): void {
+    this.#fixes.push({ at: this.program.length, label });
+    this.program.push([op, d]);
+  }
+
+  /** `li` of an address. */
+  address(d: number, label: number, code: number): void {
+    this.#fixes.push({ at: this.program.length, label });
+    this.program.push([TOY.li, d, 0, 0, code]);
+  }
+
+  finish(): ToyInstruction[] {
+    for (const { at, label } of this.#fixes) {
+      const [op, d = 0, , , imm = 0] = this.program[at]!;
+      const target = this.#labels[label]!;
+      this.program[at] = op === TOY.li
+        ? [op, d, 0, 0, imm + target * 8]
+        : [op, d, 0, 0, (target - at - 1) * 8];
+    }
+    return this.program;
+  }
+}
+
+export function structuredProgram(seed: number, code: number): ToyInstruction[] {
+  const random = generator(seed);
+  const out = new Writer();
+  const functions = Array.from({ length: FUNCTIONS }, () => out.label());
+  const again = out.label();
+  out.place(again);
+  // Bases anew each round: what moved stays near.
+  out.program.push([TOY.addi, MOVING, random(2) === 0 ? 13 : FIXED, 0, random(12) * 8]);
+  out.program.push([TOY.addi, COPY, MOVING, 0, 0]);
+  for (let n = 0; n < 3; n++) out.to(TOY.call, 0, functions[random(2)]!);
+  out.program.push([TOY.addi, ROUND, ROUND, 0, -1], [TOY.cmpi, 0, ROUND, 0, 0]);
+  out.to(TOY.jcc, 5, again); // not equal
+  out.program.push([TOY.syscall]);
+  functions.forEach((label, n) => {
+    out.place(label);
+    writeBody(out, random, functions.slice(n + 1), code, 3 + random(4));
+    out.program.push([TOY.ret]);
+  });
+  return out.finish();
+}
+
+function writeBody(
+  out: Writer,
+  random: (below: number) => number,
+  callees: readonly number[],
+  code: number,
+  parts: number,
+): void {
+  for (let n = 0; n < parts; n++) {
+    writePlain(out, random, 1 + random(5));
+    switch (random(6)) {
+      case 0:
+      case 1: {
+        const over = out.label();
+        out.program.push([TOY.cmp, 0, random(4), random(4)]);
+        out.to(TOY.jcc, random(16), over);
+        writePlain(out, random, 1 + random(4));
+        out.place(over);
+        break;
+      }
+      case 2:
+        if (callees.length > 0) out.to(TOY.call, 0, callees[random(callees.length)]!);
+        break;
+      case 3:
+        writeLoop(out, random);
+        break;
+      case 4:
+        writeSwitch(out, random, code);
+        break;
+      default:
+        out.program.push([TOY.push, random(4)]);
+        writePlain(out, random, 1 + random(3));
+        out.program.push([TOY.pop, random(4)]);
+    }
+  }
+}
+
+function writeLoop(out: Writer, random: (below: number) => number): void {
+  const again = out.label();
+  out.program.push([TOY.li, INNER, 0, 0, 1 + random(5)]);
+  out.place(again);
+  writePlain(out, random, 1 + random(5));
+  out.program.push([TOY.addi, INNER, INNER, 0, -1], [TOY.cmpi, 0, INNER, 0, 0]);
+  out.to(TOY.jcc, 5, again);
+}
+
+/** One of two ways by an indirect jump. */
+function writeSwitch(out: Writer, random: (below: number) => number, code: number): void {
+  const [one, two, end] = [out.label(), out.label(), out.label()];
+  const chosen = out.label();
+  out.address(9, one, code);
+  out.program.push([TOY.cmp, 0, random(4), random(4)]);
+  out.to(TOY.jcc, random(16), chosen);
+  out.address(9, two, code);
+  out.place(chosen);
+  out.program.push([TOY.jumpr, 0, 9]);
+  out.place(one);
+  writePlain(out, random, 1 + random(3));
+  out.to(TOY.jump, 0, end);
+  out.place(two);
+  writePlain(out, random, 1 + random(3));
+  out.place(end);
+}
+
+function writePlain(out: Writer, random: (below: number) => number, count: number): void {
+  for (let n = 0; n < count; n++) {
+    const [d, a, b] = [random(4), random(4), random(4)];
+    const kind = random(9);
+    if (kind < 5) {
+      const base = random(8) === 0 ? SP : BASES[random(BASES.length)]!;
+      const displacement = base === SP ? -64 + random(5) * 8 : random(10) * 8 - 16;
+      out.program.push([ACCESS[random(ACCESS.length)]!, d, base, 0, displacement]);
+    } else if (kind === 5) {
+      const [from, by] = [random(2) === 0 ? MOVING : FIXED, random(5) * 8 - 16];
+      out.program.push(random(2) === 0 ? [TOY.addi, COPY, from, 0, 0] : [TOY.addi, MOVING, MOVING, 0, by]);
+    } else {
+      const op = COMPUTE[random(COMPUTE.length)]!;
+      const imm = op === TOY.ext ? 0 : random(op === TOY.setcc ? 16 : 40);
+      out.program.push(op === TOY.cmp ? [op, 0, a, b] : [op, d, a, b, imm]);
+    }
+  }
+}
