@@ -16,6 +16,8 @@ import { FRAME_CODE, FRAME_FLAGS, FRAMES_START, PAGE_SHIFT, PAGE_SIZE } from "..
 
 /** The largest block: 2^10 frames, 4 MiB. */
 export const MAX_ORDER = 10;
+/** Runs of anonymous pages begin in blocks of at least this order. */
+const RUN_ORDER = 4;
 /** How many pages a shrinker is asked for at a time. */
 const RECLAIM_BATCH = 64;
 
@@ -72,7 +74,7 @@ export class BuddyAllocator implements PageAllocator {
 
   allocBehind(frame: number): number {
     const index = ((frame - FRAMES_START) >>> PAGE_SHIFT) + 1;
-    if (!this.#takeAt(index)) return this.alloc();
+    if (!this.#takeAt(index)) return this.#allocRun();
     const behind = FRAMES_START + index * PAGE_SIZE;
     if (this.#isZero[index] === 0) this.#ram.u8.fill(0, behind, behind + PAGE_SIZE);
     this.#isZero[index] = 0;
@@ -147,6 +149,12 @@ export class BuddyAllocator implements PageAllocator {
     return index;
   }
 
+  /** A frame with free ones behind it, so that those that are asked for next follow. */
+  #allocRun(): number {
+    const index = this.#takeFree(0, RUN_ORDER);
+    return index < 0 ? this.alloc() : this.#clear(this.#claim(index, 0), 0);
+  }
+
   /** Takes one frame out of the free block that it is in; false when it is in none. */
   #takeAt(index: number): boolean {
     if (index < 0 || index >= this.#fresh || this.#references[index] !== 0) return false;
@@ -167,9 +175,10 @@ export class BuddyAllocator implements PageAllocator {
     return true;
   }
 
-  #takeFree(order: number): number {
+  /** The first frame of a free block of at least order `from`. */
+  #takeFree(order: number, from = order): number {
     for (;;) {
-      for (let k = order; k <= MAX_ORDER; k++) {
+      for (let k = from; k <= MAX_ORDER; k++) {
         const index = this.#heads[k]!;
         if (index < 0) continue;
         this.#unlink(index, k);

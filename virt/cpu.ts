@@ -60,7 +60,7 @@ import { clearTlb, CodeFetch, dropTlbEntries, isCodeFrame, nextPage, recordFault
 /** Instructions between two visits of TypeScript: V8 replaces running code only when it is entered again. */
 const SLICE = 1_000_000;
 /** Slow exits of a region are rare when so many instructions lie between two looks. */
-const SLOW_RARE = 4_000_000;
+const SLOW_RARE = 20_000_000;
 const NEVER_HOT = 0x7fff_ffff;
 /** Entries of a block that waits for its translation until it is asked for again: the wait may have been in vain. */
 const HOT_AGAIN = 100;
