@@ -38,6 +38,8 @@ export interface BenchContext {
   readonly meter: Meter;
   readonly only: readonly string[];
   readonly timeoutMs: number;
+  /** Runs that fill the cache before a warm one is counted. */
+  readonly warmRuns: number;
   readonly log: (line: string) => void;
 }
 
@@ -58,8 +60,13 @@ const STARTS: readonly Start[] = [
 ];
 
 /** Throws away what earlier runs of Rookery translated. */
-export function emptyCache(files: BenchFiles): void {
-  rmSync(files.cache, { recursive: true, force: true });
+export function emptyCache(directory: string): void {
+  rmSync(directory, { recursive: true, force: true });
+}
+
+/** The starts have a cache of their own, because they empty it. */
+function startCache(files: BenchFiles): string {
+  return `${files.cache}-start`;
 }
 
 function suiteCommand(suite: Exclude<SuiteName, "start">, names: readonly string[]): string[] {
@@ -97,8 +104,8 @@ function failed(label: RunLabel, name: string, failure: string): Sample {
   return { ...label, name, cost: NaN, wall: NaN, values: "", failure };
 }
 
-function environment(context: BenchContext): NodeJS.ProcessEnv {
-  return { ...ENV, XDG_CACHE_HOME: context.files.cache };
+function environment(cache: string): NodeJS.ProcessEnv {
+  return { ...ENV, XDG_CACHE_HOME: cache };
 }
 
 /** Runs a suite once under one contender. `reference` holds the native samples; without it, this is the native run. */
@@ -120,7 +127,7 @@ export async function runSuite(
     const { end, errors } = await context.meter.run(
       peerCommand(peer, context.files, suiteCommand(suite, words)),
       {
-        env: environment(context),
+        env: environment(context.files.cache),
         timeoutMs: context.timeoutMs,
         onStamp: (stamp) => {
           context.log(`  ${stamp.name} ${stamp.values} host-cpu=${stamp.cpu.toFixed(3)}`);
@@ -148,17 +155,23 @@ async function runStarts(context: BenchContext, label: RunLabel): Promise<Sample
   const samples: Sample[] = [];
   for (const start of STARTS) {
     if (context.only.length > 0 && !context.only.includes(start.name)) continue;
-    for (const cache of caches) samples.push(await runStart(context, { ...label, cache }, start));
+    for (const cache of caches) {
+      // The cold run is the first that fills the cache.
+      const uncounted = cache === "warm" ? context.warmRuns - 1 : 0;
+      for (let run = 0; run < uncounted; run++) await runStart(context, { ...label, cache }, start);
+      samples.push(await runStart(context, { ...label, cache }, start));
+    }
   }
   return samples;
 }
 
 async function runStart(context: BenchContext, label: RunLabel, start: Start): Promise<Sample> {
   const { name, argv, prints } = start;
-  if (label.cache === "cold") emptyCache(context.files);
+  const cacheDirectory = startCache(context.files);
+  if (label.cache === "cold") emptyCache(cacheDirectory);
   const { stamps, end, errors } = await context.meter.run(
     peerCommand(label.peer, context.files, argv, name),
-    { env: { ...environment(context), TIMEIT_SHOW: "1" }, timeoutMs: context.timeoutMs },
+    { env: { ...environment(cacheDirectory), TIMEIT_SHOW: "1" }, timeoutMs: context.timeoutMs },
   );
   const stamp = stamps[0];
   if (stamp?.output.includes(prints) !== true) {
