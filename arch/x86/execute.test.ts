@@ -25,6 +25,7 @@ const RAX = 0;
 const RCX = 1;
 const RDX = 2;
 const RBX = 3;
+const RSP = 4;
 const RSI = 6;
 const RDI = 7;
 const R9 = 9;
@@ -34,6 +35,7 @@ class Machine {
   readonly ram: Ram;
   readonly cpu: WasmCpu;
   readonly data: number;
+  readonly stack: number;
 
   constructor(hex: string, hotEntries: number) {
     this.ram = new Ram(FRAMES_START + (4 << 20), FRAMES_START + (4 << 20));
@@ -44,7 +46,8 @@ class Machine {
     space.map(CODE, code, PTE_EXEC);
     this.data = space.frame();
     space.map(DATA, this.data, PTE_WRITE);
-    space.map(STACK - 4096, space.frame(), PTE_WRITE);
+    this.stack = space.frame();
+    space.map(STACK - 4096, this.stack, PTE_WRITE);
     this.cpu.setAddressSpace(space.root, 1);
     x86.startThread(this.ram, CODE, STACK);
     this.set(RBX, BigInt(DATA));
@@ -144,6 +147,20 @@ both("faults are at the instruction", "b807000000 31d2 31c9 f7f1", (m) => {
 both("a jump to an address that is not canonical", "48b80000000000800000 ffe0", (m) => {
   assert.equal(m.run(), TRAP_PROTECTION);
   assert.equal(x86.getPc(m.ram), CODE + 10);
+});
+
+// call rax
+both("a call to an address that is not canonical leaves the stack alone", "48b80000000000800000 ffd0", (m) => {
+  assert.equal(m.run(), TRAP_PROTECTION);
+  assert.deepEqual([x86.getPc(m.ram), m.get(RSP)], [CODE + 10, BigInt(STACK)]);
+  assert.deepEqual([...m.ram.u8.subarray(m.stack + 4088, m.stack + 4096)], Array<number>(8).fill(0));
+});
+
+// call rax, with no page below the stack
+both("the fault of a call's push comes before that of its target", "48b80000000000800000 ffd0", (m) => {
+  m.set(RSP, BigInt(STACK - 4096));
+  assert.equal(m.run(), TRAP_FAULT);
+  assert.equal(m.cpu.trapAddress, STACK - 4096 - 8);
 });
 
 // ldmxcsr [rbx]; movups xmm0, [rbx+16]; movups xmm1, [rbx+32]; dpps xmm0, xmm1, 0x31

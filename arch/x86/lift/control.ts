@@ -32,7 +32,7 @@ function branch(l: Lift, cond: Temp): void {
   l.ended = true;
 }
 
-/** The target of an indirect transfer. One that is not canonical is #GP at the instruction itself (as on AMD). */
+/** Takes the target of an indirect transfer back. One that is not canonical is #GP at the instruction itself (as on AMD). */
 function checkTarget(l: Lift, target: Temp): Temp {
   const { b } = l;
   const top = b.emit(Op.i64_add, b.emit(Op.i64_shr_s, target, b.const64(47, 0)), b.const64(1, 0));
@@ -53,7 +53,10 @@ function call(l: Lift): void {
     l.b.jump(relative(l), JUMP_CALL, l.nextPc);
     return;
   }
-  const target = checkTarget(l, l.read(0, 8));
+  // Both may fault: first the slot for the return address, then the target, which leaves that slot as it was.
+  const target = l.read(0, 8);
+  l.b.probeWrite(8, l.b.getGpr(RSP), -8);
+  checkTarget(l, target);
   push(l, 8, l.b.pcConst(l.nextPc));
   l.b.jumpIndirect(target, JUMP_CALL, l.nextPc);
 }
