@@ -12,11 +12,11 @@ import type { Task } from "../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { PROT_EXEC, PROT_NONE, PROT_WRITE, RLIMIT_AS, RLIMIT_STACK } from "../include/uapi/mman.ts";
 import { ENOMEM, Errno } from "../lib/errno.ts";
-import { PAGE_SIZE, PTE_DIRTY, PTE_PRESENT, PTE_WRITE, TASK_SIZE } from "../virt/layout.ts";
+import { PAGE_SIZE, PTE_DIRTY, PTE_WRITE, TASK_SIZE } from "../virt/layout.ts";
 import { ShmemMapping } from "./shmem.ts";
 import { type FaultAnswer, type MmStruct, VM_LOCKED } from "./mm_struct.ts";
 import { outOfMemory } from "./oom_kill.ts";
-import { frameOf, leafEnd, PTE_FILE } from "./pgtable.ts";
+import { frameOf, LEAF_SPAN, leafEnd, PTE_FILE } from "./pgtable.ts";
 import { ADVICE_DONTFORK, ADVICE_WIPEONFORK, STACK_GUARD_GAP, type VmaArea } from "./vma.ts";
 
 const SIGSEGV = 11;
@@ -29,7 +29,8 @@ export const BUS_ADRERR: FaultSignal = { signal: SIGBUS, code: 2 };
 const FAULT_AROUND_PAGES = 16;
 /** Most pages of anonymous memory given at once to a program that touches one after the other. */
 const ANONYMOUS_BATCH_PAGES = 16;
-const STACK_BATCH_ORDER = 3;
+/** Pages of a stack given at once below the one that is touched. */
+const STACK_BATCH_PAGES = 7;
 
 /** Serves a page fault. Answers undefined when the access can be made again. */
 export function handleFault(
@@ -158,7 +159,7 @@ function copyOnWrite(mm: MmStruct, area: VmaArea, page: number, pte: number, ent
   }
   frames.get(frame); // Reclaim for the copy may take the entry away, but not the page.
   try {
-    const copy = frame === mm.memory.zeroFrame ? frames.alloc() : frames.allocDirty();
+    const copy = mm.frameFor(page, frame === mm.memory.zeroFrame ? "zero" : "any");
     if (frame !== mm.memory.zeroFrame) mm.ram.u8.copyWithin(copy, frame, frame + PAGE_SIZE);
     if (mm.ram.u32[pte] !== 0) mm.dropPage(entry);
     mm.install(pte, copy, bits);
@@ -176,40 +177,29 @@ function faultAnonymous(mm: MmStruct, area: VmaArea, page: number, pte: number, 
     mm.install(pte, mm.memory.zeroFrame, bits);
     return;
   }
-  const spare = frames.freePages > 8 * ANONYMOUS_BATCH_PAGES;
-  if (area.isStack && spare && installStack(mm, area, page, pte, bits)) return;
-  let frame = allocBehindNeighbour(mm, page, pte);
-  mm.install(pte, frame, bits | PTE_WRITE | PTE_DIRTY);
-  area.batch = page === area.nextFault ? Math.min(area.batch * 2, ANONYMOUS_BATCH_PAGES) : 1;
-  let next = page + PAGE_SIZE;
-  const stop = Math.min(area.end, leafEnd(page), page + area.batch * PAGE_SIZE);
-  for (let i = pte + 1; spare && next < stop && mm.ram.u32[i] === 0; i++, next += PAGE_SIZE) {
-    frame = frames.allocBehind(frame);
-    mm.install(i, frame, bits | PTE_WRITE | PTE_DIRTY);
+  let first = page;
+  let last = page + PAGE_SIZE;
+  if (frames.freePages > 8 * ANONYMOUS_BATCH_PAGES) {
+    if (area.isStack) {
+      first = Math.max(area.start, leafEnd(page) - LEAF_SPAN, page - STACK_BATCH_PAGES * PAGE_SIZE);
+    }
+    area.batch = page === area.nextFault ? Math.min(area.batch * 2, ANONYMOUS_BATCH_PAGES) : 1;
+    last = Math.min(area.end, leafEnd(page), page + area.batch * PAGE_SIZE);
   }
-  area.nextFault = next;
+  installAnonymous(mm, page, pte, bits);
+  // A stack grows downwards, all else upwards.
+  for (let at = page - PAGE_SIZE, i = pte - 1; at >= first && mm.ram.u32[i] === 0; i--, at -= PAGE_SIZE) {
+    installAnonymous(mm, at, i, bits);
+  }
+  area.nextFault = page + PAGE_SIZE;
+  for (let i = pte + 1; area.nextFault < last && mm.ram.u32[i] === 0; i++) {
+    installAnonymous(mm, area.nextFault, i, bits);
+    area.nextFault += PAGE_SIZE;
+  }
 }
 
-/** A frame behind that of the page below, when there is one: objects that lie over two pages then lie in a row in RAM. */
-function allocBehindNeighbour(mm: MmStruct, page: number, pte: number): number {
-  const { frames } = mm.kernel;
-  const below = leafEnd(page - PAGE_SIZE) === page ? 0 : mm.ram.u32[pte - 1]!;
-  const isOwn = (below & PTE_PRESENT) !== 0 && (below & PTE_FILE) === 0;
-  return isOwn ? frames.allocBehind(frameOf(below)) : frames.alloc();
-}
-
-/** A stack grows downwards: a run of pages that ends with this one, in a row in RAM. False when there is no room for it. */
-function installStack(mm: MmStruct, area: VmaArea, page: number, pte: number, bits: number): boolean {
-  const count = 1 << STACK_BATCH_ORDER;
-  const first = page - (count - 1) * PAGE_SIZE;
-  if (first < area.start || leafEnd(first) !== leafEnd(page)) return false;
-  for (let i = pte - count + 1; i <= pte; i++) if (mm.ram.u32[i] !== 0) return false;
-  const frame = mm.kernel.frames.allocOrderIfFree(STACK_BATCH_ORDER);
-  if (frame < 0) return false;
-  for (let n = 0; n < count; n++) {
-    mm.install(pte - count + 1 + n, frame + n * PAGE_SIZE, bits | PTE_WRITE | PTE_DIRTY);
-  }
-  return true;
+function installAnonymous(mm: MmStruct, page: number, pte: number, bits: number): void {
+  mm.install(pte, mm.frameFor(page, "zero"), bits | PTE_WRITE | PTE_DIRTY);
 }
 
 function faultOperations(mm: MmStruct, area: VmaArea, page: number, access: number): FaultAnswer {
@@ -282,7 +272,7 @@ function installFile(
   try {
     pte = mm.pteFor(page);
     if (access === ACCESS_WRITE) {
-      const copy = frames.allocDirty();
+      const copy = mm.frameFor(page, "any");
       mm.ram.u8.copyWithin(copy, frame, frame + PAGE_SIZE);
       mm.install(pte, copy, mm.readBits(area.prot) | PTE_WRITE | PTE_DIRTY);
       frames.put(frame);

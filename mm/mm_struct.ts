@@ -70,6 +70,8 @@ export abstract class MmStruct {
   dataPages = 0;
   /** Every page table but the top one. */
   readonly #tables = new Set<number>();
+  /** By number of 4 MiB of addresses: the frames that its private pages are to have, or -1. */
+  readonly #reserved = new Map<number, number>();
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
@@ -112,6 +114,21 @@ export abstract class MmStruct {
     if ((bits & PTE_FILE) !== 0) this.filePages++;
     else this.anonymousPages++;
     if (this.residentPages > this.peakResidentPages) this.peakResidentPages = this.residentPages;
+  }
+
+  /** A frame for a private page: the one that lies as far from those of its neighbours as the page does, where it can be had, so
+   *  that what lies in a row in the address space does so in RAM. Throws ENOMEM. */
+  frameFor(page: number, contents: "zero" | "any"): number {
+    const { frames } = this.kernel;
+    const span = Math.floor(page / LEAF_SPAN);
+    let block = this.#reserved.get(span);
+    if (block === undefined) {
+      block = frames.reserve(this.#reserved.get(span - 1) ?? -1);
+      this.#reserved.set(span, block);
+    }
+    const frame = block < 0 ? -1 : frames.takeReserved(block + (page % LEAF_SPAN), contents);
+    if (frame >= 0) return frame;
+    return contents === "zero" ? frames.alloc() : frames.allocDirty();
   }
 
   /** Translations of [start, end) may be stale. */
@@ -224,6 +241,8 @@ export abstract class MmStruct {
       this.areas.remove(area);
     }
     if (this.isCurrent) this.kernel.cpu.flushAll();
+    for (const block of this.#reserved.values()) if (block >= 0) this.kernel.frames.unreserve(block);
+    this.#reserved.clear();
     for (const table of this.#tables) this.kernel.frames.put(table);
     this.#tables.clear();
     this.kernel.frames.put(this.root);

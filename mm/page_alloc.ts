@@ -4,9 +4,12 @@
 // Frames are named by host address. Memory that no one has used yet is known to be zero (WebAssembly
 // memory starts so), hence a fresh frame costs no clearing. A block is split from below, so that frames
 // taken one after the other are neighbours: the machine's TLB path likes runs.
+// A largest block can be reserved for an address space, which takes the frames of it that it wants, so that pages in a row
+// lie in a row in RAM. What is not taken of it counts as free, and is given to others when nothing else is left.
 //
 // Invariants: `#freeOrder[i]` is the order of the free block that starts at frame i, else -1; a frame with
-// a reference is in no free block; a block of order k is aligned to 2^k frames counted from FRAMES_START.
+// a reference is in no free block, nor is any of a reserved block; a block of order k is aligned to 2^k frames counted from
+// FRAMES_START.
 
 import type { Cpu } from "../include/linux/cpu.ts";
 import type { PageAllocator } from "../include/linux/mm_types.ts";
@@ -16,8 +19,8 @@ import { FRAME_CODE, FRAME_FLAGS, FRAMES_START, PAGE_SHIFT, PAGE_SIZE } from "..
 
 /** The largest block: 2^10 frames, 4 MiB. */
 export const MAX_ORDER = 10;
-/** Runs of anonymous pages begin in blocks of at least this order. */
-const RUN_ORDER = 4;
+/** Bytes of a block that can be reserved. */
+export const RESERVED_BYTES: number = PAGE_SIZE << MAX_ORDER;
 /** How many pages a shrinker is asked for at a time. */
 const RECLAIM_BATCH = 64;
 
@@ -34,6 +37,8 @@ export class BuddyAllocator implements PageAllocator {
   readonly #previous: Int32Array;
   /** First block of each order's free list, or -1. */
   readonly #heads = new Int32Array(MAX_ORDER + 1).fill(-1);
+  /** Blocks that are reserved, by number, and how many of their frames have references. */
+  readonly #reserved = new Map<number, number>();
   readonly #shrinkers = new Set<Shrinker>();
   #total: number;
   #used = 0;
@@ -72,15 +77,6 @@ export class BuddyAllocator implements PageAllocator {
     return frame;
   }
 
-  allocBehind(frame: number): number {
-    const index = ((frame - FRAMES_START) >>> PAGE_SHIFT) + 1;
-    if (!this.#takeAt(index)) return this.#allocRun();
-    const behind = FRAMES_START + index * PAGE_SIZE;
-    if (this.#isZero[index] === 0) this.#ram.u8.fill(0, behind, behind + PAGE_SIZE);
-    this.#isZero[index] = 0;
-    return behind;
-  }
-
   allocDirty(): number {
     const index = this.#take(0);
     this.#isZero[index] = 0;
@@ -92,9 +88,44 @@ export class BuddyAllocator implements PageAllocator {
     return this.#clear(this.#take(order), order);
   }
 
-  allocOrderIfFree(order: number): number {
-    const index = this.#takeFree(order);
-    return index < 0 ? -1 : this.#clear(this.#claim(index, order), order);
+  reserve(behind: number): number {
+    let block = behind < 0 ? -1 : this.#blockOf(behind) + 1;
+    const index = block << MAX_ORDER;
+    if (block >= 0 && index + (1 << MAX_ORDER) <= this.#fresh && this.#freeOrder[index] === MAX_ORDER) {
+      this.#unlink(index, MAX_ORDER);
+    } else {
+      const found = this.#takeFree(MAX_ORDER);
+      if (found < 0) return -1;
+      block = found >>> MAX_ORDER;
+    }
+    this.#reserved.set(block, 0);
+    return FRAMES_START + block * RESERVED_BYTES;
+  }
+
+  takeReserved(frame: number, contents: "zero" | "any"): number {
+    const taken = this.#reserved.get(this.#blockOf(frame));
+    const index = (frame - FRAMES_START) >>> PAGE_SHIFT;
+    if (taken === undefined || this.#references[index] !== 0) return -1;
+    this.#reserved.set(this.#blockOf(frame), taken + 1);
+    this.#claim(index, 0);
+    if (contents === "zero") this.#clear(index, 0);
+    else this.#isZero[index] = 0;
+    return frame;
+  }
+
+  unreserve(block: number): void {
+    const n = this.#blockOf(block);
+    const taken = this.#reserved.get(n);
+    if (taken === undefined) return; // Others were in need of it.
+    this.#reserved.delete(n);
+    if (taken === 0) return this.#release(n << MAX_ORDER, MAX_ORDER);
+    for (let index = n << MAX_ORDER, end = index + (1 << MAX_ORDER); index < end; index++) {
+      if (this.#references[index] === 0) this.#release(index, 0);
+    }
+  }
+
+  #blockOf(frame: number): number {
+    return Math.floor((frame - FRAMES_START) / RESERVED_BYTES);
   }
 
   #clear(index: number, order: number): number {
@@ -119,7 +150,9 @@ export class BuddyAllocator implements PageAllocator {
     if (left !== 0) return;
     this.invalidate(frame);
     this.#used--;
-    this.#release(index, 0);
+    const taken = this.#reserved.get(index >>> MAX_ORDER);
+    if (taken === undefined) this.#release(index, 0);
+    else this.#reserved.set(index >>> MAX_ORDER, taken - 1);
   }
 
   references(frame: number): number {
@@ -137,7 +170,7 @@ export class BuddyAllocator implements PageAllocator {
   #take(order: number): number {
     let index = this.#takeFree(order);
     while (index < 0) {
-      if (!this.#reclaim(1 << order)) throw ENOMEM;
+      if (!this.#breakReservation() && !this.#reclaim(1 << order)) throw ENOMEM;
       index = this.#takeFree(order);
     }
     return this.#claim(index, order);
@@ -149,36 +182,19 @@ export class BuddyAllocator implements PageAllocator {
     return index;
   }
 
-  /** A frame with free ones behind it, so that those that are asked for next follow. */
-  #allocRun(): number {
-    const index = this.#takeFree(0, RUN_ORDER);
-    return index < 0 ? this.alloc() : this.#clear(this.#claim(index, 0), 0);
+  /** Gives up the oldest reservation that has frames to spare. */
+  #breakReservation(): boolean {
+    for (const [block, taken] of this.#reserved) {
+      this.unreserve(FRAMES_START + block * RESERVED_BYTES);
+      if (taken < 1 << MAX_ORDER) return true;
+    }
+    return false;
   }
 
-  /** Takes one frame out of the free block that it is in; false when it is in none. */
-  #takeAt(index: number): boolean {
-    if (index < 0 || index >= this.#fresh || this.#references[index] !== 0) return false;
-    let order = 0;
-    let start = index;
-    while (this.#freeOrder[start] !== order) {
-      if (++order > MAX_ORDER) return false;
-      start = index & -(1 << order);
-    }
-    this.#unlink(start, order);
-    while (--order >= 0) {
-      const half = start + (1 << order);
-      this.#link(index < half ? half : start, order);
-      if (index >= half) start = half;
-    }
-    this.#references[index] = 1;
-    this.#used++;
-    return true;
-  }
-
-  /** The first frame of a free block of at least order `from`. */
-  #takeFree(order: number, from = order): number {
+  /** The first frame of a free block. */
+  #takeFree(order: number): number {
     for (;;) {
-      for (let k = from; k <= MAX_ORDER; k++) {
+      for (let k = order; k <= MAX_ORDER; k++) {
         const index = this.#heads[k]!;
         if (index < 0) continue;
         this.#unlink(index, k);

@@ -13,14 +13,17 @@ export interface PageAllocator {
   readonly freePages: number;
   /** A zeroed frame with one reference. Throws ENOMEM after reclaim found nothing. */
   alloc(): number;
-  /** The same, the frame behind `frame` where that is free: what lies over two pages is then in a row in RAM. */
-  allocBehind(frame: number): number;
   /** The same, contents undefined. */
   allocDirty(): number;
   /** 2^order contiguous frames, zeroed. */
   allocOrder(order: number): number;
-  /** The same without asking for any to be given back; -1 when there are none in a row. */
-  allocOrderIfFree(order: number): number;
+  /** Host address of 4 MiB of which this caller alone is to take frames, -1 when there is no such block. The one after that of
+   *  `behind` when it can be had; -1 to say nothing. */
+  reserve(behind: number): number;
+  /** One frame of a reserved block, with one reference: itself, or -1 when it is taken or the block reserved no longer. */
+  takeReserved(frame: number, contents: "zero" | "any"): number;
+  /** What is not taken of a block is free again, for everybody. */
+  unreserve(block: number): void;
   get(frame: number): void;
   put(frame: number): void;
   references(frame: number): number;

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Blocks that are reserved for an address space: who takes frames of them, and what becomes of the rest.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { ENOMEM } from "../lib/errno.ts";
+import { PAGE_SIZE } from "../virt/layout.ts";
+import { RESERVED_BYTES } from "./page_alloc.ts";
+import { testKernel } from "./testing.ts";
+
+const PAGES = RESERVED_BYTES / PAGE_SIZE;
+
+test("frames of a reserved block are its holder's, one by one", () => {
+  const { kernel: { frames, ram } } = testKernel(4 * PAGES);
+  const block = frames.reserve(-1);
+  assert.equal(frames.freePages, 4 * PAGES, "what is not taken is free");
+  assert.equal(frames.takeReserved(block + 5 * PAGE_SIZE, "zero"), block + 5 * PAGE_SIZE);
+  assert.equal(frames.takeReserved(block + 5 * PAGE_SIZE, "zero"), -1, "it has a reference");
+  for (let n = 0; n < PAGES; n++) {
+    const frame = frames.alloc();
+    assert.ok(frame < block || frame >= block + RESERVED_BYTES, "others take theirs elsewhere");
+  }
+  ram.u8[block + 5 * PAGE_SIZE] = 1;
+  frames.put(block + 5 * PAGE_SIZE);
+  assert.equal(
+    frames.takeReserved(block + 5 * PAGE_SIZE, "zero"),
+    block + 5 * PAGE_SIZE,
+    "given back, it can be had",
+  );
+  assert.equal(ram.u8[block + 5 * PAGE_SIZE], 0);
+});
+
+test("a block behind another is the next one, while that is free", () => {
+  const { kernel: { frames } } = testKernel(4 * PAGES);
+  const first = frames.reserve(-1);
+  frames.unreserve(frames.reserve(first));
+  assert.equal(frames.reserve(first), first + RESERVED_BYTES);
+  assert.notEqual(frames.reserve(first), first + RESERVED_BYTES);
+});
+
+test("in need, the frames of reserved blocks that nobody has taken go to everybody", () => {
+  const { kernel: { frames } } = testKernel(2 * PAGES);
+  const blocks = [frames.reserve(-1), frames.reserve(-1)];
+  assert.equal(frames.reserve(-1), -1);
+  frames.takeReserved(blocks[0]!, "any");
+  for (let n = 0; n < 2 * PAGES - 1; n++) frames.alloc();
+  assert.throws(() => frames.alloc(), (error) => error === ENOMEM);
+  assert.equal(frames.takeReserved(blocks[1]!, "any"), -1);
+  for (const block of blocks) frames.unreserve(block);
+  assert.equal(frames.freePages, 0);
+});
+
+test("a block given up while some of it is in use comes together again", () => {
+  const { kernel: { frames } } = testKernel(PAGES);
+  const block = frames.reserve(-1);
+  const taken = [3, 2, 7].map((n) => frames.takeReserved(block + n * PAGE_SIZE, "any"));
+  frames.unreserve(block);
+  for (const frame of taken) frames.put(frame);
+  assert.equal(frames.allocOrder(10), block, "all of it is one free block again");
+});
