@@ -11,6 +11,7 @@ import type { Block, CodeCache } from "./cache.ts";
 import { CPU_BASE, CPU_STATE, JUMP_CACHE, PAGE_SIZE } from "./layout.ts";
 import { jumpCacheIndex, SECOND_PLACE } from "./runtime/inline.ts";
 import { LINK_KEY, SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
+import { DATA_ALIGNMENT } from "./translate/data.ts";
 import type { Region } from "./translate/translator.ts";
 import { walk } from "./walk.ts";
 
@@ -93,7 +94,8 @@ export class AddressSpaces {
   enterRegion(pc: number, block: Block): boolean {
     const { home, entry } = block;
     if (entry === 0 || home === undefined || !this.#isMapped(home, pc)) return false;
-    this.#enter(pc, block, home.region.tableIndex, entry);
+    const { firstIndex, tableIndex } = home.region;
+    this.#enter(pc, block, entry % DATA_ALIGNMENT === 0 ? firstIndex : tableIndex, entry);
     return true;
   }
 

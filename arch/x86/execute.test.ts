@@ -150,11 +150,15 @@ both("a jump to an address that is not canonical", "48b80000000000800000 ffe0", 
 });
 
 // call rax
-both("a call to an address that is not canonical leaves the stack alone", "48b80000000000800000 ffd0", (m) => {
-  assert.equal(m.run(), TRAP_PROTECTION);
-  assert.deepEqual([x86.getPc(m.ram), m.get(RSP)], [CODE + 10, BigInt(STACK)]);
-  assert.deepEqual([...m.ram.u8.subarray(m.stack + 4088, m.stack + 4096)], Array<number>(8).fill(0));
-});
+both(
+  "a call to an address that is not canonical leaves the stack alone",
+  "48b80000000000800000 ffd0",
+  (m) => {
+    assert.equal(m.run(), TRAP_PROTECTION);
+    assert.deepEqual([x86.getPc(m.ram), m.get(RSP)], [CODE + 10, BigInt(STACK)]);
+    assert.deepEqual([...m.ram.u8.subarray(m.stack + 4088, m.stack + 4096)], Array<number>(8).fill(0));
+  },
+);
 
 // call rax, with no page below the stack
 both("the fault of a call's push comes before that of its target", "48b80000000000800000 ffd0", (m) => {

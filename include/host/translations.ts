@@ -21,6 +21,8 @@ export interface StoredRegion {
   readonly switchTargets: readonly number[];
   readonly exits: readonly number[];
   readonly links: number;
+  /** Links of which it is foreseen that they lead to the first entry of a region in the same module: number, and its name. */
+  readonly calls: readonly (readonly [link: number, name: string])[];
   readonly instructions: number;
   readonly generation: number;
   readonly hasGroups: boolean;

@@ -63,9 +63,10 @@ export interface RuntimeExports {
 export function hasTailCalls(): boolean {
   const f = new Assembler([I32], [I32]);
   f.get(0);
-  f.returnCallSelf();
+  f.returnCallNamed("itself");
   const module = new WasmModule();
-  module.add(f);
+  const index = module.add(f);
+  f.resolve(() => index);
   return WebAssembly.validate(module.finish());
 }
 
@@ -300,10 +301,9 @@ class Dispatcher {
     f.get(this.#pc);
     f.get(this.#entry);
     f.memory(W.i32_load, JUMP_CACHE + 12);
+    f.i32(DEPTH_MAX);
     f.i32(stateAddress("budget"));
-    f.memory(W.i64_load32_u, 0);
-    f.i64(DEPTH_MAX * 2 ** 32);
-    f.op(W.i64_or);
+    f.memory(W.i32_load, 0);
     for (const register of PASSED.keys()) {
       f.i32(stateAddress("gpr"));
       f.memory(W.i64_load, register * 8);

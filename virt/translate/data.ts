@@ -3,17 +3,21 @@
 // kept and used elsewhere.
 //
 //   +0   u32  slow exits left until STATUS_SLOW_OFTEN
-//   +4   u32  spare
+//   +4   u32  1 once it was entered by the function for entries other than the first
 //   +8   i32  by entry: offset of its block from the anchor
 //   ...  16 bytes by bucket of a hash of what indirect jumps go to: two of {i32 offset from the anchor, i32 entry}
-//   ...  16 bytes by direct transfer to other code, a link: i64 key (valid while it equals LINK_KEY), u32 table index,
-//        u32 entry word
+//   ...  24 bytes by direct transfer to other code, a link: i64 key (valid while it equals LINK_KEY), u32 table index,
+//        u32 entry word, u32 the entry word when the link leads to the function that was foreseen (0: to no one), u32 spare
 //
 // The entry word is the address of the data, a multiple of 256, plus the number of the entry.
 
 export const DATA_ALIGNMENT = 256;
+export const OTHERS_USED_AT = 4;
 export const OFFSETS_AT = 8;
-export const LINK_BYTES = 16;
+export const LINK_BYTES = 24;
+export const LINK_INDEX_AT = 8;
+export const LINK_ENTRY_AT = 12;
+export const LINK_FORESEEN_AT = 16;
 
 export interface DataLayout {
   readonly offsets: readonly number[];
@@ -40,14 +44,17 @@ export function dataBytes(layout: DataLayout, links: number): number {
 export function writeData(view: DataView, base: number, layout: DataLayout, links: number): void {
   const { offsets } = layout;
   view.setInt32(base, 0, true);
+  view.setInt32(base + OTHERS_USED_AT, 0, true);
   offsets.forEach((offset, n) => view.setInt32(base + OFFSETS_AT + n * 4, offset, true));
   layout.map.places.forEach((place, n) => {
     view.setInt32(base + layout.mapAt + n * 8, place?.offset ?? NO_OFFSET, true);
     view.setInt32(base + layout.mapAt + n * 8 + 4, place?.number ?? 0, true);
   });
   for (let n = 0; n < links; n++) {
-    view.setInt32(base + layout.linksAt + n * LINK_BYTES, -1, true);
-    view.setInt32(base + layout.linksAt + n * LINK_BYTES + 4, -1, true); // no key: tags are never all ones
+    const link = base + layout.linksAt + n * LINK_BYTES;
+    view.setInt32(link, -1, true);
+    view.setInt32(link + 4, -1, true); // no key: tags are never all ones
+    view.setInt32(link + LINK_FORESEEN_AT, 0, true);
   }
 }
 

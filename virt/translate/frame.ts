@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // The locals of a region's function and the moves between them and the register file.
 //
-// Parameters: the guest address where it is entered, the entry word (data.ts), the budget and above it how many calls
-// deep the host's stack may still grow, and two registers that code uses first, so that they need not come through memory
-// (they are there as well). The anchor is the guest address of the region's first block; every address of the region
+// Parameters: the guest address where it is entered, the entry word (data.ts), how many calls deep the host's stack may still
+// grow, the budget, and the stack pointer, which code uses first, so that it need not come through memory (it is there as
+// well). The anchor is the guest address of the region's first block; every address of the region
 // is an offset from it. Results: the guest address to go on at, or STATUS_BASE + a status with everything in memory; and
 // the budget.
 
 import { CPU_BASE, CPU_STATE } from "../layout.ts";
-import { STACK_ADDEND, STACK_PAGE, stateAddress } from "../runtime/status.ts";
+import { stateAddress } from "../runtime/status.ts";
 import { Assembler } from "../wasm/assembler.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
-import { DATA_ALIGNMENT, OFFSETS_AT } from "./data.ts";
+import { DATA_ALIGNMENT, OFFSETS_AT, OTHERS_USED_AT } from "./data.ts";
 import type { RegisterSet } from "./dataflow.ts";
 import type { RegisterUse } from "./ir-block.ts";
 
-export const REGION_PARAMS: readonly number[] = [I64, I32, I64, I64, I64];
+export const REGION_PARAMS: readonly number[] = [I64, I32, I32, I32, I64];
 export const REGION_RESULTS: readonly number[] = [I64, I32];
 export const PARAM_PC = 0;
 export const PARAM_ENTRY = 1;
-/** i64: depth << 32 | budget. */
 export const PARAM_DEPTH = 2;
+export const PARAM_BUDGET = 3;
 /** Registers that are passed, and the parameters that they are. */
-export const PASSED: ReadonlyMap<number, number> = new Map([[4, 3], [7, 4]]);
+export const PASSED: ReadonlyMap<number, number> = new Map([[4, 4]]);
 export const STACK_POINTER = 4;
 /** In the local of ccOp. */
 const CC_IN_MEMORY = -1;
@@ -52,11 +52,10 @@ export class RegionFrame {
   // Scratch of memory accesses.
   readonly va: number;
   readonly tlbEntry: number;
-  /** Guest address of a writable page of the stack, and what turns addresses in it into host addresses. */
-  readonly stackPage: number;
-  readonly stackAddend: number;
   /** i32: bit n set when register n differs from memory. */
   readonly dirty: number;
+  /** Never set. */
+  readonly #zeroVector: number;
   readonly #freeByType = new Map<number, number[]>();
 
   constructor(use: RegisterUse) {
@@ -67,7 +66,6 @@ export class RegionFrame {
     this.va = f.local(I64);
     this.ccA = f.local(I64);
     this.ccB = f.local(I64);
-    this.stackPage = f.local(I64);
     const touched = use.used | use.set;
     for (let n = 0; n < 16; n++) if ((touched & (1 << n)) !== 0) this.registers[n] = f.local(I64);
     this.data = f.local(I32);
@@ -79,7 +77,7 @@ export class RegionFrame {
     this.dirtyAtSite = f.local(I32);
     this.ccOp = f.local(I32);
     this.tlbEntry = f.local(I32);
-    this.stackAddend = f.local(I32);
+    this.#zeroVector = f.local(V128);
     for (let n = 16; n < 32; n++) if ((touched & (1 << n)) !== 0) this.registers[n] = f.local(V128);
     this.hasCc = use.setsCc || use.usesCc;
   }
@@ -96,18 +94,24 @@ export class RegionFrame {
   }
 
   /** From the parameters: where the data is, which entry, the budget. */
-  enter(): void {
+  enter(at: "first entry" | "any entry"): void {
     const f = this.f;
     f.get(PARAM_ENTRY);
-    f.i32(-DATA_ALIGNMENT);
-    f.op(W.i32_and);
-    f.set(this.data);
-    f.get(PARAM_ENTRY);
-    f.i32(DATA_ALIGNMENT - 1);
-    f.op(W.i32_and);
-    f.set(this.entry);
-    f.get(PARAM_DEPTH);
-    f.op(W.i32_wrap_i64);
+    if (at === "any entry") {
+      f.i32(-DATA_ALIGNMENT);
+      f.op(W.i32_and);
+      f.set(this.data);
+      f.get(PARAM_ENTRY);
+      f.i32(DATA_ALIGNMENT - 1);
+      f.op(W.i32_and);
+      f.set(this.entry);
+      f.get(this.data);
+      f.i32(1);
+      f.memory(W.i32_store, OTHERS_USED_AT);
+    } else {
+      f.set(this.data);
+    }
+    f.get(PARAM_BUDGET);
     f.set(this.budget);
   }
 
@@ -132,7 +136,7 @@ export class RegionFrame {
   }
 
   /**
-   * Registers, flags and the page of the stack from memory, where nothing differs then. At the function's start some
+   * Registers and flags from memory, where nothing differs then. At the function's start some
    * come as parameters. `have`: registers whose locals are good.
    */
   loadState(need: RegisterSet, from: "parameters" | "memory", have = 0): void {
@@ -148,13 +152,6 @@ export class RegionFrame {
     else if (this.hasCc) this.forgetCc();
     f.i32(0);
     f.set(this.dirty);
-    if (this.registers[STACK_POINTER]! < 0) return;
-    f.i32(STACK_PAGE);
-    f.memory(W.i64_load, 0);
-    f.set(this.stackPage);
-    f.i32(STACK_ADDEND);
-    f.memory(W.i32_load, 0);
-    f.set(this.stackAddend);
   }
 
   pushFromMemory(n: number): void {
@@ -231,12 +228,28 @@ export class RegionFrame {
     f.i32(~registers);
     f.op(W.i32_and);
     f.set(this.dirty);
+    this.drop(registers);
+  }
+
+  /** Engines need not keep what these locals hold. */
+  drop(registers: number): void {
+    const f = this.f;
     for (let n = 0; n < 32; n++) {
       if ((registers & (1 << n)) === 0) continue;
       if (n < 16) f.i64(0);
-      else f.v128([0, 0, 0, 0]);
+      else f.get(this.#zeroVector);
       f.set(this.registers[n]!);
     }
+  }
+
+  /** The same for the flags, which are those in memory. */
+  dropCc(): void {
+    const f = this.f;
+    this.forgetCc();
+    f.i64(0);
+    f.set(this.ccA);
+    f.i64(0);
+    f.set(this.ccB);
   }
 
   noteDirty(registers: number): void {

@@ -150,10 +150,15 @@ export class MemoryEmitter {
   /** Leaves the host address of frame.va, or the region. */
   #pushAccessHost(bytes: number, tlb: number): void {
     const { frame, labels } = this.#block;
-    pushTlbHit(frame.f, tlb, bytes, frame.va, frame.tlbEntry);
-    frame.f.op(W.i32_eqz);
-    frame.f.brIf(labels.side, UNLIKELY);
-    this.#pushHost(tlb);
+    const f = frame.f;
+    f.get(frame.va);
+    f.op(W.i32_wrap_i64);
+    pushTlbHit(f, tlb, bytes, frame.va, frame.tlbEntry);
+    f.op(W.i32_eqz);
+    f.brIf(labels.side, UNLIKELY);
+    f.get(frame.tlbEntry);
+    f.memory(W.i32_load, tlb + 8);
+    f.op(W.i32_add);
   }
 
   /** The same for a range: what is no hit, and more often lies over two pages, the runtime looks at in full. */
@@ -196,7 +201,7 @@ export class MemoryEmitter {
     f.op(W.i32_sub);
   }
 
-  /** The stack's page of the last write is in locals; a range in another page goes through the TLB. */
+  /** The stack's page of the last write is known; a range in another page goes through the TLB. */
   #pushStackHost(group: Group): void {
     const { frame } = this.#block;
     const f = frame.f;
@@ -204,18 +209,19 @@ export class MemoryEmitter {
     f.get(frame.va);
     f.op(W.i32_wrap_i64);
     f.get(frame.va);
-    f.get(frame.stackPage);
+    f.i32(STACK_PAGE);
+    f.memory(W.i64_load, 0);
     f.op(W.i64_sub);
     f.i64(PAGE_SIZE - bytes);
     f.op(W.i64_le_u);
     f.if_(I32, LIKELY);
-    f.get(frame.stackAddend);
+    f.i32(STACK_ADDEND);
+    f.memory(W.i32_load, 0);
     f.else_();
     // A stack that is only read (after a fork, say) may have no write translation.
     pushTlbHit(f, TLB_WRITE, bytes, frame.va, frame.tlbEntry);
     f.if_(I32, LIKELY);
     this.#noteStackPage();
-    f.get(frame.stackAddend);
     f.else_();
     this.#reach(bytes, group.isWrite ? TLB_WRITE : TLB_READ);
     this.#lessAddress();
@@ -224,24 +230,21 @@ export class MemoryEmitter {
     f.op(W.i32_add);
   }
 
-  /** frame.tlbEntry is the write entry of frame.va. */
+  /** frame.tlbEntry is the write entry of frame.va: leaves its addend. */
   #noteStackPage(): void {
     const { frame } = this.#block;
     const f = frame.f;
+    f.i32(STACK_PAGE);
     f.get(frame.va);
     f.i64(-4096);
     f.op(W.i64_and);
-    f.set(frame.stackPage);
-    f.get(frame.tlbEntry);
-    f.memory(W.i32_load, TLB_WRITE + 8);
-    f.set(frame.stackAddend);
-    // For other regions: stacks are shared by callers and callees.
-    f.i32(STACK_PAGE);
-    f.get(frame.stackPage);
     f.memory(W.i64_store, 0);
     f.i32(STACK_ADDEND);
-    f.get(frame.stackAddend);
+    f.get(frame.tlbEntry);
+    f.memory(W.i32_load, TLB_WRITE + 8);
     f.memory(W.i32_store, 0);
+    f.i32(STACK_ADDEND);
+    f.memory(W.i32_load, 0);
   }
 
   #setAddress(base: number, disp: number): void {

@@ -32,6 +32,9 @@ export interface BlockSource {
 
 export interface RegionPlan {
   readonly graph: Graph;
+  /** The same as it is entered at the first entry alone, which most calls do; undefined when there is no other. Its entries after
+   *  that are `switchTargets`, under the same numbers. */
+  readonly firstGraph: Graph | undefined;
   readonly blocks: readonly Block[];
   readonly irs: readonly IrBlock[];
   readonly nodeByPc: ReadonlyMap<number, number>;
@@ -59,6 +62,7 @@ export interface RegionWish {
 export const GENERATIONS_MAX = 4;
 /** Offsets from the anchor must fit the site word. */
 const OFFSET_MAX = 1 << 22;
+const FUNCTION_ALIGNMENT = 16;
 /** The entry word has 8 bits for the entry. */
 const ENTRIES_MAX = 240;
 const ENTRY_NUMBERS = 256;
@@ -100,17 +104,20 @@ class Planner {
     for (const pc of members) this.#add(pc, Infinity);
     this.#grow();
     if (this.#nodeByPc.get(headPc) !== 1) return undefined;
+    this.#beginAt(this.#functionStart());
     const reachable = this.#makeGraph();
     if (reachable.entries.length > ENTRY_NUMBERS) return undefined;
+    const switchTargets = [...this.#switchTargets].filter((pc) => this.#isEntry(reachable, pc));
     return {
       graph: reachable,
+      firstGraph: reachable.entries.length > 1 ? this.#makeFirstGraph(switchTargets) : undefined,
       blocks: this.#blocks,
       irs: this.#irs,
       nodeByPc: this.#nodeByPc,
-      anchorPc: headPc,
+      anchorPc: this.#irs[0]!.basePc,
       absorbed: [...this.#absorbed],
       exits: this.#exits(),
-      switchTargets: [...this.#switchTargets].filter((pc) => this.#isEntry(reachable, pc)),
+      switchTargets,
     };
   }
 
@@ -186,9 +193,46 @@ class Planner {
     return this.#waiting.splice(best, 1)[0];
   }
 
+  /**
+   * The node where the guest's function begins: what was hot first may be in the middle. No jump of the function leads there,
+   * and compilers align it.
+   */
+  #functionStart(): number {
+    const hasPredecessor = new Set(this.#successors().flat());
+    let start = 1;
+    let lowest = Infinity;
+    for (const [pc, node] of this.#nodeByPc) {
+      if (hasPredecessor.has(node) || pc % FUNCTION_ALIGNMENT !== 0 || pc >= lowest) continue;
+      start = node;
+      lowest = pc;
+    }
+    return start;
+  }
+
+  /** Makes a node the first. */
+  #beginAt(node: number): void {
+    const pc = this.#irs[node - 1]!.basePc;
+    if ([...this.#nodeByPc.keys()].some((other) => Math.abs(other - pc) >= OFFSET_MAX)) return;
+    for (const list of [this.#blocks, this.#irs]) [list[0], list[node - 1]] = [list[node - 1]!, list[0]!];
+    this.#entries.add(this.#irs[node - 1]!.basePc);
+    this.#nodeByPc.set(this.#irs[node - 1]!.basePc, node);
+    this.#nodeByPc.set(pc, 1);
+  }
+
+  #successors(): number[][] {
+    return [[], ...this.#irs.map((ir) => this.#nodes(flowTargets(ir)))];
+  }
+
+  #makeFirstGraph(switchTargets: readonly number[]): Graph {
+    const entries = [1, ...this.#nodes(switchTargets)];
+    const successors = this.#successors();
+    const reached = reachedFrom(successors, entries);
+    return buildGraph(successors.map((targets, node) => (reached[node] === 1 ? targets : [])), entries);
+  }
+
   #makeGraph(): Graph {
-    const successors = [[], ...this.#irs.map((ir) => this.#nodes(flowTargets(ir)))];
-    const wanted = new Set([1, ...this.#nodes([...this.#entries])]);
+    const successors = this.#successors();
+    const wanted = new Set([1, ...this.#nodes([...this.#switchTargets]), ...this.#nodes([...this.#entries])]);
     for (const ir of this.#irs) for (const node of this.#nodes(returnPoints(ir))) wanted.add(node);
     const limited = [...wanted].slice(0, ENTRIES_MAX);
     for (const node of unreached(successors, limited)) limited.push(node);
@@ -235,24 +279,29 @@ export function isLaidOut(source: BlockSource, region: Region, anchorPc: number)
 
 /** Blocks that came in with an absorbed region and that nothing leads to: each becomes an entry. */
 function unreached(successors: readonly (readonly number[])[], entries: readonly number[]): number[] {
-  const seen = new Uint8Array(successors.length);
+  const seen = reachedFrom(successors, entries);
   const found: number[] = [];
-  const visit = (start: number): void => {
-    const waiting = [start];
-    while (waiting.length > 0) {
-      const node = waiting.pop()!;
-      if (seen[node] === 1) continue;
-      seen[node] = 1;
-      waiting.push(...successors[node]!);
-    }
-  };
-  for (const entry of entries) visit(entry);
   for (let node = 1; node < successors.length; node++) {
     if (seen[node] === 1) continue;
     found.push(node);
-    visit(node);
+    reachedFrom(successors, [node], seen);
   }
   return found;
+}
+
+/** By node, 1 for those that some way from `starts` leads to, and what `seen` had already. */
+function reachedFrom(
+  successors: readonly (readonly number[])[],
+  starts: readonly number[],
+  seen: Uint8Array = new Uint8Array(successors.length),
+): Uint8Array {
+  const waiting = [...starts];
+  for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+    if (seen[node] === 1) continue;
+    seen[node] = 1;
+    waiting.push(...successors[node]!);
+  }
+  return seen;
 }
 
 /** Where a block's own jump or branch goes; a call goes elsewhere. */

@@ -17,7 +17,6 @@ import {
   TERM_TRAP,
 } from "../ir/ops.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
-import { LAST_ANCHOR, LAST_DATA, STATUS_BASE, STATUS_SLOW } from "../runtime/status.ts";
 import { type Assembler, type Label, LIKELY, UNLIKELY } from "../wasm/assembler.ts";
 import { I32, VOID, W } from "../wasm/opcodes.ts";
 import { BlockEmitter } from "./block.ts";
@@ -28,8 +27,9 @@ import { RegionFrame, STACK_POINTER } from "./frame.ts";
 import { DISPATCHER, dominates, type Graph, isBackEdge } from "./graph.ts";
 import { addRegisterUse, type IrBlock, type RegisterUse } from "./ir-block.ts";
 import { isCall } from "./region.ts";
+import { emitExit, emitSide } from "./leave.ts";
 import { emitSwitchLookup } from "./switch.ts";
-import { type Store, TransferEmitter, type TransferTarget } from "./transfer.ts";
+import { type RegionNames, type Store, TransferEmitter, type TransferTarget } from "./transfer.ts";
 
 /** Node n >= 1 of the graph is blocks[n - 1]. */
 export interface RegionShape {
@@ -44,15 +44,18 @@ export interface RegionShape {
   readonly switchTargets: readonly number[];
   /** Whether accesses share checks (memory.ts). */
   readonly hasGroups: boolean;
+  /** Whether code comes in at the first entry alone. */
+  readonly isFirstOnly: boolean;
+  /** Functions of the module that make up the region: for the first entry, and for the others. */
+  readonly names: RegionNames;
+  /** Numbers of the links to offsets; more are added. */
+  readonly links: Map<number, number>;
+  readonly foresee: (offset: number, link: number) => string | undefined;
   /** Whether code at a guest address outside runs often enough for a link of its own. */
   readonly isBusy: (pc: number) => boolean;
 }
 
-/** `links`: how many its data has room for. */
-export function emitRegion(
-  shape: RegionShape,
-  runtime: RuntimeFunctions,
-): { code: Assembler; links: number } {
+export function emitRegion(shape: RegionShape, runtime: RuntimeFunctions): Assembler {
   return new ShapeEmitter(shape, runtime).run();
 }
 
@@ -90,7 +93,7 @@ class ShapeEmitter {
     });
     this.#memory = blocks;
     for (const slot of slots) slot.local = this.#f.local(I32);
-    this.#transfer = new TransferEmitter(this.#frame, runtime, shape.layout);
+    this.#transfer = new TransferEmitter(this.#frame, runtime, shape);
     this.#flow = analyseFlow(shape.graph, shape.blocks, {
       switchTargets: shape.switchTargets,
       touched: this.#frame.touched,
@@ -98,11 +101,14 @@ class ShapeEmitter {
     this.#isEntry = new Set(shape.graph.entries);
   }
 
-  run(): { code: Assembler; links: number } {
+  run(): Assembler {
     const f = this.#f;
-    this.#frame.enter();
+    const { isFirstOnly } = this.#shape;
+    this.#frame.enter(isFirstOnly ? "first entry" : "any entry");
     const dispatches = this.#hasSwitch || this.#shape.graph.hasDispatchEdges;
-    if (dispatches) {
+    if (isFirstOnly) {
+      this.#enterFirst();
+    } else if (dispatches) {
       // Code comes back to the routes below, so everything is loaded before.
       f.get(this.#frame.entry);
       f.if_();
@@ -127,10 +133,10 @@ class ShapeEmitter {
     f.end();
     this.#emitCold();
     f.end();
-    this.#emitSide();
+    emitSide(this.#frame);
     f.end();
-    this.#emitExit();
-    return { code: f, links: this.#transfer.links };
+    emitExit(this.#frame);
+    return f;
   }
 
   #enterFirst(): void {
@@ -159,50 +165,6 @@ class ShapeEmitter {
   #emitCold(): void {
     this.#lookAtBudget();
     this.#transfer.tail({ offset: undefined, ownEntry: undefined }, "by mask");
-  }
-
-  /** Of what follows `site` in its block nothing has been done: the interpreter takes over there. */
-  #emitSide(): void {
-    const f = this.#f;
-    const frame = this.#frame;
-    f.get(frame.anchor);
-    f.get(frame.site);
-    f.i32(8);
-    f.op(W.i32_shr_s);
-    f.op(W.i64_extend_i32_s);
-    f.op(W.i64_add);
-    f.set(frame.pc);
-    f.get(frame.budget);
-    f.get(frame.site);
-    f.i32(0xff);
-    f.op(W.i32_and);
-    f.op(W.i32_sub);
-    f.set(frame.budget);
-    f.get(frame.dirty);
-    f.get(frame.dirtyAtSite);
-    f.op(W.i32_or);
-    f.set(frame.dirty);
-    f.i32(STATUS_SLOW);
-    f.set(frame.status);
-  }
-
-  #emitExit(): void {
-    const f = this.#f;
-    const frame = this.#frame;
-    frame.storeByMask();
-    frame.storePc();
-    frame.storeBudget();
-    f.i32(LAST_ANCHOR);
-    f.get(frame.anchor);
-    f.memory(W.i64_store, 0);
-    f.i32(LAST_DATA);
-    f.get(frame.data);
-    f.memory(W.i32_store, 0);
-    f.get(frame.status);
-    f.op(W.i64_extend_i32_u);
-    f.i64(STATUS_BASE);
-    f.op(W.i64_add);
-    f.get(frame.budget);
   }
 
   #offsetOf(block: IrBlock): number {
@@ -239,7 +201,7 @@ class ShapeEmitter {
     const routes = this.#shape.graph.routes.get(node)!;
     const label = (to: number): Label => this.#blockLabels.get(to)!;
     const others = label(node === DISPATCHER ? routes[0]! : fallback);
-    if (node === DISPATCHER && this.#dispatch === 0) this.#emitEntry(others);
+    if (node === DISPATCHER && this.#dispatch === 0 && !this.#shape.isFirstOnly) this.#emitEntry(others);
     if (new Set(routes).size === 1 && node === DISPATCHER) {
       f.br(others);
       return;
@@ -280,7 +242,7 @@ class ShapeEmitter {
       f.i32(0);
       f.set(frame.entry);
     }
-    this.#block.emit(block, offset, this.#flow.surelyDirtyIn[node]!, this.#memory[node - 1]!);
+    this.#emitStraight(node, block, offset);
     const count = block.terminator === TERM_TRAP ? block.instructions - 1 : block.instructions;
     if (count !== 0) {
       f.get(frame.budget);
@@ -308,11 +270,33 @@ class ShapeEmitter {
       case TERM_TRAP:
         this.#block.release();
         frame.setPc(offset + block.target);
-        this.#leave(block.terminator === TERM_SYSCALL ? TRAP_SYSCALL : block.termKind);
+        this.#leave(block.terminator === TERM_SYSCALL ? TRAP_SYSCALL : block.termKind, node);
         return;
       default:
         throw new Error("block without terminator");
     }
+  }
+
+  /** The block up to its terminator. Who leaves in between need not carry what is in memory as well. */
+  #emitStraight(node: number, block: IrBlock, offset: number): void {
+    const f = this.#f;
+    const { side, exit } = this.#block.labels;
+    const on = f.block();
+    this.#block.labels = { exit, side: f.block() };
+    this.#block.emit(block, offset, this.#flow.surelyDirtyIn[node]!, this.#memory[node - 1]!);
+    f.br(on);
+    f.end();
+    this.#dropClean(node);
+    f.br(side);
+    f.end();
+    this.#block.labels = { exit, side };
+  }
+
+  /** On the way out of a block: what does not differ from memory need not stay in locals. */
+  #dropClean(node: number): void {
+    const { registers, cc } = this.#flow.dirtyOut[node]!;
+    this.#frame.drop(this.#frame.touched & ~registers);
+    if (this.#frame.hasCc && !cc) this.#frame.dropCc();
   }
 
   #emitIndirect(node: number, block: IrBlock, mustLook: boolean): void {
@@ -324,13 +308,13 @@ class ShapeEmitter {
     if (block.termKind === JUMP_CALL) {
       this.#emitCall(node, block, { offset: undefined, ownEntry: undefined }, mustLook);
     } else if (block.termKind === JUMP_RETURN) {
-      if (mustLook) this.#lookAtBudget();
+      if (mustLook) this.#lookAtBudget(node);
       this.#transfer.return_(this.#storeAt(node));
     } else if (this.#hasSwitch) {
       this.#dropDead(node);
       f.br(this.#switch);
     } else {
-      this.#lookAtBudget();
+      this.#lookAtBudget(node);
       this.#transfer.tail({ offset: undefined, ownEntry: undefined }, this.#storeAt(node));
     }
   }
@@ -350,8 +334,9 @@ class ShapeEmitter {
 
   #targetAt(pc: number): TransferTarget {
     const node = this.#shape.nodeByPc.get(pc);
-    const entry = node === undefined ? -1 : this.#shape.graph.entries.indexOf(node);
-    return { offset: pc - this.#shape.anchorPc, ownEntry: entry < 0 ? undefined : entry };
+    const offset = pc - this.#shape.anchorPc;
+    const entry = node === undefined ? -1 : this.#shape.layout.offsets.indexOf(offset);
+    return { offset, ownEntry: entry < 0 ? undefined : entry };
   }
 
   /** A call comes back to where it returns to, or to a jump there. */
@@ -361,7 +346,7 @@ class ShapeEmitter {
     const store = this.#storeAt(node);
     if (mustLook) {
       if (target.offset !== undefined) frame.setPc(target.offset);
-      this.#lookAtBudget();
+      this.#lookAtBudget(node);
     }
     if (!isCall(block)) throw new Error("a call without a place to return to");
     const returnOffset = returnPc - this.#shape.anchorPc;
@@ -377,7 +362,7 @@ class ShapeEmitter {
     this.#f.i32(0);
     this.#f.set(frame.dirty);
     if (frame.hasCc) frame.forgetCc();
-    this.#lookAtBudget();
+    this.#lookAtBudget(node);
     this.#transfer.tail({ offset: returnOffset, ownEntry: undefined }, NOTHING);
   }
 
@@ -430,7 +415,7 @@ class ShapeEmitter {
     const backwards = isBackEdge(graph, from, to);
     if (backwards || mustLook) {
       frame.setPc(pc - anchorPc);
-      this.#lookAtBudget();
+      this.#lookAtBudget(from);
     }
     if (!backwards) {
       const label = this.#blockLabels.get(to);
@@ -453,27 +438,30 @@ class ShapeEmitter {
     const frame = this.#frame;
     frame.setPc(pc - this.#shape.anchorPc);
     if (!this.#shape.isBusy(pc)) {
+      this.#dropClean(from);
       this.#f.br(this.#cold);
       return;
     }
-    this.#lookAtBudget();
+    this.#lookAtBudget(from);
     this.#transfer.tail(this.#targetAt(pc), this.#storeAt(from));
   }
 
   /** Leaves for TypeScript, to go on at frame.pc, when the budget is used up. */
-  #lookAtBudget(): void {
+  #lookAtBudget(node?: number): void {
     const f = this.#f;
     f.get(this.#frame.budget);
     f.i32(0);
     f.op(W.i32_le_s);
     f.if_(VOID, UNLIKELY);
-    this.#leave(TRAP_PREEMPTED);
+    this.#leave(TRAP_PREEMPTED, node);
     f.end();
   }
 
-  #leave(status: number): void {
+  /** From the block of `node`, or from where all of them meet. */
+  #leave(status: number, node: number | undefined): void {
     this.#f.i32(status);
     this.#f.set(this.#frame.status);
+    if (node !== undefined) this.#dropClean(node);
     this.#f.br(this.#exit);
   }
 

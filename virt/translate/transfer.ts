@@ -14,7 +14,7 @@ import type { RuntimeFunctions } from "../runtime/module.ts";
 import { LINK_KEY, stateAddress } from "../runtime/status.ts";
 import { LIKELY, UNLIKELY } from "../wasm/assembler.ts";
 import { VOID, W } from "../wasm/opcodes.ts";
-import { type DataLayout, LINK_BYTES } from "./data.ts";
+import { type DataLayout, LINK_BYTES, LINK_ENTRY_AT, LINK_FORESEEN_AT, LINK_INDEX_AT } from "./data.ts";
 import type { RegisterSet } from "./dataflow.ts";
 import { PARAM_DEPTH, PASSED, type RegionFrame, STACK_POINTER } from "./frame.ts";
 
@@ -33,21 +33,31 @@ export interface TransferTarget {
 /** What a call pushes and a return pops. */
 const RETURN_ADDRESS_BYTES = 8;
 
+/** What a region's functions are called in its module: the one for its first entry, and the one for all others. */
+export interface RegionNames {
+  readonly first: string;
+  readonly others: string;
+}
+
+/** Where in the region's data its links are, and the functions that it is. */
+export interface TransferHome {
+  readonly layout: DataLayout;
+  readonly names: RegionNames;
+  /** Numbers of the links to offsets: room for them is to be made in the region's data. */
+  readonly links: Map<number, number>;
+  /** The function of the module that a link will lead to most likely; undefined when there is none to be foreseen. */
+  readonly foresee: (offset: number, link: number) => string | undefined;
+}
+
 export class TransferEmitter {
   readonly #frame: RegionFrame;
   readonly #runtime: RuntimeFunctions;
-  readonly #layout: DataLayout;
-  readonly #links = new Map<number, number>();
+  readonly #home: TransferHome;
 
-  constructor(frame: RegionFrame, runtime: RuntimeFunctions, layout: DataLayout) {
+  constructor(frame: RegionFrame, runtime: RuntimeFunctions, home: TransferHome) {
     this.#frame = frame;
     this.#runtime = runtime;
-    this.#layout = layout;
-  }
-
-  /** Links that the code uses: room for them is to be made in the region's data. */
-  get links(): number {
-    return this.#links.size;
+    this.#home = home;
   }
 
   /** The guest's return: frame.pc is where to. */
@@ -69,15 +79,8 @@ export class TransferEmitter {
     const stackPointer = frame.registers[STACK_POINTER]!;
     this.#store(store);
     if (target.offset !== undefined) frame.setPc(target.offset);
-    this.#returnUnless(() => {
-      f.get(PARAM_DEPTH);
-      f.i64(32);
-      f.op(W.i64_shr_u);
-      f.op(W.i32_wrap_i64);
-    });
+    this.#returnUnless(() => f.get(PARAM_DEPTH));
     this.#pushTransfer(target, "call", store);
-    f.set(frame.budget);
-    f.set(frame.pc);
     f.get(frame.pc);
     frame.pushAddress(returnOffset);
     f.op(W.i64_ne);
@@ -134,19 +137,15 @@ export class TransferEmitter {
     else this.#byLink(target.offset, kind, store);
   }
 
-  /** The budget with the depth, and the registers that are passed: from their locals where those are surely good. */
+  /** The depth, the budget, and the registers that are passed: from their locals where those are surely good. */
   #pushRest(kind: "call" | "tail", store: Store): void {
     const { f, budget, registers } = this.#frame;
     f.get(PARAM_DEPTH);
-    f.i64Halves(0, -1);
-    f.op(W.i64_and);
     if (kind === "call") {
-      f.i64(2 ** 32);
-      f.op(W.i64_sub);
+      f.i32(1);
+      f.op(W.i32_sub);
     }
     f.get(budget);
-    f.op(W.i64_extend_i32_u);
-    f.op(W.i64_or);
     const surely = store === "by mask" ? 0 : store.surely;
     for (const n of PASSED.keys()) {
       if ((surely & (1 << n)) !== 0) f.get(registers[n]!);
@@ -161,19 +160,18 @@ export class TransferEmitter {
     f.i32(entry);
     f.op(W.i32_or);
     this.#pushRest(kind, store);
-    if (kind === "call") f.callSelf();
-    else f.returnCallSelf();
+    const { names } = this.#home;
+    const name = entry === 0 ? names.first : names.others;
+    this.#named(name, kind);
   }
 
   /** Through the link of this target; the runtime makes one when there is none that holds. */
   #byLink(offset: number, kind: "call" | "tail", store: Store): void {
     const { f, pc, data } = this.#frame;
-    let link = this.#links.get(offset);
-    if (link === undefined) {
-      link = this.#links.size;
-      this.#links.set(offset, link);
-    }
-    const at = this.#layout.linksAt + link * LINK_BYTES;
+    const { links, layout } = this.#home;
+    const link = links.get(offset) ?? links.size;
+    links.set(offset, link);
+    const at = layout.linksAt + link * LINK_BYTES;
     f.get(data);
     f.memory(W.i64_load, at);
     f.i32(LINK_KEY);
@@ -188,19 +186,50 @@ export class TransferEmitter {
       f.call(this.#runtime.link);
     });
     f.end();
+    const foreseen = this.#home.foresee(offset, link);
+    if (foreseen !== undefined) {
+      f.get(data);
+      f.memory(W.i32_load, at + LINK_ENTRY_AT);
+      f.get(data);
+      f.memory(W.i32_load, at + LINK_FORESEEN_AT);
+      f.op(W.i32_eq);
+      f.if_(VOID, LIKELY);
+      f.get(pc);
+      f.get(data);
+      f.memory(W.i32_load, at + LINK_ENTRY_AT);
+      this.#pushRest(kind, store);
+      this.#named(foreseen, kind);
+      f.else_();
+    }
     f.get(pc);
     f.get(data);
-    f.memory(W.i32_load, at + 12);
+    f.memory(W.i32_load, at + LINK_ENTRY_AT);
     this.#pushRest(kind, store);
     f.get(data);
-    f.memory(W.i32_load, at + 8);
+    f.memory(W.i32_load, at + LINK_INDEX_AT);
     this.#indirect(kind);
+    if (foreseen !== undefined) f.end();
   }
 
   #indirect(kind: "call" | "tail"): void {
     const { f } = this.#frame;
     if (kind === "call") f.callIndirect(this.#runtime.regionType);
     else f.returnCallIndirect(this.#runtime.regionType);
+    this.#takeResults(kind);
+  }
+
+  #named(name: string, kind: "call" | "tail"): void {
+    const { f } = this.#frame;
+    if (kind === "call") f.callNamed(name);
+    else f.returnCallNamed(name);
+    this.#takeResults(kind);
+  }
+
+  /** What a callee gave back, into frame.pc and frame.budget. */
+  #takeResults(kind: "call" | "tail"): void {
+    if (kind === "tail") return;
+    this.#frame.f.set(this.#frame.budget);
+    this.#frame.f.set(this.#frame.pc);
   }
 
   /** frame.pc is any address: the jump cache knows a region for it, or it is returned. */

@@ -7,12 +7,18 @@
 import type { StoredModule, StoredRegion, UsedModule } from "../../include/host/translations.ts";
 import type { Block, CodeCache } from "../cache.ts";
 import { PAGE_SIZE } from "../layout.ts";
-import { MEMORY_PAGES_MAX, type RuntimeFunctions } from "../runtime/module.ts";
 import { REGIONS_MAX } from "../runtime/status.ts";
-import { Assembler } from "../wasm/assembler.ts";
-import { WasmModule } from "../wasm/encoder.ts";
-import { DATA_ALIGNMENT, dataBytes, type DataLayout, layOut, writeData } from "./data.ts";
-import { importOnUse } from "./imports.ts";
+import {
+  DATA_ALIGNMENT,
+  dataBytes,
+  type DataLayout,
+  layOut,
+  LINK_BYTES,
+  LINK_FORESEEN_AT,
+  OTHERS_USED_AT,
+  writeData,
+} from "./data.ts";
+import { draftRegion, firstName, ModuleInProgress, type Plan, type RegionFacts, TRIFLE } from "./draft.ts";
 import {
   type BlockSource,
   GENERATIONS_MAX,
@@ -22,14 +28,10 @@ import {
   type RegionPlan,
   type RegionWish,
 } from "./region.ts";
-import { emitRegion } from "./shape.ts";
 import type { Match } from "./stored.ts";
 
 /** Slow exits between two looks at whether shared checks pay. */
 const SLOW_EXITS = 2_000;
-
-/** An empty function in each module: an engine may keep code only of modules in which something is optimised. */
-const TRIFLE = "trifle";
 
 /** A module of regions, and where it came from when that was a store. */
 interface LoadedModule {
@@ -38,16 +40,18 @@ interface LoadedModule {
   readonly exports: Readonly<Record<string, unknown>>;
   readonly from: StoredModule | undefined;
   readonly regions: Region[];
+  /** By name of a region: the links that are foreseen to lead to it. */
+  readonly callers: Map<string, { readonly region: Region; readonly link: number }[]>;
 }
-
-/** What is known of a region apart from where it is: what a store keeps of it. */
-type RegionFacts = Omit<StoredRegion, "pages">;
 
 export interface Region {
   readonly facts: RegionFacts;
+  /** Where in the table its functions are: the one for the first entry, and the one for the others (the same, perhaps). */
+  readonly firstIndex: number;
   readonly tableIndex: number;
-  /** Address of its data. */
+  /** Address of its data, and where in that its links begin. */
   readonly data: number;
+  readonly linksAt: number;
   /** Pages that its bytes lie in: distance in pages from the page of the anchor, and the frame. */
   readonly pages: readonly { readonly distance: number; readonly frame: number }[];
   /** Those that are known; of a region out of a store the entries alone. */
@@ -79,13 +83,6 @@ export interface TranslatorHost {
   readonly imports: Readonly<Record<string, unknown>>;
   readonly hasTailCalls: boolean;
   readonly compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
-}
-
-/** A region that is planned and emitted, but not compiled. */
-interface Draft {
-  readonly plan: RegionPlan;
-  readonly data: number;
-  readonly facts: RegionFacts;
 }
 
 export class Translator {
@@ -134,17 +131,18 @@ export class Translator {
    * it is not too large; otherwise it begins one. `frameOf`: host address of the code at a guest address, or -1.
    */
   translate(source: BlockSource, pcs: readonly number[], frameOf: (pc: number) => number): Region[] {
-    const module = new ModuleInProgress(this.#host.hasTailCalls);
+    const plans: Plan[] = [];
     const planned = new Set<number>();
     for (const pc of pcs) {
       if (planned.has(pc) || source.known(pc)?.entry !== 0) continue;
       const wish = this.#wishFor(source, pc, frameOf(pc));
       if (wish.replaces?.isClaimed === true) continue; // it becomes hot again, and joins what is there then
-      const draft = this.#draft(source, wish, module, true);
-      if (draft === undefined) continue;
-      for (const ir of draft.plan.irs) planned.add(ir.basePc);
+      const plan = this.#plan(source, wish, plans.length, true);
+      if (plan === undefined) continue;
+      plans.push(plan);
+      for (const ir of plan.plan.irs) planned.add(ir.basePc);
     }
-    return this.#finish(module, frameOf);
+    return this.#make(source, plans, frameOf);
   }
 
   /** Makes a region anew without shared checks. */
@@ -155,9 +153,8 @@ export class Translator {
     frameOf: (pc: number) => number,
   ): Region[] {
     if (!region.hasGroups) return [];
-    const module = new ModuleInProgress(this.#host.hasTailCalls);
-    this.#draft(source, wishOf(region, anchorPc, []), module, false);
-    return this.#finish(module, frameOf);
+    const plan = this.#plan(source, wishOf(region, anchorPc, []), 0, false);
+    return plan === undefined ? [] : this.#make(source, [plan], frameOf);
   }
 
   /** Counts slow exits from here on. */
@@ -178,52 +175,30 @@ export class Translator {
     return joins ? wishOf(region, pc - offset, [pc]) : alone;
   }
 
-  #draft(
-    source: BlockSource,
-    wish: RegionWish,
-    module: ModuleInProgress,
-    hasGroups: boolean,
-  ): Draft | undefined {
+  #plan(source: BlockSource, wish: RegionWish, number: number, hasGroups: boolean): Plan | undefined {
     const plan = planRegion(source, wish, this.#limits);
     if (plan === undefined) return undefined;
-    const layout = layOut(
-      plan.graph.entries.map((node) => plan.irs[node - 1]!.basePc - plan.anchorPc),
-      plan.switchTargets.map((pc) => pc - plan.anchorPc),
-    );
-    const generation = Math.max(-1, ...plan.absorbed.map((region) => region.generation)) + 1;
-    const groups = hasGroups && plan.absorbed.every((region) => region.hasGroups);
-    const { code, links } = emitRegion({
-      graph: plan.graph,
-      blocks: plan.irs,
-      anchorPc: plan.anchorPc,
-      nodeByPc: plan.nodeByPc,
-      layout,
-      hasGroups: groups,
-      switchTargets: plan.switchTargets.map((pc) => plan.nodeByPc.get(pc)!),
-      isBusy: (pc) => source.heat(pc) >= 0,
-    }, module.runtime);
-    const data = this.#allocate(layout, links);
-    if (data < 0) return undefined;
-    const draft: Draft = {
-      plan,
-      data,
-      facts: {
-        name: module.nextName,
-        anchorOffset: plan.anchorPc % PAGE_SIZE,
-        mode: plan.blocks[0]!.mode,
-        offsets: plan.irs.map((ir) => ir.basePc - plan.anchorPc),
-        entries: layout.offsets,
-        switchTargets: plan.switchTargets.map((pc) => pc - plan.anchorPc),
-        exits: plan.exits.map((pc) => pc - plan.anchorPc),
-        links,
-        instructions: plan.irs.reduce((sum, ir) => sum + ir.instructions, 0),
-        generation,
-        hasGroups: groups,
-      },
-    };
     for (const region of plan.absorbed) region.isClaimed = true;
-    module.add(draft, code);
-    return draft;
+    const groups = hasGroups && plan.absorbed.every((region) => region.hasGroups);
+    return { name: `region${number}`, plan, hasGroups: groups };
+  }
+
+  /** The regions of some plans, which know each other. */
+  #make(source: BlockSource, plans: readonly Plan[], frameOf: (pc: number) => number): Region[] {
+    const module = new ModuleInProgress(this.#host.hasTailCalls);
+    const names = new Map(plans.map(({ name, plan }) => [plan.anchorPc, name]));
+    for (const plan of plans) {
+      const draft = draftRegion(plan, names, module.runtime, {
+        heat: (pc) => source.heat(pc),
+        allocate: (layout, links) => this.#allocate(layout, links),
+      });
+      if (draft === undefined) { // There is no room for any more.
+        for (const { plan: { absorbed } } of plans) for (const region of absorbed) region.isClaimed = false;
+        return [];
+      }
+      module.add(draft);
+    }
+    return this.#finish(module, frameOf);
   }
 
   /** Room for a region's data; -1 when the arena is full. */
@@ -245,8 +220,9 @@ export class Translator {
     this.counters.modules++;
     this.counters.regionBytes += bytes.length;
     const regions: Region[] = [];
-    for (const { plan, data, facts } of drafts) {
-      const region = this.#install(loaded, facts, data, plan.blocks, pagesOf(plan));
+    for (const draft of drafts) {
+      const { plan, facts } = draft;
+      const region = this.#install(loaded, facts, draft, plan.blocks, pagesOf(plan));
       if (region === undefined) continue;
       region.entries.push(...plan.graph.entries.map((node) => plan.blocks[node - 1]!));
       this.#takeOver(region, plan.absorbed);
@@ -276,10 +252,11 @@ export class Translator {
     }
     const entries = stored.entries.map(blockAt);
     if (entries.every((block) => block.entry !== 0)) return undefined;
-    const data = this.#allocate(layOut(stored.entries, stored.switchTargets), stored.links);
+    const layout = layOut(stored.entries, stored.switchTargets);
+    const data = this.#allocate(layout, stored.links);
     if (data < 0) return undefined;
     const pages = [...frames].map(([distance, frame]) => ({ distance, frame }));
-    const region = this.#install(loaded, stored, data, entries, pages);
+    const region = this.#install(loaded, stored, { data, linksAt: layout.linksAt }, entries, pages);
     if (region === undefined) return undefined;
     region.entries.push(...entries);
     this.#takeOver(region, []);
@@ -292,6 +269,7 @@ export class Translator {
     hashOf: (frame: number) => string,
   ): { readonly used: UsedModule; readonly from: StoredModule | undefined }[] {
     const result: { used: UsedModule; from: StoredModule | undefined }[] = [];
+    const view = this.#host.view();
     for (const { bytes, module, exports, from, regions } of this.#modules) {
       const kept = regions.filter((region) => !region.isDead);
       // Of a module of the store, what was not used this time stays as it is.
@@ -304,7 +282,11 @@ export class Translator {
         ...region.facts,
         pages: region.pages.map(({ distance, frame }) => [distance, hashOf(frame)] as const),
       }));
-      const functions = kept.map((region) => exports[region.facts.name]);
+      const functions = kept.flatMap(({ facts: { name }, data }) => {
+        const first = exports[firstName(name)];
+        if (first === undefined) return [exports[name]];
+        return view.getUint32(data + OTHERS_USED_AT, true) === 0 ? [first] : [first, exports[name]];
+      });
       result.push({
         used: { bytes, module, functions, trifle: exports[TRIFLE], regions: [...live, ...unused] },
         from,
@@ -324,7 +306,14 @@ export class Translator {
       if (module === undefined) return undefined;
       const { memory, table, imports } = this.#host;
       const instance = new WebAssembly.Instance(module, { m: { memory, table, ...imports } });
-      const loaded: LoadedModule = { bytes, module, exports: instance.exports, from, regions: [] };
+      const loaded: LoadedModule = {
+        bytes,
+        module,
+        exports: instance.exports,
+        from,
+        regions: [],
+        callers: new Map(),
+      };
       this.#modules.add(loaded);
       return loaded;
     } catch (error) {
@@ -337,17 +326,26 @@ export class Translator {
   #install(
     module: LoadedModule,
     facts: RegionFacts,
-    data: number,
+    { data, linksAt }: Pick<Region, "data" | "linksAt">,
     blocks: readonly Block[],
     pages: Region["pages"],
   ): Region | undefined {
     const tableIndex = this.#takeIndex();
     if (tableIndex < 0) return undefined;
     this.#host.table.set(tableIndex, module.exports[facts.name]);
+    const first = module.exports[firstName(facts.name)];
+    const firstIndex = first === undefined ? tableIndex : this.#takeIndex();
+    if (firstIndex < 0) {
+      this.#giveIndex(tableIndex);
+      return undefined;
+    }
+    if (first !== undefined) this.#host.table.set(firstIndex, first);
     const region: Region = {
       facts,
+      firstIndex,
       tableIndex,
       data,
+      linksAt,
       pages,
       blocks,
       entries: [],
@@ -361,11 +359,30 @@ export class Translator {
       watchedSince: 0,
     };
     module.regions.push(region);
+    this.#connect(module, region);
     this.#byData.set(data, region);
     for (const { frame } of pages) this.#cache.depend(frame, this.#onDeath(region));
     this.watchSlowExits(region, 0);
     this.#count(region);
     return region;
+  }
+
+  /** Links between a region and the others of its module that lead where it was foreseen. */
+  #connect({ regions, callers }: LoadedModule, region: Region): void {
+    const view = this.#host.view();
+    const { name, calls } = region.facts;
+    const foresee = (from: Region, link: number, to: Region): void =>
+      view.setInt32(from.data + from.linksAt + link * LINK_BYTES + LINK_FORESEEN_AT, to.data, true);
+    for (const [link, callee] of calls) {
+      const known = callers.get(callee);
+      if (known === undefined) callers.set(callee, [{ region, link }]);
+      else known.push({ region, link });
+      const to = regions.findLast((other) => other.facts.name === callee);
+      if (to !== undefined) foresee(region, link, to);
+    }
+    for (const { region: from, link } of callers.get(name) ?? []) {
+      if (!from.isDead) foresee(from, link, region);
+    }
   }
 
   /** Blocks without a home find it in the region. */
@@ -419,8 +436,13 @@ export class Translator {
       block.home = undefined;
       block.entry = 0;
     }
-    this.#host.table.set(region.tableIndex, null);
-    this.#freeIndexes.push(region.tableIndex);
+    this.#giveIndex(region.tableIndex);
+    if (region.firstIndex !== region.tableIndex) this.#giveIndex(region.firstIndex);
+  }
+
+  #giveIndex(index: number): void {
+    this.#host.table.set(index, null);
+    this.#freeIndexes.push(index);
   }
 
   #takeIndex(): number {
@@ -430,40 +452,6 @@ export class Translator {
     if (this.#nextIndex >= REGIONS_MAX) return -1;
     if (this.#nextIndex >= table.length) table.grow(table.length);
     return this.#nextIndex++;
-  }
-}
-
-/** A module that regions are put into. Functions are added when all are emitted, since imports come before them. */
-class ModuleInProgress {
-  readonly #module = new WasmModule();
-  readonly #bodies: ReturnType<typeof emitRegion>["code"][] = [];
-  readonly runtime: RuntimeFunctions;
-  readonly drafts: Draft[] = [];
-
-  /** What the next region's function is called. */
-  get nextName(): string {
-    return `region${this.#bodies.length}`;
-  }
-
-  constructor(hasTailCalls: boolean) {
-    this.#module.importMemory("memory", 1, MEMORY_PAGES_MAX);
-    this.#module.importTable("table");
-    this.runtime = importOnUse(this.#module, hasTailCalls);
-  }
-
-  add(draft: Draft, code: ReturnType<typeof emitRegion>["code"]): void {
-    this.drafts.push(draft);
-    this.#bodies.push(code);
-  }
-
-  finish(): Uint8Array<ArrayBuffer> {
-    this.#bodies.forEach((body, n) => {
-      const index = this.#module.add(body);
-      this.#module.exportFunction(`region${n}`, index);
-      this.#module.nameFunction(index, `guest_${this.drafts[n]!.plan.anchorPc.toString(16)}`);
-    });
-    this.#module.exportFunction(TRIFLE, this.#module.add(new Assembler([], [])));
-    return this.#module.finish();
   }
 }
 

@@ -15,15 +15,15 @@ export const UNLIKELY = 0;
 export const LIKELY = 1;
 
 /** Bytes of an index that is filled in later. */
-const SELF_BYTES = 5;
+const INDEX_BYTES = 5;
 
 export class Assembler {
   readonly params: readonly number[];
   readonly results: readonly number[];
   readonly body: ByteWriter = new ByteWriter();
   readonly #locals: number[] = [];
-  /** Where the body names its own function. */
-  readonly #selves: number[] = [];
+  /** Where the body names functions of its module, whose indexes come later. */
+  readonly #named: [at: number, name: string][] = [];
   readonly #hints: [at: number, hint: Hint][] = [];
   #level = 0;
 
@@ -102,24 +102,24 @@ export class Assembler {
     this.body.u32(table);
   }
 
-  /** Calls the function that is being written; its index is filled in when it has one. */
-  callSelf(): void {
-    this.#nameSelf(0x10);
+  /** Calls a function of the module, this one perhaps; its index is filled in when it has one. */
+  callNamed(name: string): void {
+    this.#name(0x10, name);
   }
 
-  returnCallSelf(): void {
-    this.#nameSelf(0x12);
+  returnCallNamed(name: string): void {
+    this.#name(0x12, name);
   }
 
-  #nameSelf(opcode: number): void {
+  #name(opcode: number, name: string): void {
     this.body.byte(opcode);
-    this.#selves.push(this.body.length);
-    for (let n = 0; n < SELF_BYTES; n++) this.body.byte(0);
+    this.#named.push([this.body.length, name]);
+    for (let n = 0; n < INDEX_BYTES; n++) this.body.byte(0);
   }
 
-  /** The function's own index, once it is known. */
-  setSelf(index: number): void {
-    for (const at of this.#selves) this.body.patchU32(at, index, SELF_BYTES);
+  /** The functions that the body names have their indexes now. */
+  resolve(indexOf: (name: string) => number): void {
+    for (const [at, name] of this.#named) this.body.patchU32(at, indexOf(name), INDEX_BYTES);
   }
 
   return_(): void {

@@ -72,7 +72,6 @@ export class WasmModule {
     if (entry === undefined || entry.typeIndex !== this.typeIndex(code.params, code.results)) {
       throw new Error("body does not fit the declaration");
     }
-    code.setSelf(index);
     entry.code = code;
   }
 

@@ -30,6 +30,7 @@ function region(name: string): StoredRegion {
     switchTargets: [],
     exits: [],
     links: 0,
+    calls: [],
     instructions: 3,
     generation: 0,
     hasGroups: true,

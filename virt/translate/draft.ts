@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// From plans of regions to a module: emits their functions and what is to be known of them.
+//
+// A region has a function for its first entry, where calls come in, without anything that other entries would need, and
+// one for all entries, which serves where code goes on after it was left. With one entry they are the same. The regions of a
+// module call each other's functions by name where a call is foreseen to lead there.
+
+import type { StoredRegion } from "../../include/host/translations.ts";
+import { PAGE_SIZE } from "../layout.ts";
+import { MEMORY_PAGES_MAX, type RuntimeFunctions } from "../runtime/module.ts";
+import { Assembler } from "../wasm/assembler.ts";
+import { WasmModule } from "../wasm/encoder.ts";
+import { type DataLayout, layOut } from "./data.ts";
+import { importOnUse } from "./imports.ts";
+import type { RegionPlan } from "./region.ts";
+import { emitRegion } from "./shape.ts";
+
+/** An empty function in each module: an engine may keep code only of modules in which something is optimised. */
+export const TRIFLE = "trifle";
+
+/** What is known of a region apart from where it is: what a store keeps of it. */
+export type RegionFacts = Omit<StoredRegion, "pages">;
+
+/** A region that is planned. */
+export interface Plan {
+  readonly name: string;
+  readonly plan: RegionPlan;
+  readonly hasGroups: boolean;
+}
+
+/** A region that is planned and emitted, but not compiled. */
+export interface Draft extends Plan {
+  readonly code: Assembler;
+  /** The function for the first entry, when it is another. */
+  readonly first: Assembler | undefined;
+  readonly data: number;
+  readonly linksAt: number;
+  readonly facts: RegionFacts;
+}
+
+/** What emitting asks for. */
+export interface DraftHost {
+  /** How often the block at a guest address has run; -1 when it is not worth a link. */
+  readonly heat: (pc: number) => number;
+  readonly allocate: (layout: DataLayout, links: number) => number;
+}
+
+/**
+ * Emits a planned region. `names`: of the regions in the making, by their anchors. `allocate`: room for its data, or -1 when there
+ * is none left, and no region then.
+ */
+export function draftRegion(
+  { name, plan, hasGroups }: Plan,
+  names: ReadonlyMap<number, string>,
+  runtime: RuntimeFunctions,
+  host: DraftHost,
+): Draft | undefined {
+  const layout = layOut(
+    plan.graph.entries.map((node) => plan.irs[node - 1]!.basePc - plan.anchorPc),
+    plan.switchTargets.map((pc) => pc - plan.anchorPc),
+  );
+  const links = new Map<number, number>();
+  const calls = new Map<number, string>();
+  const shape = {
+    blocks: plan.irs,
+    anchorPc: plan.anchorPc,
+    nodeByPc: plan.nodeByPc,
+    layout,
+    hasGroups,
+    names: { others: name, first: plan.firstGraph === undefined ? name : firstName(name) },
+    links,
+    foresee: (offset: number, link: number): string | undefined => {
+      const callee = names.get(plan.anchorPc + offset);
+      if (callee !== undefined) calls.set(link, callee);
+      return callee === undefined ? undefined : firstName(callee);
+    },
+    switchTargets: plan.switchTargets.map((pc) => plan.nodeByPc.get(pc)!),
+    isBusy: (pc: number) => host.heat(pc) >= 0,
+  };
+  const isFirstOnly = plan.graph.entries.length === 1;
+  const code = emitRegion({ ...shape, graph: plan.graph, isFirstOnly }, runtime);
+  const first = plan.firstGraph === undefined
+    ? undefined
+    : emitRegion({ ...shape, graph: plan.firstGraph, isFirstOnly: true }, runtime);
+  const data = host.allocate(layout, links.size);
+  if (data < 0) return undefined;
+  return {
+    name,
+    plan,
+    hasGroups,
+    code,
+    first,
+    data,
+    linksAt: layout.linksAt,
+    facts: {
+      name,
+      anchorOffset: plan.anchorPc % PAGE_SIZE,
+      mode: plan.blocks[0]!.mode,
+      offsets: plan.irs.map((ir) => ir.basePc - plan.anchorPc),
+      entries: layout.offsets,
+      switchTargets: plan.switchTargets.map((pc) => pc - plan.anchorPc),
+      exits: plan.exits.map((pc) => pc - plan.anchorPc),
+      links: links.size,
+      calls: [...calls],
+      instructions: plan.irs.reduce((sum, ir) => sum + ir.instructions, 0),
+      generation: Math.max(-1, ...plan.absorbed.map((region) => region.generation)) + 1,
+      hasGroups,
+    },
+  };
+}
+
+/** A module that regions are put into. Functions are added when all are emitted, since imports come before them. */
+export class ModuleInProgress {
+  readonly #module = new WasmModule();
+  readonly #bodies: { readonly name: string; readonly code: Assembler; readonly anchorPc: number }[] = [];
+  readonly runtime: RuntimeFunctions;
+  readonly drafts: Draft[] = [];
+
+  constructor(hasTailCalls: boolean) {
+    this.#module.importMemory("memory", 1, MEMORY_PAGES_MAX);
+    this.#module.importTable("table");
+    this.runtime = importOnUse(this.#module, hasTailCalls);
+  }
+
+  add(draft: Draft): void {
+    this.drafts.push(draft);
+    const { name, code, first, plan: { anchorPc } } = draft;
+    this.#bodies.push({ name, code, anchorPc });
+    if (first !== undefined) this.#bodies.push({ name: firstName(name), code: first, anchorPc });
+  }
+
+  finish(): Uint8Array<ArrayBuffer> {
+    const indexes = new Map<string, number>();
+    for (const { name, code } of this.#bodies) {
+      indexes.set(name, this.#module.declare(code.params, code.results));
+    }
+    for (const { name, code, anchorPc } of this.#bodies) {
+      const index = indexes.get(name)!;
+      code.resolve((callee) => indexes.get(callee) ?? indexes.get(othersName(callee))!);
+      this.#module.define(index, code);
+      this.#module.exportFunction(name, index);
+      this.#module.nameFunction(index, `guest_${anchorPc.toString(16)}`);
+    }
+    this.#module.exportFunction(TRIFLE, this.#module.add(new Assembler([], [])));
+    return this.#module.finish();
+  }
+}
+
+const FIRST = ".first";
+
+/** What the function for the first entry of a region is called, when there is one of its own. */
+export function firstName(name: string): string {
+  return name + FIRST;
+}
+
+/** The function that serves the first entry when there is none of its own. */
+function othersName(first: string): string {
+  return first.slice(0, -FIRST.length);
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ways out of a region that all its blocks share: to the interpreter, and to the dispatcher with a status.
+
+import { LAST_ANCHOR, LAST_DATA, STATUS_BASE, STATUS_SLOW } from "../runtime/status.ts";
+import { W } from "../wasm/opcodes.ts";
+import type { RegionFrame } from "./frame.ts";
+
+/** Of what follows `site` in its block nothing has been done: the interpreter takes over there. */
+export function emitSide(frame: RegionFrame): void {
+  const { f } = frame;
+  f.get(frame.anchor);
+  f.get(frame.site);
+  f.i32(8);
+  f.op(W.i32_shr_s);
+  f.op(W.i64_extend_i32_s);
+  f.op(W.i64_add);
+  f.set(frame.pc);
+  f.get(frame.budget);
+  f.get(frame.site);
+  f.i32(0xff);
+  f.op(W.i32_and);
+  f.op(W.i32_sub);
+  f.set(frame.budget);
+  f.get(frame.dirty);
+  f.get(frame.dirtyAtSite);
+  f.op(W.i32_or);
+  f.set(frame.dirty);
+  f.i32(STATUS_SLOW);
+  f.set(frame.status);
+}
+
+/** With a status: everything to memory. */
+export function emitExit(frame: RegionFrame): void {
+  const { f } = frame;
+  frame.storeByMask();
+  frame.storePc();
+  frame.storeBudget();
+  f.i32(LAST_ANCHOR);
+  f.get(frame.anchor);
+  f.memory(W.i64_store, 0);
+  f.i32(LAST_DATA);
+  f.get(frame.data);
+  f.memory(W.i32_store, 0);
+  f.get(frame.status);
+  f.op(W.i64_extend_i32_u);
+  f.i64(STATUS_BASE);
+  f.op(W.i64_add);
+  f.get(frame.budget);
+}
