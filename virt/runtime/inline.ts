@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Short sequences that both back ends and the dispatcher emit in line.
 
-import { JUMP_CACHE_ENTRIES, PAGE_SIZE, TLB_ENTRIES } from "../layout.ts";
+import { JUMP_CACHE_ENTRIES, PAGE_SIZE, TLB_ENTRIES, TLB_READ, TLB_WRITE } from "../layout.ts";
 import type { Assembler } from "../wasm/assembler.ts";
 import { W } from "../wasm/opcodes.ts";
 import { stateAddress } from "./status.ts";
@@ -23,7 +23,7 @@ export function pushTlbHit(
   f.i64(8);
   f.op(W.i64_shr_u);
   f.op(W.i32_wrap_i64);
-  f.i32((TLB_ENTRIES - 1) << 4);
+  f.i32(INDEX_MASK);
   f.op(W.i32_and);
   f.tee(entry);
   f.memory(W.i64_load, tlb);
@@ -37,6 +37,37 @@ export function pushTlbHit(
     f.op(W.i64_sub);
   }
   f.op(W.i64_le_u);
+}
+
+const INDEX_MASK = (TLB_ENTRIES - 1) << 4;
+
+/** Leaves the address of the entry for `va`, which is in `entry` as well. */
+export function pushEntryOf(f: Assembler, va: number, access: number, entry: number): void {
+  f.get(va);
+  f.i64(8);
+  f.op(W.i64_shr_u);
+  f.op(W.i32_wrap_i64);
+  f.i32(INDEX_MASK);
+  f.op(W.i32_and);
+  f.i32(TLB_WRITE);
+  f.i32(TLB_READ);
+  f.get(access);
+  f.op(W.select);
+  f.op(W.i32_add);
+  f.tee(entry);
+}
+
+/** offset = va & 0xfff; leaves on the stack whether [va, va + bytes) stays in its page. */
+export function emitFits(f: Assembler, va: number, bytes: number, offset: number): void {
+  f.get(va);
+  f.op(W.i32_wrap_i64);
+  f.i32(0xfff);
+  f.op(W.i32_and);
+  f.tee(offset);
+  f.get(bytes);
+  f.op(W.i32_add);
+  f.i32(4096);
+  f.op(W.i32_le_u);
 }
 
 /** Leaves the offset within JUMP_CACHE of the first of two places for a pc; the other is SECOND_PLACE away (xor). The tag

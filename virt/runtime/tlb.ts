@@ -10,20 +10,17 @@ import { ACCESS_WRITE, TRAP_FAULT, TRAP_PROTECTION } from "../../include/linux/c
 import {
   FRAME_CODE,
   FRAME_FLAGS,
-  PAGE_SIZE,
   PT_SHIFTS,
   PTE_ACCESSED,
   PTE_DIRTY,
   PTE_PRESENT,
   PTE_WRITE,
-  TLB_ENTRIES,
-  TLB_READ,
-  TLB_WRITE,
 } from "../layout.ts";
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import type { WasmModule } from "../wasm/encoder.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
-import { countUp, pushTlbHit } from "./inline.ts";
+import { countUp, emitFits, pushEntryOf } from "./inline.ts";
+import { emitPageOf, emitReach } from "./reach.ts";
 import { emitFlush, emitFlushWrites } from "./tlb-flush.ts";
 import { BOUNCE, COUNT_FILLS, stateAddress, STATUS_CODE_WRITE, TLB_LOG, TLB_LOG_ENTRIES } from "./status.ts";
 
@@ -42,8 +39,6 @@ export interface TlbFunctions {
   readonly flush: number;
   readonly flushWrites: number;
 }
-
-const INDEX_MASK = (TLB_ENTRIES - 1) << 4;
 
 export function addTlbFunctions(module: WasmModule): TlbFunctions {
   const fill = module.add(emitFill());
@@ -174,18 +169,7 @@ function emitWalk(f: Assembler, va: number, table: number, pte: number, fault: L
 }
 
 function emitEntry(f: Assembler, va: number, access: number, pte: number, entry: number): void {
-  f.get(va);
-  f.i64(8);
-  f.op(W.i64_shr_u);
-  f.op(W.i32_wrap_i64);
-  f.i32(INDEX_MASK);
-  f.op(W.i32_and);
-  f.i32(TLB_WRITE);
-  f.i32(TLB_READ);
-  f.get(access);
-  f.op(W.select);
-  f.op(W.i32_add);
-  f.tee(entry);
+  pushEntryOf(f, va, access, entry);
   f.get(va);
   f.i64(-4096);
   f.op(W.i64_and);
@@ -215,19 +199,6 @@ function emitTrap(f: Assembler, kind: number, va: number, access: number): void 
   f.memory(W.i64_store, 0);
   f.i32(0);
   f.return_();
-}
-
-/** offset = va & 0xfff; leaves on the stack whether [va, va + bytes) stays in its page. */
-function emitFits(f: Assembler, va: number, bytes: number, offset: number): void {
-  f.get(va);
-  f.op(W.i32_wrap_i64);
-  f.i32(0xfff);
-  f.op(W.i32_and);
-  f.tee(offset);
-  f.get(bytes);
-  f.op(W.i32_add);
-  f.i32(4096);
-  f.op(W.i32_le_u);
 }
 
 /** The page at `va`, or the one after it when `second`, into `page`; `onFault` is emitted in an if. */
@@ -409,77 +380,5 @@ function emitProbeSlow(fill: number): Assembler {
   emitPage(f, fill, 0, true, ACCESS_WRITE, page, fault);
   f.end();
   f.i32(0);
-  return f;
-}
-
-/** (va, access) -> host address of the page, by its entry or a new one; 0 for a fault. */
-function emitPageOf(fill: number): Assembler {
-  const f = new Assembler([I64, I32], [I32]);
-  const [va, access] = [0, 1];
-  const entry = f.local(I32);
-  f.get(va);
-  f.i64(-PAGE_SIZE);
-  f.op(W.i64_and);
-  f.set(va);
-  f.get(access);
-  f.if_(I32);
-  pushTlbHit(f, TLB_WRITE, 1, va, entry);
-  f.else_();
-  pushTlbHit(f, TLB_READ, 1, va, entry);
-  f.end();
-  f.if_(I32);
-  f.get(va);
-  f.op(W.i32_wrap_i64);
-  f.i32(TLB_WRITE);
-  f.i32(TLB_READ);
-  f.get(access);
-  f.op(W.select);
-  f.get(entry);
-  f.op(W.i32_add);
-  f.memory(W.i32_load, 8);
-  f.op(W.i32_add);
-  f.else_();
-  f.get(va);
-  f.get(access);
-  f.call(fill);
-  f.end();
-  return f;
-}
-
-/** Two pages that lie one behind the other in RAM are as good as one. */
-function emitReach(pageOf: number): Assembler {
-  const f = new Assembler([I64, I32, I32], [I32]);
-  const [va, bytes, access] = [0, 1, 2];
-  const offset = f.local(I32);
-  const page = f.local(I32);
-  f.get(va);
-  f.get(access);
-  f.call(pageOf);
-  f.tee(page);
-  f.op(W.i32_eqz);
-  f.if_();
-  f.i32(0);
-  f.return_();
-  f.end();
-  emitFits(f, va, bytes, offset);
-  f.op(W.i32_eqz);
-  f.if_();
-  f.get(va);
-  f.i64(PAGE_SIZE);
-  f.op(W.i64_add);
-  f.get(access);
-  f.call(pageOf);
-  f.get(page);
-  f.i32(PAGE_SIZE);
-  f.op(W.i32_add);
-  f.op(W.i32_ne);
-  f.if_();
-  f.i32(0);
-  f.return_();
-  f.end();
-  f.end();
-  f.get(page);
-  f.get(offset);
-  f.op(W.i32_add);
   return f;
 }
