@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a region's locals hold, block by block: which registers may differ from memory, and which must be loaded.
 //
-// Code enters a region, and comes back to it from a call, with everything in memory; there it loads only what is needed:
-// what some way from there reads before setting it. A transfer to other code stores what surely differs, and what may
+// Code enters a region, and comes back to it from a call, with everything in memory; what is needed of it is loaded where loads.ts
+// says. A transfer to other code stores what surely differs, and what may
 // differ by a mask that is kept at run time (frame.ts); other ways out store all by that mask. So a register that only
 // some ways use costs the others nothing.
 
 import { Op } from "../ir/ops.ts";
 import { DISPATCHER, type Graph } from "./graph.ts";
 import type { IrBlock } from "./ir-block.ts";
+import { type LoadPlan, planLoads } from "./loads.ts";
 import { isCall, isSwitch } from "./region.ts";
 
 /** Registers by bits (0..15 general, 16..31 vectors), and the flags. */
@@ -23,8 +24,13 @@ export interface Flow {
   readonly surelyDirtyOut: Int32Array;
   /** By node, at its beginning: what differs whichever way it was reached. */
   readonly surelyDirtyIn: Int32Array;
-  /** By node, at its beginning: what its locals must hold. */
+  /** By node, at its beginning: what may differ from memory. */
+  readonly dirtyIn: Int32Array;
+  /** By node, at its beginning: what some way from there reads before setting it. */
   readonly needIn: readonly RegisterSet[];
+  /** By node: what its block itself reads first. */
+  readonly exposed: Int32Array;
+  readonly loads: LoadPlan;
   /** By node: whether the block itself sets the flags. */
   readonly setsCc: Uint8Array;
   /** Registers that no target of a switch reads: on the way there they go to memory and are forgotten. */
@@ -89,7 +95,17 @@ class Analysis {
     this.#deadAtSwitch = touched & ~switchTargets.reduce((all, to) => all | this.#needIn[to]!, 0);
     while (this.#forwards());
     const nodes = Array.from({ length: this.#count }, (_, node) => node);
+    const exposed = Int32Array.from(nodes, (node) => this.#effects[node]?.exposed ?? 0);
     return {
+      dirtyIn: this.#mayIn,
+      exposed,
+      loads: planLoads(this.#graph, this.#irs, {
+        needIn: this.#needIn,
+        dirtyIn: this.#mayIn,
+        exposed,
+        set: Int32Array.from(nodes, (node) => this.#effects[node]?.set ?? 0),
+        storesAll: Uint8Array.from(nodes, (node) => (this.#effects[node]?.storesAll === true ? 1 : 0)),
+      }, switchTargets.length > 0),
       dirtyOut: nodes.map((node) => ({ registers: this.#mayOut(node), cc: this.#mayCcOut(node) })),
       surelyDirtyOut: Int32Array.from(nodes, (node) => this.#surelyOut(node)),
       surelyDirtyIn: this.#surelyIn,

@@ -141,17 +141,27 @@ export class RegionFrame {
    */
   loadState(need: RegisterSet, from: "parameters" | "memory", have = 0): void {
     const f = this.f;
-    for (let n = 0; n < 32; n++) {
+    const passed = from === "parameters" ? PASSED : new Map<number, number>();
+    for (const [n, parameter] of passed) {
       if ((need.registers & ~have & (1 << n)) === 0) continue;
-      const parameter = from === "parameters" ? PASSED.get(n) : undefined;
-      if (parameter === undefined) this.pushFromMemory(n);
-      else f.get(parameter);
+      f.get(parameter);
       f.set(this.registers[n]!);
+      have |= 1 << n;
     }
+    this.load(need.registers & ~have);
     if (need.cc) this.#loadCc();
     else if (this.hasCc) this.forgetCc();
     f.i32(0);
     f.set(this.dirty);
+  }
+
+  /** Registers from memory, where they do not differ. */
+  load(registers: number): void {
+    for (let n = 0; n < 32; n++) {
+      if ((registers & (1 << n)) === 0) continue;
+      this.pushFromMemory(n);
+      this.f.set(this.registers[n]!);
+    }
   }
 
   pushFromMemory(n: number): void {

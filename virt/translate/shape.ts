@@ -21,7 +21,7 @@ import { type Assembler, type Label, LIKELY, UNLIKELY } from "../wasm/assembler.
 import { I32, VOID, W } from "../wasm/opcodes.ts";
 import { BlockEmitter } from "./block.ts";
 import type { DataLayout } from "./data.ts";
-import { analyseFlow, type Flow } from "./dataflow.ts";
+import { analyseFlow, type Flow, type RegisterSet } from "./dataflow.ts";
 import { type BlockMemory, planMemory } from "./facts.ts";
 import { RegionFrame, STACK_POINTER } from "./frame.ts";
 import { DISPATCHER, dominates, type Graph, isBackEdge } from "./graph.ts";
@@ -141,18 +141,24 @@ class ShapeEmitter {
 
   #enterFirst(): void {
     this.#frame.setAnchor("first entry");
-    this.#frame.loadState(this.#flow.needIn[this.#shape.graph.entries[0]!]!, "parameters");
+    this.#frame.loadState(this.#startAt([this.#shape.graph.entries[0]!]), "parameters");
   }
 
   /** What any entry needs. */
   #enterAnywhere(): void {
-    const { needIn } = this.#flow;
-    const { entries } = this.#shape.graph;
+    const { graph } = this.#shape;
     this.#frame.setAnchor("any entry");
-    this.#frame.loadState({
-      registers: entries.reduce((all, node) => all | needIn[node]!.registers, 0),
-      cc: entries.some((node) => needIn[node]!.cc),
-    }, "parameters");
+    this.#frame.loadState(this.#startAt([...graph.successors[DISPATCHER]!, ...graph.entries]), "parameters");
+  }
+
+  /** What must be in locals where some of the nodes are entered. */
+  #startAt(nodes: readonly number[]): RegisterSet {
+    const { needIn, loads: { wantedIn } } = this.#flow;
+    const stackPointer = this.#frame.touched & (1 << STACK_POINTER);
+    return {
+      registers: nodes.reduce((all, node) => all | wantedIn[node]!, stackPointer),
+      cc: nodes.some((node) => needIn[node]!.cc),
+    };
   }
 
   /** What is stored at the end of a block. */
@@ -283,13 +289,24 @@ class ShapeEmitter {
     const { side, exit } = this.#block.labels;
     const on = f.block();
     this.#block.labels = { exit, side: f.block() };
+    this.#load(node);
     this.#block.emit(block, offset, this.#flow.surelyDirtyIn[node]!, this.#memory[node - 1]!);
+    if (!isCall(block)) this.#frame.load(this.#flow.loads.supply[node]!);
     f.br(on);
     f.end();
     this.#dropClean(node);
     f.br(side);
     f.end();
     this.#block.labels = { exit, side };
+  }
+
+  /** What the block reads gets into locals; what these hold to no purpose is dropped. */
+  #load(node: number): void {
+    const { dirtyIn, needIn, exposed, loads: { availableIn } } = this.#flow;
+    const { touched } = this.#frame;
+    const available = availableIn[node]!;
+    this.#frame.drop(touched & ~dirtyIn[node]! & ~(available & needIn[node]!.registers));
+    this.#frame.load(exposed[node]! & ~available);
   }
 
   /** On the way out of a block: what does not differ from memory need not stay in locals. */
@@ -352,7 +369,8 @@ class ShapeEmitter {
     const returnOffset = returnPc - this.#shape.anchorPc;
     if (this.#shape.nodeByPc.has(returnPc)) {
       this.#transfer.call(target, returnOffset, store);
-      frame.loadState(this.#flow.needIn[this.#nodeAt(returnPc)!]!, "memory", 1 << STACK_POINTER);
+      const { cc } = this.#flow.needIn[this.#nodeAt(returnPc)!]!;
+      frame.loadState({ registers: this.#flow.loads.supply[node]!, cc }, "memory", 1 << STACK_POINTER);
       this.#emitEdge(node, returnPc, true);
       return;
     }
