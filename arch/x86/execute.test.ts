@@ -128,6 +128,18 @@ both("REP MOVS with overlap copies byte by byte", "488d33 488d7b01 b90a000000 f3
   assert.deepEqual([...m.ram.u8.subarray(m.data, m.data + 12)], [...Array<number>(11).fill(0x7a), 0]);
 });
 
+// xor eax, eax; mov esi, 7; mov r9d, 50; do { mov ecx, 6; call f } while (--r9d); int3; and f, aligned:
+// do { eax += esi; if (ecx != 3 && (cl & 1)) eax += 1; else eax += 2 } while (--ecx); ret
+// where the one comes by an indirect jump, and the other by that or, for 3, by a branch.
+both(
+  "a function that begins with a loop which indirect jumps enter in the middle",
+  "31c0be0700000041b932000000b906000000e80900000041ffc975f1cc0f1f0001f083f903741c488d15100000004c8d050e000000f6c101490f44d0ffe283c001eb0383c002ffc975d6c3",
+  (m) => {
+    assert.equal(m.run(), TRAP_BREAKPOINT);
+    assert.equal(m.get(RAX), 50n * (6n * 7n + 2n * 1n + 4n * 2n));
+  },
+);
+
 // stmxcsr [rbx]; then 1/3 with PE tracked; stmxcsr [rbx+4]
 both(
   "after STMXCSR the flags are kept",

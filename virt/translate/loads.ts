@@ -32,6 +32,9 @@ export interface LoadPlan {
   readonly wantedIn: Int32Array;
   /** By node: what is to be loaded at the end of its block for those that follow; of a call, when it has come back. */
   readonly supply: Int32Array;
+  /** What is to be loaded where the function is entered: at the first entry, and at any. */
+  readonly atFirst: number;
+  readonly atAny: number;
 }
 
 const ALL = -1;
@@ -75,7 +78,18 @@ class Planner {
   run(): LoadPlan {
     this.#findWanted();
     const availableIn = this.#findAvailable();
-    return { availableIn, wantedIn: this.#wanted, supply: this.#supply };
+    const { entries, selectorOf, successors } = this.#graph;
+    const first = selectorOf.get(entries[0]!) ?? entries[0]!;
+    return {
+      availableIn,
+      wantedIn: this.#wanted,
+      supply: this.#supply,
+      atFirst: this.#wanted[first]! | STACK_POINTER,
+      atAny: [...successors[DISPATCHER]!, ...entries].reduce(
+        (all, to) => all | this.#wanted[to]!,
+        STACK_POINTER,
+      ),
+    };
   }
 
   #findWanted(): void {

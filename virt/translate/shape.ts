@@ -21,7 +21,7 @@ import { type Assembler, type Label, LIKELY, UNLIKELY } from "../wasm/assembler.
 import { I32, VOID, W } from "../wasm/opcodes.ts";
 import { BlockEmitter } from "./block.ts";
 import type { DataLayout } from "./data.ts";
-import { analyseFlow, type Flow, type RegisterSet } from "./dataflow.ts";
+import { analyseFlow, type Flow } from "./dataflow.ts";
 import { type BlockMemory, planMemory } from "./facts.ts";
 import { RegionFrame, STACK_POINTER } from "./frame.ts";
 import { DISPATCHER, dominates, type Graph, isBackEdge } from "./graph.ts";
@@ -140,25 +140,20 @@ class ShapeEmitter {
   }
 
   #enterFirst(): void {
+    const { needIn, loads } = this.#flow;
     this.#frame.setAnchor("first entry");
-    this.#frame.loadState(this.#startAt([this.#shape.graph.entries[0]!]), "parameters");
+    this.#enter(loads.atFirst, needIn[this.#shape.graph.entries[0]!]!.cc);
   }
 
   /** What any entry needs. */
   #enterAnywhere(): void {
-    const { graph } = this.#shape;
+    const { needIn, loads } = this.#flow;
     this.#frame.setAnchor("any entry");
-    this.#frame.loadState(this.#startAt([...graph.successors[DISPATCHER]!, ...graph.entries]), "parameters");
+    this.#enter(loads.atAny, this.#shape.graph.entries.some((node) => needIn[node]!.cc));
   }
 
-  /** What must be in locals where some of the nodes are entered. */
-  #startAt(nodes: readonly number[]): RegisterSet {
-    const { needIn, loads: { wantedIn } } = this.#flow;
-    const stackPointer = this.#frame.touched & (1 << STACK_POINTER);
-    return {
-      registers: nodes.reduce((all, node) => all | wantedIn[node]!, stackPointer),
-      cc: nodes.some((node) => needIn[node]!.cc),
-    };
+  #enter(registers: number, cc: boolean): void {
+    this.#frame.loadState({ registers: registers & this.#frame.touched, cc }, "parameters");
   }
 
   /** What is stored at the end of a block. */

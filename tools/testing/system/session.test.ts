@@ -42,8 +42,12 @@ script() {
 for i in range(30000): k = "k%d" % (i * 7919 % 503); d[k] = d.get(k, 0.5) + len(k) / 3
 print(len(d), sum(d.values()))'
 }
+shell() {
+  bash -c 'n=0; for ((i = 0; i < 200; i++)); do /bin/true; n=$((n + i)); s=$s\${n: -1}; done; echo $n $s
+    case $s in *4*) echo \${s//4/four} ;; esac'
+}
 for round in 1 2; do
-  database; compress "xz -1 -T1" "xz -d"; compress "gzip -6" "gzip -d"; compile; commit; script; database
+  database; compress "xz -1 -T1" "xz -d"; compress "gzip -6" "gzip -d"; compile; commit; script; shell; database
   tar cf - repo/d | sha256sum --status; seq 50000 -1 1 | sort -n | tail -1
 done
 echo end $?
