@@ -55,6 +55,7 @@ class Planner {
   readonly #irs: readonly IrBlock[];
   readonly #flow: RegisterFlow;
   readonly #targets: readonly (readonly number[])[];
+  readonly #predecessors: readonly number[][];
   readonly #order: readonly number[];
   readonly #wanted: Int32Array;
   readonly #supply: Int32Array;
@@ -71,6 +72,8 @@ class Planner {
         : targets;
     });
     this.#order = Array.from(successors, (_, node) => node).sort((a, b) => graph.order[a]! - graph.order[b]!);
+    this.#predecessors = successors.map(() => []);
+    successors.forEach((targets, from) => targets.forEach((to) => this.#predecessors[to]!.push(from)));
     this.#wanted = new Int32Array(successors.length);
     this.#supply = new Int32Array(successors.length);
   }
@@ -119,11 +122,11 @@ class Planner {
   /** What the blocks of a loop read; nothing when it has calls, which leave everything in memory. */
   #readInLoop(header: number): number {
     const { exposed, storesAll } = this.#flow;
-    const { order, successors } = this.#graph;
+    const { order } = this.#graph;
     const body = new Set([header]);
     const waiting: number[] = [];
     const predecessors = (node: number): number[] =>
-      this.#order.filter((from) => successors[from]!.includes(node) && order[from]! >= order[header]!);
+      this.#predecessors[node]!.filter((from) => order[from]! >= order[header]!);
     waiting.push(...predecessors(header));
     let read = 0;
     for (let node: number | undefined = header; node !== undefined; node = waiting.pop()) {
