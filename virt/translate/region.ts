@@ -32,8 +32,8 @@ export interface BlockSource {
 
 export interface RegionPlan {
   readonly graph: Graph;
-  /** The same as it is entered at the first entry alone, which most calls do; undefined when there is no other, or no function of the
-   *  guest begins there. Its entries after that are `switchTargets`, under the same numbers. */
+  /** The same as it is entered at the first entry alone, which most calls do; undefined when no function of the guest begins there, or
+   *  when the other entries cost that way little. Its entries after the first are `switchTargets`, under the same numbers. */
   readonly firstGraph: Graph | undefined;
   readonly blocks: readonly Block[];
   readonly irs: readonly IrBlock[];
@@ -108,11 +108,11 @@ class Planner {
     const reachable = this.#makeGraph();
     if (reachable.entries.length > ENTRY_NUMBERS) return undefined;
     const switchTargets = [...this.#switchTargets].filter((pc) => this.#isEntry(reachable, pc));
+    const isCalled = this.#irs[0]!.basePc % FUNCTION_ALIGNMENT === 0;
+    const isRouted = reachable.hasDispatchEdges || reachable.selectorOf.size > 0;
     return {
       graph: reachable,
-      firstGraph: reachable.entries.length > 1 && this.#irs[0]!.basePc % FUNCTION_ALIGNMENT === 0
-        ? this.#makeFirstGraph(switchTargets)
-        : undefined,
+      firstGraph: isCalled && isRouted ? this.#makeFirstGraph(switchTargets) : undefined,
       blocks: this.#blocks,
       irs: this.#irs,
       nodeByPc: this.#nodeByPc,
