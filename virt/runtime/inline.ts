@@ -6,6 +6,18 @@ import type { Assembler } from "../wasm/assembler.ts";
 import { W } from "../wasm/opcodes.ts";
 import { stateAddress } from "./status.ts";
 
+const INDEX_MASK = (TLB_ENTRIES - 1) << 4;
+
+/** Leaves the offset within a TLB of the entry for `va`. */
+function pushTlbIndex(f: Assembler, va: number): void {
+  f.get(va);
+  f.i64(8);
+  f.op(W.i64_shr_u);
+  f.op(W.i32_wrap_i64);
+  f.i32(INDEX_MASK);
+  f.op(W.i32_and);
+}
+
 /**
  * Leaves 1 when [va, va + bytes) hits; entry = offset of the entry. `pushBytes` replaces a constant width. Where the pages
  * agree, tag xor va is the offset in the page: one compare looks at the page and at its end. An empty entry holds a
@@ -19,12 +31,7 @@ export function pushTlbHit(
   entry: number,
   pushBytes?: () => void,
 ): void {
-  f.get(va);
-  f.i64(8);
-  f.op(W.i64_shr_u);
-  f.op(W.i32_wrap_i64);
-  f.i32(INDEX_MASK);
-  f.op(W.i32_and);
+  pushTlbIndex(f, va);
   f.tee(entry);
   f.memory(W.i64_load, tlb);
   f.get(va);
@@ -39,16 +46,9 @@ export function pushTlbHit(
   f.op(W.i64_le_u);
 }
 
-const INDEX_MASK = (TLB_ENTRIES - 1) << 4;
-
 /** Leaves the address of the entry for `va`, which is in `entry` as well. */
 export function pushEntryOf(f: Assembler, va: number, access: number, entry: number): void {
-  f.get(va);
-  f.i64(8);
-  f.op(W.i64_shr_u);
-  f.op(W.i32_wrap_i64);
-  f.i32(INDEX_MASK);
-  f.op(W.i32_and);
+  pushTlbIndex(f, va);
   f.i32(TLB_WRITE);
   f.i32(TLB_READ);
   f.get(access);

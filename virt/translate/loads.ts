@@ -28,8 +28,6 @@ export interface RegisterFlow {
 export interface LoadPlan {
   /** By node: in their locals whichever way it was reached. */
   readonly availableIn: Int32Array;
-  /** By node: what must be, so that ways to it load it before. */
-  readonly wantedIn: Int32Array;
   /** By node: what is to be loaded at the end of its block for those that follow; of a call, when it has come back. */
   readonly supply: Int32Array;
   /** What is to be loaded where the function is entered: at the first entry, and at any. */
@@ -57,6 +55,7 @@ class Planner {
   readonly #targets: readonly (readonly number[])[];
   readonly #predecessors: readonly number[][];
   readonly #order: readonly number[];
+  /** By node: what must be in locals there, so that ways to it load it before. */
   readonly #wanted: Int32Array;
   readonly #supply: Int32Array;
 
@@ -85,7 +84,6 @@ class Planner {
     const first = selectorOf.get(entries[0]!) ?? entries[0]!;
     return {
       availableIn,
-      wantedIn: this.#wanted,
       supply: this.#supply,
       atFirst: this.#wanted[first]! | STACK_POINTER,
       atAny: [...successors[DISPATCHER]!, ...entries].reduce(
