@@ -66,9 +66,8 @@ export class BlockEmitter {
   #insnOffset = 0;
   #insnIndex = -1;
   #siteIsSet = false;
-  /** Registers that differ from memory: those in the mask, and those that are not yet, which a way out adds. */
-  #noted = 0;
-  #unnoted = 0;
+  /** Registers that differ from memory. */
+  dirty = 0;
   /** The instruction in progress has changed state: it cannot be done again. */
   #isDirty = false;
 
@@ -78,10 +77,9 @@ export class BlockEmitter {
     this.#memory = new MemoryEmitter(this);
   }
 
-  /** `surelyDirty`: registers that differ from memory already. */
-  emit(ir: IrBlock, offset: number, surelyDirty: number, memory: BlockMemory): void {
-    this.#noted = surelyDirty;
-    this.#unnoted = 0;
+  /** `dirty`: registers that differ from memory already. */
+  emit(ir: IrBlock, offset: number, dirty: number, memory: BlockMemory): void {
+    this.dirty = dirty;
     this.ir = ir;
     this.offset = offset;
     this.hasExt = false;
@@ -92,16 +90,7 @@ export class BlockEmitter {
     this.#analyse();
     this.#memory.begin(memory);
     for (let i = 0; i < ir.length; i++) if (this.#dead[i] === 0) this.#record(i);
-    this.#noteDirty();
     this.#memory.publish();
-  }
-
-  /** The mask of what differs from memory is good from here on. */
-  #noteDirty(): void {
-    if (this.#unnoted === 0) return;
-    this.frame.noteDirty(this.#unnoted);
-    this.#noted |= this.#unnoted;
-    this.#unnoted = 0;
   }
 
   /** Ends the block: locals are free again. */
@@ -147,7 +136,7 @@ export class BlockEmitter {
   /** Leaves with `status` set and the pc and count of before this instruction. */
   exitAtInstruction(): void {
     const { frame } = this;
-    if (this.#unnoted !== 0) frame.noteDirty(this.#unnoted); // on this way alone
+    frame.setDirty(this.dirty);
     frame.setPc(this.offset + this.#insnOffset);
     frame.f.get(frame.budget);
     frame.f.i32(this.#insnIndex);
@@ -160,11 +149,10 @@ export class BlockEmitter {
   setSite(): void {
     if (this.#siteIsSet) return;
     this.#siteIsSet = true;
-    const { f, site, dirtyAtSite } = this.frame;
+    const { f, site } = this.frame;
     f.i32(((this.offset + this.#insnOffset) << 8) | this.#insnIndex);
     f.set(site);
-    f.i32(this.#unnoted);
-    f.set(dirtyAtSite);
+    this.frame.setDirty(this.dirty);
   }
 
   #analyse(): void {
@@ -302,8 +290,7 @@ export class BlockEmitter {
         this.#settle(-1);
         this.#isDirty = true;
         emitExtCall(this, ir.imm[i]!);
-        this.#noted = 0;
-        this.#unnoted = 0;
+        this.dirty = 0;
         return;
       default:
         this.#other(i, op);
@@ -387,7 +374,7 @@ export class BlockEmitter {
     if (isLast) this.#left[temp] = 1;
     this.push(temp);
     this.frame.f.set(this.frame.registers[register]!);
-    this.#unnoted |= (1 << register) & ~this.#noted;
+    this.dirty |= 1 << register;
     this.#isDirty = true;
   }
 

@@ -17,14 +17,16 @@ export function emitExtCall(block: BlockEmitter, id: number): void {
   // TypeScript sees the pc and the count of before this instruction.
   frame.setPc(block.offset + block.insnOffset);
   takeIndex(W.i32_sub);
-  const all = { registers: frame.touched, cc: frame.hasCc };
-  frame.storeState({ registers: frame.use.set, cc: frame.use.setsCc }, frame.use.set, false);
+  frame.store(block.dirty);
+  frame.storeCc(frame.use.setsCc ? "maybe" : "no");
   frame.storePc();
   frame.storeBudget();
   f.i32(id);
   f.call(block.runtime.ext);
   f.set(frame.status);
-  frame.loadState(all, "memory");
+  frame.load(frame.touched);
+  frame.setCc(frame.hasCc);
+  frame.setDirty(0);
   frame.loadBudget();
   f.get(frame.status);
   f.brIf(block.labels.exit, UNLIKELY);

@@ -24,6 +24,9 @@ export const PARAM_BUDGET = 3;
 /** Registers that are passed, and the parameters that they are. */
 export const PASSED: ReadonlyMap<number, number> = new Map([[4, 4]]);
 export const STACK_POINTER = 4;
+/** Whether flags in locals differ from those in memory. */
+export type Differ = "no" | "maybe" | "surely";
+
 /** In the local of ccOp. */
 const CC_IN_MEMORY = -1;
 
@@ -43,8 +46,6 @@ export class RegionFrame {
   readonly status: number;
   /** (offset of the instruction << 8) | its index in the block: set before anything that may leave. */
   readonly site: number;
-  /** i32: what is to be added to `dirty` at the site. A constant each time, so that it costs nothing where nobody leaves. */
-  readonly dirtyAtSite: number;
   readonly ccOp: number;
   readonly ccA: number;
   readonly ccB: number;
@@ -52,7 +53,8 @@ export class RegionFrame {
   // Scratch of memory accesses.
   readonly va: number;
   readonly tlbEntry: number;
-  /** i32: bit n set when register n differs from memory. */
+  /** i32: bit n set when register n differs from memory: set before anything that may leave. A constant each time, so that it costs
+   *  nothing where nobody leaves. */
   readonly dirty: number;
   /** Never set. */
   readonly #zeroVector: number;
@@ -74,7 +76,6 @@ export class RegionFrame {
     this.budget = f.local(I32);
     this.status = f.local(I32);
     this.site = f.local(I32);
-    this.dirtyAtSite = f.local(I32);
     this.ccOp = f.local(I32);
     this.tlbEntry = f.local(I32);
     this.#zeroVector = f.local(V128);
@@ -135,24 +136,24 @@ export class RegionFrame {
     return this.use.used | this.use.set;
   }
 
-  /**
-   * Registers and flags from memory, where nothing differs then. At the function's start some
-   * come as parameters. `have`: registers whose locals are good.
-   */
-  loadState(need: RegisterSet, from: "parameters" | "memory", have = 0): void {
+  /** Registers and flags at the function's start, where some come as parameters. */
+  loadParameters(need: RegisterSet): void {
     const f = this.f;
-    const passed = from === "parameters" ? PASSED : new Map<number, number>();
-    for (const [n, parameter] of passed) {
-      if ((need.registers & ~have & (1 << n)) === 0) continue;
+    let rest = need.registers;
+    for (const [n, parameter] of PASSED) {
+      if ((rest & (1 << n)) === 0) continue;
       f.get(parameter);
       f.set(this.registers[n]!);
-      have |= 1 << n;
+      rest &= ~(1 << n);
     }
-    this.load(need.registers & ~have);
-    if (need.cc) this.#loadCc();
+    this.load(rest);
+    this.setCc(need.cc);
+  }
+
+  /** The flags are those in memory: into their locals when they are needed. */
+  setCc(isNeeded: boolean): void {
+    if (isNeeded) this.#loadCc();
     else if (this.hasCc) this.forgetCc();
-    f.i32(0);
-    f.set(this.dirty);
   }
 
   /** Registers from memory, where they do not differ. */
@@ -195,50 +196,30 @@ export class RegionFrame {
     f.set(this.ccB);
   }
 
-  /** To memory what may differ: what surely does as it is, the rest by the mask. */
-  storeState(dirty: RegisterSet, surely: number, ccIsSure: boolean): void {
-    for (let n = 0; n < 32; n++) if ((surely & (1 << n)) !== 0) this.#storeRegister(n);
-    const rest = dirty.registers & ~surely;
-    if (rest !== 0) {
-      this.#ifDirty(rest);
-      this.#storeMasked(rest);
-      this.f.end();
-    }
-    if (!dirty.cc) return;
-    if (ccIsSure) this.#storeCc();
-    else this.#storeCcIfDirty();
+  /** Registers to memory. */
+  store(registers: number): void {
+    for (let n = 0; n < 32; n++) if ((registers & (1 << n)) !== 0) this.#storeRegister(n);
   }
 
-  /** To memory what differs, as the code has noted it. */
+  /** Flags to memory, when they may differ from it. */
+  storeCc(differ: Differ): void {
+    if (differ === "surely") this.#storeCc();
+    else if (differ === "maybe") this.#storeCcIfDirty();
+  }
+
+  /** To memory what differs by the mask. */
   storeByMask(): void {
-    this.#storeMasked(this.use.set);
-    if (this.use.setsCc) this.#storeCcIfDirty();
-  }
-
-  #storeMasked(registers: number): void {
-    for (let n = 0; n < 32; n++) {
-      if ((registers & (1 << n)) === 0) continue;
-      this.#ifDirty(1 << n);
-      this.#storeRegister(n);
-      this.f.end();
-    }
-  }
-
-  #ifDirty(registers: number): void {
-    this.f.get(this.dirty);
-    this.f.i32(registers);
-    this.f.op(W.i32_and);
-    this.f.if_();
-  }
-
-  /** Registers that are in memory, and whose locals nobody reads. */
-  forget(registers: number): void {
     const f = this.f;
-    f.get(this.dirty);
-    f.i32(~registers);
-    f.op(W.i32_and);
-    f.set(this.dirty);
-    this.drop(registers);
+    for (let n = 0; n < 32; n++) {
+      if ((this.use.set & (1 << n)) === 0) continue;
+      f.get(this.dirty);
+      f.i32(1 << n);
+      f.op(W.i32_and);
+      f.if_();
+      this.#storeRegister(n);
+      f.end();
+    }
+    if (this.use.setsCc) this.#storeCcIfDirty();
   }
 
   /** Engines need not keep what these locals hold. */
@@ -262,10 +243,9 @@ export class RegionFrame {
     f.set(this.ccB);
   }
 
-  noteDirty(registers: number): void {
-    this.f.get(this.dirty);
+  /** What is in locals alone: before a branch to where all ways out meet. */
+  setDirty(registers: number): void {
     this.f.i32(registers);
-    this.f.op(W.i32_or);
     this.f.set(this.dirty);
   }
 

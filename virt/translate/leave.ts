@@ -21,10 +21,6 @@ export function emitSide(frame: RegionFrame): void {
   f.op(W.i32_and);
   f.op(W.i32_sub);
   f.set(frame.budget);
-  f.get(frame.dirty);
-  f.get(frame.dirtyAtSite);
-  f.op(W.i32_or);
-  f.set(frame.dirty);
   f.i32(STATUS_SLOW);
   f.set(frame.status);
 }

@@ -23,9 +23,10 @@ import { BlockEmitter } from "./block.ts";
 import type { DataLayout } from "./data.ts";
 import { analyseFlow, type Flow } from "./dataflow.ts";
 import { type BlockMemory, planMemory } from "./facts.ts";
-import { RegionFrame, STACK_POINTER } from "./frame.ts";
+import { RegionFrame } from "./frame.ts";
 import { DISPATCHER, dominates, type Graph, isBackEdge } from "./graph.ts";
 import { addRegisterUse, type IrBlock, type RegisterUse } from "./ir-block.ts";
+import { transit } from "./locals.ts";
 import { isCall } from "./region.ts";
 import { emitExit, emitSide } from "./leave.ts";
 import { emitSwitchLookup } from "./switch.ts";
@@ -59,7 +60,7 @@ export function emitRegion(shape: RegionShape, runtime: RuntimeFunctions): Assem
   return new ShapeEmitter(shape, runtime).run();
 }
 
-const NOTHING: Store = { dirty: { registers: 0, cc: false }, surely: 0, ccIsSure: false };
+const NOTHING: Store = { registers: 0, cc: "no" };
 
 class ShapeEmitter {
   readonly #shape: RegionShape;
@@ -95,7 +96,7 @@ class ShapeEmitter {
     for (const slot of slots) slot.local = this.#f.local(I32);
     this.#transfer = new TransferEmitter(this.#frame, runtime, shape);
     this.#flow = analyseFlow(shape.graph, shape.blocks, {
-      switchTargets: shape.switchTargets,
+      hasSwitch: this.#hasSwitch,
       touched: this.#frame.touched,
     });
     this.#isEntry = new Set(shape.graph.entries);
@@ -140,31 +141,37 @@ class ShapeEmitter {
   }
 
   #enterFirst(): void {
-    const { needIn, loads } = this.#flow;
+    const { needIn, locals } = this.#flow;
     this.#frame.setAnchor("first entry");
-    this.#enter(loads.atFirst, needIn[this.#shape.graph.entries[0]!]!.cc);
+    this.#enter(locals.atFirst, needIn[this.#shape.graph.entries[0]!]!.cc);
   }
 
   /** What any entry needs. */
   #enterAnywhere(): void {
-    const { needIn, loads } = this.#flow;
+    const { needIn, locals } = this.#flow;
     this.#frame.setAnchor("any entry");
-    this.#enter(loads.atAny, this.#shape.graph.entries.some((node) => needIn[node]!.cc));
+    this.#enter(locals.atAny, this.#shape.graph.entries.some((node) => needIn[node]!.cc));
   }
 
   #enter(registers: number, cc: boolean): void {
-    this.#frame.loadState({ registers: registers & this.#frame.touched, cc }, "parameters");
+    this.#frame.loadParameters({ registers: registers & this.#frame.touched, cc });
+  }
+
+  /** What differs from memory at the end of a block: of a call, when it has come back. */
+  #storeAfter(node: number): Exclude<Store, "by mask"> {
+    return { ...this.#storeAt(node), registers: this.#flow.locals.out[node]!.dirty };
   }
 
   /** What is stored at the end of a block. */
   #storeAt(node: number): Exclude<Store, "by mask"> {
-    const { dirtyOut, surelyDirtyOut, setsCc } = this.#flow;
-    return { dirty: dirtyOut[node]!, surely: surelyDirtyOut[node]!, ccIsSure: setsCc[node] === 1 };
+    const { effects, ccMayDiffer, locals: { dirtyLast } } = this.#flow;
+    const cc = effects[node]!.setsCc ? "surely" : ccMayDiffer[node] === 1 ? "maybe" : "no";
+    return { registers: dirtyLast[node]!, cc };
   }
 
   /** pc is set to code that did not run often when this was made: one way out for all of it, by the jump cache. */
   #emitCold(): void {
-    this.#lookAtBudget();
+    this.#lookAtBudget("by mask");
     this.#transfer.tail({ offset: undefined, ownEntry: undefined }, "by mask");
   }
 
@@ -271,7 +278,7 @@ class ShapeEmitter {
       case TERM_TRAP:
         this.#block.release();
         frame.setPc(offset + block.target);
-        this.#leave(block.terminator === TERM_SYSCALL ? TRAP_SYSCALL : block.termKind, node);
+        this.#leave(block.terminator === TERM_SYSCALL ? TRAP_SYSCALL : block.termKind, this.#storeAt(node));
         return;
       default:
         throw new Error("block without terminator");
@@ -285,11 +292,11 @@ class ShapeEmitter {
     const on = f.block();
     this.#block.labels = { exit, side: f.block() };
     this.#load(node);
-    this.#block.emit(block, offset, this.#flow.surelyDirtyIn[node]!, this.#memory[node - 1]!);
-    if (!isCall(block)) this.#frame.load(this.#flow.loads.supply[node]!);
+    this.#block.emit(block, offset, this.#flow.locals.in[node]!.dirty, this.#memory[node - 1]!);
     f.br(on);
     f.end();
-    this.#dropClean(node);
+    const { effects, locals } = this.#flow;
+    this.#dropClean({ ...this.#storeAt(node), registers: locals.in[node]!.dirty | effects[node]!.set });
     f.br(side);
     f.end();
     this.#block.labels = { exit, side };
@@ -297,18 +304,17 @@ class ShapeEmitter {
 
   /** What the block reads gets into locals; what these hold to no purpose is dropped. */
   #load(node: number): void {
-    const { dirtyIn, needIn, exposed, loads: { availableIn } } = this.#flow;
+    const { needIn, effects, locals } = this.#flow;
     const { touched } = this.#frame;
-    const available = availableIn[node]!;
-    this.#frame.drop(touched & ~dirtyIn[node]! & ~(available & needIn[node]!.registers));
-    this.#frame.load(exposed[node]! & ~available);
+    const { available, dirty } = locals.in[node]!;
+    this.#frame.drop(touched & ~dirty & ~(available & needIn[node]!.registers));
+    this.#frame.load(effects[node]!.exposed & ~available);
   }
 
-  /** On the way out of a block: what does not differ from memory need not stay in locals. */
-  #dropClean(node: number): void {
-    const { registers, cc } = this.#flow.dirtyOut[node]!;
+  /** On the way out: what does not differ from memory need not stay in locals. */
+  #dropClean({ registers, cc }: Exclude<Store, "by mask">): void {
     this.#frame.drop(this.#frame.touched & ~registers);
-    if (this.#frame.hasCc && !cc) this.#frame.dropCc();
+    if (this.#frame.hasCc && cc === "no") this.#frame.dropCc();
   }
 
   #emitIndirect(node: number, block: IrBlock, mustLook: boolean): void {
@@ -320,28 +326,23 @@ class ShapeEmitter {
     if (block.termKind === JUMP_CALL) {
       this.#emitCall(node, block, { offset: undefined, ownEntry: undefined }, mustLook);
     } else if (block.termKind === JUMP_RETURN) {
-      if (mustLook) this.#lookAtBudget(node);
+      if (mustLook) this.#lookAtBudget(this.#storeAt(node));
       this.#transfer.return_(this.#storeAt(node));
     } else if (this.#hasSwitch) {
-      this.#dropDead(node);
+      this.#pass(node, DISPATCHER);
       f.br(this.#switch);
     } else {
-      this.#lookAtBudget(node);
+      this.#lookAtBudget(this.#storeAt(node));
       this.#transfer.tail({ offset: undefined, ownEntry: undefined }, this.#storeAt(node));
     }
   }
 
-  /**
-   * What no target of a switch reads goes to memory here, and out of its local: else every way to the switch would carry it
-   * along, for the case that somebody leaves the region there.
-   */
-  #dropDead(node: number): void {
-    const frame = this.#frame;
-    const dead = this.#flow.deadAtSwitch;
-    if (dead === 0) return;
-    const { dirty, surely } = this.#storeAt(node);
-    frame.storeState({ registers: dirty.registers & dead, cc: false }, surely & dead, false);
-    frame.forget(dead);
+  /** On the way from one node to another: what is to be in memory there, and what in locals. */
+  #pass(from: number, to: number): void {
+    const { store, load } = transit(this.#flow.locals, from, to);
+    this.#frame.store(store);
+    this.#frame.load(load);
+    if (to === DISPATCHER) this.#frame.drop(this.#frame.touched & ~this.#flow.locals.atAny);
   }
 
   #targetAt(pc: number): TransferTarget {
@@ -358,24 +359,21 @@ class ShapeEmitter {
     const store = this.#storeAt(node);
     if (mustLook) {
       if (target.offset !== undefined) frame.setPc(target.offset);
-      this.#lookAtBudget(node);
+      this.#lookAtBudget(store);
     }
     if (!isCall(block)) throw new Error("a call without a place to return to");
     const returnOffset = returnPc - this.#shape.anchorPc;
     if (this.#shape.nodeByPc.has(returnPc)) {
       this.#transfer.call(target, returnOffset, store);
-      const { cc } = this.#flow.needIn[this.#nodeAt(returnPc)!]!;
-      frame.loadState({ registers: this.#flow.loads.supply[node]!, cc }, "memory", 1 << STACK_POINTER);
+      frame.setCc(this.#flow.needIn[this.#nodeAt(returnPc)!]!.cc);
       this.#emitEdge(node, returnPc, true);
       return;
     }
     // Other code goes on there: nothing of it is needed here.
     this.#transfer.call(target, returnOffset, store);
     frame.setPc(returnOffset);
-    this.#f.i32(0);
-    this.#f.set(frame.dirty);
     if (frame.hasCc) frame.forgetCc();
-    this.#lookAtBudget(node);
+    this.#lookAtBudget(NOTHING);
     this.#transfer.tail({ offset: returnOffset, ownEntry: undefined }, NOTHING);
   }
 
@@ -386,7 +384,7 @@ class ShapeEmitter {
     const taken = block.basePc + block.target;
     const fall = block.basePc + block.fallTarget;
     const hint = this.#isColdOut(taken) ? UNLIKELY : this.#isColdOut(fall) ? LIKELY : undefined;
-    const direct = mustLook ? undefined : this.#forwardLabel(node, taken);
+    const direct = mustLook ? undefined : this.#plainLabel(node, taken);
     if (direct !== undefined) {
       f.brIf(direct, hint);
       this.#emitEdge(node, fall, mustLook);
@@ -409,11 +407,12 @@ class ShapeEmitter {
     return node === undefined ? undefined : this.#shape.graph.selectorOf.get(node) ?? node;
   }
 
-  /** The label of a target that is reached by a plain branch forwards. */
-  #forwardLabel(from: number, pc: number): Label | undefined {
+  /** The label of a target that is reached by a plain branch forwards, with nothing to be done on the way. */
+  #plainLabel(from: number, pc: number): Label | undefined {
     const to = this.#nodeAt(pc);
     if (to === undefined || isBackEdge(this.#shape.graph, from, to)) return undefined;
-    return this.#blockLabels.get(to);
+    const { store, load } = transit(this.#flow.locals, from, to);
+    return store === 0 && load === 0 ? this.#blockLabels.get(to) : undefined;
   }
 
   #emitEdge(from: number, pc: number, mustLook: boolean): void {
@@ -428,15 +427,17 @@ class ShapeEmitter {
     const backwards = isBackEdge(graph, from, to);
     if (backwards || mustLook) {
       frame.setPc(pc - anchorPc);
-      this.#lookAtBudget(from);
+      this.#lookAtBudget(this.#storeAfter(from));
     }
     if (!backwards) {
+      this.#pass(from, to);
       const label = this.#blockLabels.get(to);
       if (label === undefined) this.#emitTree(to);
       else f.br(label);
       return;
     }
     const loop = dominates(graph, to, from) ? this.#loopLabels.get(to) : undefined;
+    this.#pass(from, loop !== undefined ? to : DISPATCHER);
     if (loop !== undefined) {
       f.br(loop);
       return;
@@ -451,37 +452,44 @@ class ShapeEmitter {
     const frame = this.#frame;
     frame.setPc(pc - this.#shape.anchorPc);
     if (!this.#shape.isBusy(pc)) {
-      this.#dropClean(from);
-      this.#f.br(this.#cold);
+      this.#leaveFor(this.#cold, this.#storeAt(from));
       return;
     }
-    this.#lookAtBudget(from);
+    this.#lookAtBudget(this.#storeAt(from));
     this.#transfer.tail(this.#targetAt(pc), this.#storeAt(from));
   }
 
   /** Leaves for TypeScript, to go on at frame.pc, when the budget is used up. */
-  #lookAtBudget(node?: number): void {
+  #lookAtBudget(store: Store): void {
     const f = this.#f;
     f.get(this.#frame.budget);
     f.i32(0);
     f.op(W.i32_le_s);
     f.if_(VOID, UNLIKELY);
-    this.#leave(TRAP_PREEMPTED, node);
+    this.#leave(TRAP_PREEMPTED, store);
     f.end();
   }
 
-  /** From the block of `node`, or from where all of them meet. */
-  #leave(status: number, node: number | undefined): void {
+  /** To where ways out meet. */
+  #leaveFor(label: Label, store: Store): void {
+    if (store !== "by mask") {
+      this.#frame.setDirty(store.registers);
+      this.#dropClean(store);
+    }
+    this.#f.br(label);
+  }
+
+  #leave(status: number, store: Store): void {
     this.#f.i32(status);
     this.#f.set(this.#frame.status);
-    if (node !== undefined) this.#dropClean(node);
-    this.#f.br(this.#exit);
+    this.#leaveFor(this.#exit, store);
   }
 
   /** pc holds the target: back to the dispatcher when it is an entry of this region, else a tail call. */
   #emitSwitch(): void {
-    this.#lookAtBudget();
+    const store: Store = { registers: 0, cc: this.#frame.use.setsCc ? "maybe" : "no" };
+    this.#lookAtBudget(store);
     emitSwitchLookup(this.#frame, this.#shape.layout, this.#dispatch);
-    this.#transfer.tail({ offset: undefined, ownEntry: undefined }, "by mask");
+    this.#transfer.tail({ offset: undefined, ownEntry: undefined }, store);
   }
 }

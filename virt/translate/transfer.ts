@@ -15,13 +15,10 @@ import { LINK_KEY, stateAddress } from "../runtime/status.ts";
 import { LIKELY, UNLIKELY } from "../wasm/assembler.ts";
 import { VOID, W } from "../wasm/opcodes.ts";
 import { type DataLayout, LINK_BYTES, LINK_ENTRY_AT, LINK_FORESEEN_AT, LINK_INDEX_AT } from "./data.ts";
-import type { RegisterSet } from "./dataflow.ts";
-import { PARAM_DEPTH, PASSED, type RegionFrame, STACK_POINTER } from "./frame.ts";
+import { type Differ, PARAM_DEPTH, PASSED, type RegionFrame, STACK_POINTER } from "./frame.ts";
 
-/** What gets into memory: what may differ, and what of it surely does; or all by the mask that is kept at run time. */
-export type Store =
-  | { readonly dirty: RegisterSet; readonly surely: number; readonly ccIsSure: boolean }
-  | "by mask";
+/** What gets into memory: registers and flags that differ from it; or what differs by the mask in frame.dirty. */
+export type Store = { readonly registers: number; readonly cc: Differ } | "by mask";
 
 export interface TransferTarget {
   /** Offset from the anchor; undefined when frame.pc holds the address. */
@@ -117,8 +114,12 @@ export class TransferEmitter {
   }
 
   #store(store: Store): void {
-    if (store === "by mask") this.#frame.storeByMask();
-    else this.#frame.storeState(store.dirty, store.surely, store.ccIsSure);
+    if (store === "by mask") {
+      this.#frame.storeByMask();
+      return;
+    }
+    this.#frame.store(store.registers);
+    this.#frame.storeCc(store.cc);
   }
 
   /** frame.pc is returned, for somebody further out to go on there, when the condition is 0. */
@@ -146,9 +147,9 @@ export class TransferEmitter {
       f.op(W.i32_sub);
     }
     f.get(budget);
-    const surely = store === "by mask" ? 0 : store.surely;
+    const differ = store === "by mask" ? 0 : store.registers;
     for (const n of PASSED.keys()) {
-      if ((surely & (1 << n)) !== 0) f.get(registers[n]!);
+      if ((differ & (1 << n)) !== 0) f.get(registers[n]!);
       else this.#frame.pushFromMemory(n);
     }
   }

@@ -65,6 +65,9 @@ export interface Region {
   readonly generation: number;
   /** Whether accesses of a block share checks. */
   readonly hasGroups: boolean;
+  readonly module: LoadedModule;
+  /** Host addresses of the code that it leaves for, where that is known. */
+  readonly exitFrames: number[];
   isDead: boolean;
   /** Another region that is being made is to take its place; no second one may. */
   isClaimed: boolean;
@@ -353,6 +356,8 @@ export class Translator {
       instructions: facts.instructions,
       generation: facts.generation,
       hasGroups: facts.hasGroups,
+      module,
+      exitFrames: [],
       isDead: false,
       isClaimed: false,
       isReplaced: false,
@@ -403,7 +408,9 @@ export class Translator {
   #noteExits(region: Region, anchorPc: number, frameOf: (pc: number) => number): void {
     for (const offset of region.facts.exits) {
       const address = frameOf(anchorPc + offset);
-      if (address >= 0) this.#leavers.set(address, { region, offset });
+      if (address < 0) continue;
+      this.#leavers.set(address, { region, offset });
+      region.exitFrames.push(address);
     }
   }
 
@@ -438,6 +445,17 @@ export class Translator {
     }
     this.#giveIndex(region.tableIndex);
     if (region.firstIndex !== region.tableIndex) this.#giveIndex(region.firstIndex);
+    for (const address of region.exitFrames) {
+      if (this.#leavers.get(address)?.region === region) this.#leavers.delete(address);
+    }
+    this.#dropModule(region.module);
+  }
+
+  /** A module of which nothing is left alive; one out of the store is told at the end what became of it. */
+  #dropModule(module: LoadedModule): void {
+    if (module.from === undefined && module.regions.every(({ isDead }) => isDead)) {
+      this.#modules.delete(module);
+    }
   }
 
   #giveIndex(index: number): void {

@@ -185,7 +185,9 @@ export function runOracle(options: OracleOptions): Summary {
   const native = buildNativeRunner();
   const forms = testedForms(options.form);
   const sequences = options.sequences ? SEQUENCES : 0;
-  const runners = new Map(options.backends.map((backend) => [backend, newRunner(backend)]));
+  const newRunners = (): Map<Backend, RookeryRunner> =>
+    new Map(options.backends.map((backend) => [backend, newRunner(backend)]));
+  let runners = newRunners();
   const into = new Collector();
   const perBatch = forms.length * PER_FORM + sequences;
   const batches = Math.max(1, Math.ceil(options.instances / perBatch));
@@ -194,6 +196,8 @@ export function runOracle(options: OracleOptions): Summary {
     new BatchRun(runners, batch, runNative(native, batch), into).run();
     const seconds = (performance.now() - started) / 1000;
     if (n % 8 === 7) {
+      // An engine keeps what was ever compiled for a table as long as that.
+      runners = newRunners();
       options.progress(`${into.instances} instances, ${into.differing} differing, ${seconds.toFixed(0)} s`);
     }
   }
