@@ -42,8 +42,6 @@ export interface Block {
   home: { readonly region: Region; readonly offset: number } | undefined;
   /** Entry word when it is an entry of that region, else 0. */
   entry: number;
-  /** Word addresses of links in bytecode that lead here; void when the arena was emptied. */
-  incoming: number[] | undefined;
 }
 
 /** A block without bytecode. */
@@ -62,7 +60,6 @@ export function newBlock(number: number, frame: number, offset: number, mode: nu
     isEntered: false,
     home: undefined,
     entry: 0,
-    incoming: undefined,
   };
 }
 

@@ -19,14 +19,8 @@ import {
 import type { Ram } from "../lib/ram.ts";
 import { type Block, CodeCache, newBlock, STEP_AREA } from "./cache.ts";
 import { EXT_LEAVE, type FrontEnd, type Lifted, MODE_EXACT, STATUS_EXACT } from "./frontend.ts";
-import {
-  type Handlers,
-  HEADER_BYTES,
-  LINK_NEVER,
-  makeHandlers,
-  TARGETS,
-  TARGETS_BYTES,
-} from "./interp/bytecode.ts";
+import { type Handlers, HEADER_BYTES, makeHandlers, TARGETS, TARGETS_BYTES } from "./interp/bytecode.ts";
+import { linkBlock, linkTo, unlinkBlock } from "./interp/links.ts";
 import { LOWERED_BYTES_MAX, Lowering } from "./interp/lower.ts";
 import { IrBuilder } from "./ir/builder.ts";
 import { JUMP_RETURN, TERM_INDIRECT } from "./ir/ops.ts";
@@ -428,6 +422,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     block.terminator = this.#lowering.terminator;
     block.instructions = this.#builder.instructions;
     if (cache.add(block, end)) this.#runtime.flushTlbWrites();
+    linkBlock(this.ram, cache, block);
     this.#counters.lifted++;
     this.#counters.liftedInstructions += block.instructions;
     return block;
@@ -468,16 +463,14 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     }
     // The arena was emptied: the slot is gone.
     if (this.#cache.arenaEnd < arenaBefore) return 0;
-    const mayLink = block.secondFrame < 0 && block.entry === 0;
-    this.ram.u32[slot + 1] = mayLink ? block.record : LINK_NEVER;
-    if (mayLink) (block.incoming ??= []).push(slot + 1);
+    this.ram.u32[slot + 1] = linkTo(block);
     return 0;
   }
 
   /** The block at pc is worth translating: not at once, because regions made together cost less. */
   #hot(): void {
     const pc = this.ram.readU64(PC);
-    const block = this.#blockAt(pc);
+    const block = this.#entryAt(pc) ?? this.#blockAt(pc); // the store may have it
     if (typeof block === "number") return;
     const isTranslated = block.entry !== 0;
     this.ram.i32[(block.record - 8) >>> 2] = isTranslated ? NEVER_HOT : HOT_AGAIN;
@@ -527,8 +520,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     for (const region of regions) {
       for (const entry of region.entries) {
         if (entry.isEntered) records.add(entry.record);
-        for (const slot of entry.incoming ?? []) this.ram.u32[slot] = LINK_NEVER;
-        entry.incoming = undefined;
+        unlinkBlock(this.ram, this.#cache, entry);
       }
     }
     if (this.#translator.takeDeaths() || records.size > 0) {

@@ -7,6 +7,7 @@ import { ACCESS_EXEC } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import { type Block, type CodeCache, newBlock } from "./cache.ts";
 import { HEADER_BYTES } from "./interp/bytecode.ts";
+import { linkBlock } from "./interp/links.ts";
 import { arenaBytesOf, decodePage, encodePage } from "./interp/kept.ts";
 import { PAGE_SIZE } from "./layout.ts";
 import { StoredRegions } from "./translate/stored.ts";
@@ -73,9 +74,8 @@ export class KeptCode {
     if (bytes === undefined) return;
     const address = cache.allocate(arenaBytesOf(bytes));
     if (address < 0) return;
-    let count = 0;
+    const blocks: Block[] = [];
     decodePage(ram, bytes, address, (kept) => {
-      count++;
       const number = cache.nextNumber;
       ram.u32[((kept.record - HEADER_BYTES) >>> 2) + 1] = number;
       const block = newBlock(number, frame, kept.offset, kept.mode);
@@ -84,9 +84,11 @@ export class KeptCode {
       block.terminator = kept.terminator;
       block.instructions = kept.instructions;
       if (cache.add(block, cache.arenaEnd)) flushTlbWrites();
+      blocks.push(block);
     });
-    this.#regions.noteBlocks(frame, count);
-    this.loadedBlocks += count;
+    for (const block of blocks) linkBlock(ram, cache, block);
+    this.#regions.noteBlocks(frame, blocks.length);
+    this.loadedBlocks += blocks.length;
   }
 
   /** Leaves modules and bytecode to the store. */

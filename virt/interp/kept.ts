@@ -8,9 +8,10 @@
 // Blocks whose last instruction ends in another page are left out: they are that page's content, too.
 
 import type { Ram } from "../../lib/ram.ts";
-import { TERM_BRANCH, TERM_INDIRECT, TERM_JUMP } from "../ir/ops.ts";
+import { TERM_INDIRECT } from "../ir/ops.ts";
 import { PAGE_SIZE } from "../layout.ts";
-import { HEADER_BYTES, LINK_NEVER, LINK_NONE, RECORD_BYTES, TARGETS_BYTES } from "./bytecode.ts";
+import { HEADER_BYTES, LINK_NEVER, LINK_NONE, TARGETS_BYTES } from "./bytecode.ts";
+import { sidesOf } from "./links.ts";
 
 const ROW_BYTES = 12;
 
@@ -53,14 +54,9 @@ export function encodePage(
 
 /** Undoes links and targets at the end of a block. */
 function clean(view: DataView, end: number, block: KeptBlock): void {
-  const side = (at: number): void => {
-    const target = block.offset + view.getInt32(at, true);
-    view.setUint32(at + 4, target >= 0 && target < PAGE_SIZE ? LINK_NONE : LINK_NEVER, true);
-  };
-  if (block.terminator === TERM_JUMP) side(end - RECORD_BYTES + 8);
-  if (block.terminator === TERM_BRANCH) {
-    side(end - RECORD_BYTES);
-    side(end - RECORD_BYTES + 8);
+  for (const before of sidesOf(block.terminator)) {
+    const target = block.offset + view.getInt32(end - before, true);
+    view.setUint32(end - before + 4, target >= 0 && target < PAGE_SIZE ? LINK_NONE : LINK_NEVER, true);
   }
   if (block.terminator === TERM_INDIRECT) {
     for (let at = end - TARGETS_BYTES; at < end; at += 4) view.setUint32(at, 0, true);
