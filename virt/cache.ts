@@ -14,6 +14,8 @@ import {
   FRAMES_START,
   JUMP_CACHE,
   JUMP_CACHE_ENTRIES,
+  NEAR_CACHE,
+  NEAR_CACHE_ENTRIES,
 } from "./layout.ts";
 import { TERM_NONE } from "./ir/ops.ts";
 import { SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
@@ -194,17 +196,23 @@ export class CodeCache {
   /** Empties the slow cache with it. */
   clearJumpCache(): void {
     this.#ram.u8.fill(0xff, JUMP_CACHE, JUMP_CACHE + JUMP_CACHE_ENTRIES * 16);
+    this.#clearNearCache();
     this.#clearSlowCache();
   }
 
   /** Takes out of the jump cache what `isStale` says of (table index, entry or record). */
   purgeJumpCache(isStale: (tableIndex: number, entry: number) => boolean): void {
+    this.#clearNearCache();
     const i32 = this.#ram.i32;
     const end = (JUMP_CACHE >>> 2) + JUMP_CACHE_ENTRIES * 4;
     for (let at = JUMP_CACHE >>> 2; at < end; at += 4) {
       if (i32[at + 1] === -1) continue; // empty: a tag is never all ones
       if (isStale(i32[at + 2]!, i32[at + 3]!)) i32[at] = i32[at + 1] = -1;
     }
+  }
+
+  #clearNearCache(): void {
+    this.#ram.u8.fill(0xff, NEAR_CACHE, NEAR_CACHE + NEAR_CACHE_ENTRIES * 16);
   }
 
   #clearSlowCache(): void {

@@ -62,6 +62,9 @@ export const TLB_WRITE = 0x3_0000;
 /** Entries of 16 bytes: i64 pc xor tag, i32 table index, i32 entry. */
 export const JUMP_CACHE_ENTRIES = 32768;
 export const JUMP_CACHE = 0x20_0000;
+/** The same, of regions alone, before it. */
+export const NEAR_CACHE_ENTRIES = 1024;
+export const NEAR_CACHE = 0x5_8000;
 
 /** One byte per frame of the 4 GiB: FRAME_* bits. */
 export const FRAME_FLAGS = 0x10_0000;

@@ -21,7 +21,7 @@ export interface CpuOptions {
 }
 
 /** Translating pays once a block has run this often. */
-export const HOT_ENTRIES = 5000;
+export const HOT_ENTRIES = 10_000;
 export const HOT_BATCH = 12;
 /** What is reached later is taken in, so regions start small. */
 export const REGION_LIMITS: RegionLimits = { blocksMax: 150, instructionsMax: 1200, coldest: 256 };

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Short sequences that both back ends and the dispatcher emit in line.
 
-import { JUMP_CACHE_ENTRIES, PAGE_SIZE, TLB_ENTRIES, TLB_READ, TLB_WRITE } from "../layout.ts";
+import {
+  JUMP_CACHE_ENTRIES,
+  NEAR_CACHE_ENTRIES,
+  PAGE_SIZE,
+  TLB_ENTRIES,
+  TLB_READ,
+  TLB_WRITE,
+} from "../layout.ts";
 import type { Assembler } from "../wasm/assembler.ts";
 import { W } from "../wasm/opcodes.ts";
 import { stateAddress } from "./status.ts";
@@ -73,6 +80,16 @@ export function emitFits(f: Assembler, va: number, bytes: number, offset: number
 /** Leaves the offset within JUMP_CACHE of the first of two places for a pc; the other is SECOND_PLACE away (xor). The tag
  *  takes part, so that the same code in two address spaces (after fork) has two places. */
 export function pushJumpCacheEntry(f: Assembler, pushPc: () => void): void {
+  pushHash(f, pushPc, JUMP_CACHE_SHIFT);
+}
+
+/** Leaves the offset within NEAR_CACHE of the place for a pc. */
+export function pushNearEntry(f: Assembler, pushPc: () => void): void {
+  pushHash(f, pushPc, shiftFor(NEAR_CACHE_ENTRIES));
+}
+
+/** Leaves the index of an entry times 16. */
+function pushHash(f: Assembler, pushPc: () => void, shift: number): void {
   pushPc();
   f.op(W.i32_wrap_i64);
   f.i32(stateAddress("addressSpaceTag") + 4);
@@ -80,10 +97,18 @@ export function pushJumpCacheEntry(f: Assembler, pushPc: () => void): void {
   f.op(W.i32_xor);
   f.i32(JUMP_CACHE_FACTOR);
   f.op(W.i32_mul);
-  f.i32(JUMP_CACHE_SHIFT);
+  f.i32(shift);
   f.op(W.i32_shr_u);
   f.i32(-16);
   f.op(W.i32_and);
+}
+
+/** pc xor the tag of the address space. */
+export function pushKey(f: Assembler, pc: number): void {
+  f.get(pc);
+  f.i32(stateAddress("addressSpaceTag"));
+  f.memory(W.i64_load, 0);
+  f.op(W.i64_xor);
 }
 
 /** The index of the first place of a pc in the jump cache, as pushJumpCacheEntry has it. */
@@ -93,9 +118,12 @@ export function jumpCacheIndex(pcLo: number, tagHi: number): number {
 
 /** Multiplicative hashing (D. Knuth, The Art of Computer Programming, volume 3, 6.4): 2^32 over the golden ratio. */
 const JUMP_CACHE_FACTOR = 0x9e37_79b1 | 0;
-/** Leaves the index times 16. */
-const JUMP_CACHE_SHIFT: number = 32 - Math.log2(JUMP_CACHE_ENTRIES * 16);
+const JUMP_CACHE_SHIFT: number = shiftFor(JUMP_CACHE_ENTRIES);
 export const SECOND_PLACE = 16;
+
+function shiftFor(entries: number): number {
+  return 32 - Math.log2(entries * 16);
+}
 
 /** Adds one to the u32 at an address. */
 export function countUp(f: Assembler, address: number): void {

@@ -15,12 +15,12 @@ import { HELPERS, OPS } from "../ir/ops.ts";
 import { WASM_TYPES } from "./access.ts";
 import { addArithFunctions, type ArithFunctions } from "./arith.ts";
 import { addFlagFunctions, type FlagFunctions } from "./flags.ts";
-import { countUp, pushJumpCacheEntry, SECOND_PLACE } from "./inline.ts";
+import { countUp, pushJumpCacheEntry, pushKey } from "./inline.ts";
+import { emitLink, emitNear, emitPromote, pushProbe } from "./jump-cache.ts";
 import {
   COUNT_DISPATCHES,
   COUNT_SLOW,
   LAST_DATA,
-  LINK_KEY,
   SLOW_CACHE,
   SLOW_CACHE_ENTRIES,
   stateAddress,
@@ -36,8 +36,8 @@ export interface RuntimeFunctions extends TlbFunctions, FlagFunctions, ArithFunc
   readonly ext: number;
   /** (guest address, address of a link) -> 1 when the link now leads there, 0 when no region is known. */
   readonly link: number;
-  /** (guest address, its first place in the jump cache) -> 1 when it was in its second place and is now in the first. */
-  readonly promote: number;
+  /** (guest address, its place in the near cache) -> 1 when a region for it is there now, 0 when none is known. */
+  readonly near: number;
   /** Type of regions' functions. */
   readonly regionType: number;
   readonly hasTailCalls: boolean;
@@ -92,12 +92,13 @@ export function buildRuntimeModule(handlers: Handlers): Uint8Array<ArrayBuffer> 
   const regionType = module.typeIndex(REGION_PARAMS, REGION_RESULTS);
   const promote = module.add(emitPromote());
   const link = module.add(emitLink(promote));
+  const near = module.add(emitNear(promote));
   const runtime: RuntimeFunctions = {
     ext,
     ...tlb,
     ...flags,
     ...arith,
-    promote,
+    near,
     link,
     regionType,
     hasTailCalls: true,
@@ -131,7 +132,7 @@ export const runtimeSignatures: ReadonlyMap<string, Signature> = new Map<string,
   ["storeSlow128", { params: [I64, V128], results: [I32] }],
   ["probeSlow", { params: [I64, I32], results: [I32] }],
   ["flagsOf", { params: [I32, I64, I64], results: [I32] }],
-  ["promote", { params: [I64, I32], results: [I32] }],
+  ["near", { params: [I64, I32], results: [I32] }],
   ["link", { params: [I64, I32], results: [I32] }],
   ["flags", { params: [], results: [I32] }],
   ["condOf", { params: [I32, I32], results: [I32] }],
@@ -159,7 +160,7 @@ export function regionImports(runtime: RuntimeFunctions): Map<string, number> {
     ["storeSlow", runtime.storeSlow],
     ["storeSlow128", runtime.storeSlow128],
     ["probeSlow", runtime.probeSlow],
-    ["promote", runtime.promote],
+    ["near", runtime.near],
     ["link", runtime.link],
     ["flagsOf", runtime.flagsOf],
     ["flags", runtime.flags],
@@ -357,93 +358,4 @@ class Dispatcher {
     f.i32(STATUS_SLOW_OFTEN);
     f.return_();
   }
-}
-
-/** entry = first place in the jump cache for pc; leaves 1 when pc is not there, nor in the second and moved from it. */
-function pushProbe(f: Assembler, pc: number, entry: number, promote: number): void {
-  pushJumpCacheEntry(f, () => f.get(pc));
-  f.tee(entry);
-  f.memory(W.i64_load, JUMP_CACHE);
-  pushKey(f, pc);
-  f.op(W.i64_ne);
-  f.if_(I32);
-  f.get(pc);
-  f.get(entry);
-  f.call(promote);
-  f.op(W.i32_eqz);
-  f.else_();
-  f.i32(0);
-  f.end();
-}
-
-/** (pc, its first place) -> 1 when pc was in its second place: the two entries have changed places then. */
-function emitPromote(): Assembler {
-  const f = new Assembler([I64, I32], [I32]);
-  const [pc, first] = [0, 1];
-  const second = f.local(I32);
-  const held = f.local(V128);
-  f.get(first);
-  f.i32(SECOND_PLACE);
-  f.op(W.i32_xor);
-  f.tee(second);
-  f.memory(W.i64_load, JUMP_CACHE);
-  pushKey(f, pc);
-  f.op(W.i64_ne);
-  f.if_();
-  f.i32(0);
-  f.return_();
-  f.end();
-  f.get(first);
-  f.memory(W.v128_load, JUMP_CACHE);
-  f.set(held);
-  f.get(first);
-  f.get(second);
-  f.memory(W.v128_load, JUMP_CACHE);
-  f.memory(W.v128_store, JUMP_CACHE);
-  f.get(second);
-  f.get(held);
-  f.memory(W.v128_store, JUMP_CACHE);
-  f.i32(1);
-  return f;
-}
-
-/** Makes a link (virt/translate/data.ts) lead to the region that the jump cache knows for a guest address. */
-function emitLink(promote: number): Assembler {
-  const f = new Assembler([I64, I32], [I32]);
-  const [pc, link] = [0, 1];
-  const entry = f.local(I32);
-  const unknown = f.block();
-  f.get(pc);
-  f.i64(47);
-  f.op(W.i64_shr_u);
-  f.op(W.i64_eqz);
-  f.op(W.i32_eqz);
-  f.brIf(unknown);
-  pushProbe(f, pc, entry, promote);
-  f.brIf(unknown);
-  f.get(entry);
-  f.memory(W.i32_load, JUMP_CACHE + 8);
-  f.op(W.i32_eqz);
-  f.brIf(unknown);
-  f.get(link);
-  f.get(entry);
-  f.memory(W.i64_load, JUMP_CACHE + 8);
-  f.memory(W.i64_store, 8);
-  f.get(link);
-  f.i32(LINK_KEY);
-  f.memory(W.i64_load, 0);
-  f.memory(W.i64_store, 0);
-  f.i32(1);
-  f.return_();
-  f.end();
-  f.i32(0);
-  return f;
-}
-
-/** pc xor the tag of the address space. */
-function pushKey(f: Assembler, pc: number): void {
-  f.get(pc);
-  f.i32(stateAddress("addressSpaceTag"));
-  f.memory(W.i64_load, 0);
-  f.op(W.i64_xor);
 }

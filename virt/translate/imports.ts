@@ -56,8 +56,8 @@ export function importOnUse(module: WasmModule, hasTailCalls: boolean): RuntimeF
     get mulHiS(): number {
       return index("mulHiS");
     },
-    get promote(): number {
-      return index("promote");
+    get near(): number {
+      return index("near");
     },
     get link(): number {
       return index("link");

@@ -8,10 +8,10 @@
 // call, so that the function that called this one is still the one to be returned to. Nothing is lost by unwinding:
 // all state is in memory, and return addresses are entries of their regions.
 
-import { JUMP_CACHE } from "../layout.ts";
-import { pushJumpCacheEntry } from "../runtime/inline.ts";
+import { NEAR_CACHE } from "../layout.ts";
+import { pushKey, pushNearEntry } from "../runtime/inline.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
-import { LINK_KEY, stateAddress } from "../runtime/status.ts";
+import { LINK_KEY } from "../runtime/status.ts";
 import { LIKELY, UNLIKELY } from "../wasm/assembler.ts";
 import { VOID, W } from "../wasm/opcodes.ts";
 import { type DataLayout, LINK_BYTES, LINK_ENTRY_AT, LINK_FORESEEN_AT, LINK_INDEX_AT } from "./data.ts";
@@ -233,7 +233,7 @@ export class TransferEmitter {
     this.#frame.f.set(this.#frame.pc);
   }
 
-  /** frame.pc is any address: the jump cache knows a region for it, or it is returned. */
+  /** frame.pc is any address: the near cache or the jump cache knows a region for it, or it is returned. */
   #byJumpCache(kind: "call" | "tail", store: Store): void {
     const { f, pc, tlbEntry } = this.#frame;
     const known = f.block();
@@ -244,33 +244,25 @@ export class TransferEmitter {
     f.op(W.i64_eqz);
     f.op(W.i32_eqz);
     f.brIf(unknown, UNLIKELY);
-    pushJumpCacheEntry(f, () => f.get(pc));
+    pushNearEntry(f, () => f.get(pc));
     f.tee(tlbEntry);
-    f.memory(W.i64_load, JUMP_CACHE);
-    f.get(pc);
-    f.i32(stateAddress("addressSpaceTag"));
-    f.memory(W.i64_load, 0);
-    f.op(W.i64_xor);
-    f.op(W.i64_ne);
-    f.if_(VOID, UNLIKELY);
+    f.memory(W.i64_load, NEAR_CACHE);
+    pushKey(f, pc);
+    f.op(W.i64_eq);
+    f.brIf(known, LIKELY);
     f.get(pc);
     f.get(tlbEntry);
-    f.call(this.#runtime.promote);
-    f.op(W.i32_eqz);
-    f.brIf(unknown, UNLIKELY);
-    f.end();
-    f.get(tlbEntry);
-    f.memory(W.i32_load, JUMP_CACHE + 8);
+    f.call(this.#runtime.near);
     f.brIf(known, LIKELY);
     f.end();
     this.#returnPc();
     f.end();
     f.get(pc);
     f.get(tlbEntry);
-    f.memory(W.i32_load, JUMP_CACHE + 12);
+    f.memory(W.i32_load, NEAR_CACHE + 12);
     this.#pushRest(kind, store);
     f.get(tlbEntry);
-    f.memory(W.i32_load, JUMP_CACHE + 8);
+    f.memory(W.i32_load, NEAR_CACHE + 8);
     this.#indirect(kind);
   }
 }
