@@ -28,6 +28,8 @@ export interface Block {
   /** Host address of the frame of its first byte, and of its last when that is another one, else -1. */
   readonly frame: number;
   secondFrame: number;
+  /** How many bytes of it lie in the second frame. */
+  tailBytes: number;
   readonly offset: number;
   readonly mode: number;
   /** Address of the first bytecode record; 0 while there is no bytecode, for an entry of a region out of a store. */
@@ -40,6 +42,8 @@ export interface Block {
   isDead: boolean;
   /** Whether the jump cache may lead to its bytecode. */
   isEntered: boolean;
+  /** Whether the jump cache was asked for it: what only links lead to need not be there. */
+  isTarget: boolean;
   /** The region that it is part of, and its distance from that region's anchor. */
   home: { readonly region: Region; readonly offset: number } | undefined;
   /** Entry word when it is an entry of that region, else 0. */
@@ -52,6 +56,7 @@ export function newBlock(number: number, frame: number, offset: number, mode: nu
     number,
     frame,
     secondFrame: -1,
+    tailBytes: 0,
     offset,
     mode,
     record: 0,
@@ -60,9 +65,15 @@ export function newBlock(number: number, frame: number, offset: number, mode: nu
     instructions: 0,
     isDead: false,
     isEntered: false,
+    isTarget: false,
     home: undefined,
     entry: 0,
   };
+}
+
+/** What finds a block among those of its frame. */
+export function blockKey(offset: number, mode: number): number {
+  return offset * 4 + mode;
 }
 
 interface FrameCode {
@@ -94,7 +105,7 @@ export class CodeCache {
   }
 
   find(frame: number, offset: number, mode: number): Block | undefined {
-    return this.#frames.get(frame)?.blocks.get(offset * 4 + mode);
+    return this.#frames.get(frame)?.blocks.get(blockKey(offset, mode));
   }
 
   block(number: number): Block | undefined {
@@ -128,10 +139,10 @@ export class CodeCache {
     this.#arenaEnd = (arenaEnd + 15) & ~15;
     this.#byNumber[block.number] = block;
     const frame = this.#frameCode(block.frame);
-    const old = frame.blocks.get(block.offset * 4 + block.mode);
+    const old = frame.blocks.get(blockKey(block.offset, block.mode));
     if (old !== block) this.#liveBlocks++;
     if (old !== undefined && old !== block) this.#kill(old);
-    frame.blocks.set(block.offset * 4 + block.mode, block);
+    frame.blocks.set(blockKey(block.offset, block.mode), block);
     let isNew = this.#mark(block.frame);
     if (block.secondFrame >= 0) {
       this.#frameCode(block.secondFrame).guests.add(block);
@@ -178,7 +189,9 @@ export class CodeCache {
     }
     for (const block of code.guests) {
       const blocks = this.#frames.get(block.frame)?.blocks;
-      if (blocks?.get(block.offset * 4 + block.mode) === block) blocks.delete(block.offset * 4 + block.mode);
+      if (blocks?.get(blockKey(block.offset, block.mode)) === block) {
+        blocks.delete(blockKey(block.offset, block.mode));
+      }
     }
     // The regions of the frame died above; what the jump cache knows of regions is little, and filled anew.
     this.purgeJumpCache((tableIndex, entry) => tableIndex !== 0 || killed.has(entry));

@@ -20,6 +20,7 @@ import type { Ram } from "../lib/ram.ts";
 import { type Block, CodeCache, newBlock, STEP_AREA } from "./cache.ts";
 import { EXT_LEAVE, type FrontEnd, type Lifted, MODE_EXACT, STATUS_EXACT } from "./frontend.ts";
 import { type Handlers, HEADER_BYTES, makeHandlers, TARGETS, TARGETS_BYTES } from "./interp/bytecode.ts";
+import type { KeptBlock } from "./interp/kept.ts";
 import { linkBlock, linkTo, unlinkBlock } from "./interp/links.ts";
 import { LOWERED_BYTES_MAX, Lowering } from "./interp/lower.ts";
 import { IrBuilder } from "./ir/builder.ts";
@@ -56,6 +57,8 @@ const SLICE = 1_000_000;
 /** Slow exits of a region are rare when so many instructions lie between two looks. */
 const SLOW_RARE = 20_000_000;
 const NEVER_HOT = 0x7fff_ffff;
+/** In the place of a trap: the block at pc is in the slow cache. */
+const IS_SLOW = -1;
 /** Entries of a block that waits for its translation until it is asked for again: the wait may have been in vain. */
 const HOT_AGAIN = 100;
 const BIG_FLUSH_PAGES = 512;
@@ -305,7 +308,8 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
         }
         case STATUS_LINK: {
           const trap = this.#link();
-          if (trap !== 0) return trap;
+          if (trap === IS_SLOW) slow = 1;
+          else if (trap !== 0) return trap;
           break;
         }
         case STATUS_HOT:
@@ -337,6 +341,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     const pc = this.ram.readU64(PC);
     const block = this.#entryAt(pc) ?? this.#blockAt(pc);
     if (typeof block === "number") return block;
+    block.isTarget = true;
     const isNewPage = !this.#spaces.hasCode(pc);
     if (!this.#spaces.enterRegion(pc, block)) {
       const trap = this.#enterBlock(pc, block);
@@ -352,6 +357,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     for (const block of this.#cache.blocksIn(frame)) {
       const at = page + block.offset;
       if (at === pc || block.mode !== this.#mode || block.isDead || block.secondFrame >= 0) continue;
+      if (block.entry === 0 && !block.isTarget) continue;
       if (!this.#spaces.enterRegion(at, block) && block.record !== 0) this.#spaces.enterBlock(at, block);
     }
   }
@@ -399,6 +405,8 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
 
   /** `bare`: the block when it is known without bytecode. */
   #lift(pc: number, frame: number, bare: Block | undefined): Block | number {
+    const kept = this.#kept?.straddling(pc, frame, this.#mode);
+    if (kept !== undefined) return this.#takeStraddling(pc, bare ?? this.#known(pc), kept);
     const trap = this.#liftInto(pc, this.#blockInstructionsMax);
     if (trap !== 0) return trap;
     const cache = this.#cache;
@@ -417,6 +425,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     const end = this.#lowering.lower(this.#builder, start, number, hot, true);
     const block: Block = bare ?? this.#known(pc);
     block.secondFrame = straddles ? walk(this.ram, nextPage(pc), ACCESS_EXEC) : -1;
+    block.tailBytes = straddles ? offset + bytes - PAGE_SIZE : 0;
     block.record = start + HEADER_BYTES;
     block.end = end;
     block.terminator = this.#lowering.terminator;
@@ -425,6 +434,20 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     linkBlock(this.ram, cache, block);
     this.#counters.lifted++;
     this.#counters.liftedInstructions += block.instructions;
+    return block;
+  }
+
+  /** Bytecode that lies in the arena already becomes that of a block. */
+  #takeStraddling(pc: number, block: Block, kept: KeptBlock): Block {
+    this.ram.u32[((kept.record - HEADER_BYTES) >>> 2) + 1] = block.number;
+    block.secondFrame = walk(this.ram, nextPage(pc), ACCESS_EXEC);
+    block.tailBytes = kept.tail.length;
+    block.record = kept.record;
+    block.end = kept.end;
+    block.terminator = kept.terminator;
+    block.instructions = kept.instructions;
+    if (this.#cache.add(block, this.#cache.arenaEnd)) this.#runtime.flushTlbWrites();
+    linkBlock(this.ram, this.#cache, block);
     return block;
   }
 
@@ -449,22 +472,22 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     return 0;
   }
 
-  /** A direct jump within its page asks for its target. */
+  /** A direct jump within its page asks for its target, which need not be in the jump cache for that. 0, IS_SLOW, or the trap. */
   #link(): number {
     this.#counters.links++;
     const slot = this.ram.u32[LINK_SLOT >>> 2]! >>> 2;
     const pc = this.ram.readU64(PC);
     const arenaBefore = this.#cache.arenaEnd;
-    const block = this.#entryAt(pc) ?? this.#blockAt(pc);
+    const found = this.#entryAt(pc) ?? this.#blockAt(pc);
+    if (typeof found === "number") return found;
+    const isRegion = this.#spaces.enterRegion(pc, found);
+    const block = isRegion || found.record !== 0 ? found : this.#blockAt(pc);
     if (typeof block === "number") return block;
-    if (!this.#spaces.enterRegion(pc, block)) {
-      const trap = this.#enterBlock(pc, block);
-      if (trap !== 0) return trap;
-    }
+    if (!isRegion) this.#spaces.enterSlow(pc, block);
+    const result = isRegion ? 0 : IS_SLOW;
     // The arena was emptied: the slot is gone.
-    if (this.#cache.arenaEnd < arenaBefore) return 0;
-    this.ram.u32[slot + 1] = linkTo(block);
-    return 0;
+    if (this.#cache.arenaEnd >= arenaBefore) this.ram.u32[slot + 1] = linkTo(block);
+    return result;
   }
 
   /** The block at pc is worth translating: not at once, because regions made together cost less. */

@@ -5,12 +5,12 @@
 import type { KeptPage, TranslationStore } from "../include/host/translations.ts";
 import { ACCESS_EXEC } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
-import { type Block, type CodeCache, newBlock } from "./cache.ts";
+import { type Block, blockKey, type CodeCache, newBlock } from "./cache.ts";
 import { HEADER_BYTES } from "./interp/bytecode.ts";
 import { linkBlock } from "./interp/links.ts";
-import { arenaBytesOf, decodePage, encodePage } from "./interp/kept.ts";
+import { arenaBytesOf, decodePage, encodePage, type KeptBlock, NO_TAIL } from "./interp/kept.ts";
 import { PAGE_SIZE } from "./layout.ts";
-import { StoredRegions } from "./translate/stored.ts";
+import { type KeptCounts, StoredRegions } from "./translate/stored.ts";
 import type { Region, Translator } from "./translate/translator.ts";
 import { walk } from "./walk.ts";
 
@@ -32,6 +32,8 @@ export class KeptCode {
   readonly #store: TranslationStore;
   readonly #host: KeptCodeHost;
   readonly #regions: StoredRegions;
+  /** By frame: kept blocks that end in the next page and wait for that to be looked at, by offset and mode as in the cache. */
+  readonly #straddling = new Map<number, Map<number, KeptBlock>>();
   /** Blocks that came from the store. */
   loadedBlocks = 0;
 
@@ -46,17 +48,32 @@ export class KeptCode {
   /** The content of a frame has changed. */
   forget(frame: number): void {
     this.#regions.forget(frame);
+    this.#straddling.delete(frame);
   }
 
   /** All code was dropped, and no frame is watched any more. */
   forgetAll(): void {
     this.#regions.forgetAll();
+    this.#straddling.clear();
+  }
+
+  /** The kept block at a guest address in `frame` that ends in the next page, when that page has the bytes it was made from. */
+  straddling(pc: number, frame: number, mode: number): KeptBlock | undefined {
+    const waiting = this.#straddling.get(frame);
+    const key = blockKey(pc % PAGE_SIZE, mode);
+    const kept = waiting?.get(key);
+    if (waiting === undefined || kept === undefined) return undefined;
+    const { ram } = this.#host;
+    const next = walk(ram, pc - (pc % PAGE_SIZE) + PAGE_SIZE, ACCESS_EXEC);
+    if (next < 0 || !kept.tail.every((byte, n) => ram.u8[next + n] === byte)) return undefined;
+    waiting.delete(key);
+    return kept;
   }
 
   /** Takes what the store has for the page of a guest address, which lies in `frame`. The regions that are new. */
   offer(pc: number, frame: number, mode: number): Region[] {
     const { ram, translator, blockAt, frameOf } = this.#host;
-    if (!this.#regions.isKnown(frame)) this.#loadBytecode(frame);
+    if (!this.#regions.isLoaded(frame)) this.#loadBytecode(frame);
     const page = pc - (pc % PAGE_SIZE);
     const frameAt = (distance: number): number => walk(ram, page + distance * PAGE_SIZE, ACCESS_EXEC);
     const found: Region[] = [];
@@ -71,24 +88,35 @@ export class KeptCode {
   #loadBytecode(frame: number): void {
     const { ram, cache, flushTlbWrites } = this.#host;
     const bytes = this.#regions.bytecodeOf(frame);
+    this.#regions.noteKept(frame, { blocks: 0, targets: 0 });
     if (bytes === undefined) return;
     const address = cache.allocate(arenaBytesOf(bytes));
     if (address < 0) return;
     const blocks: Block[] = [];
+    const straddling = new Map<number, KeptBlock>();
     decodePage(ram, bytes, address, (kept) => {
-      const number = cache.nextNumber;
-      ram.u32[((kept.record - HEADER_BYTES) >>> 2) + 1] = number;
-      const block = newBlock(number, frame, kept.offset, kept.mode);
+      if (kept.tail.length > 0) {
+        straddling.set(blockKey(kept.offset, kept.mode), kept);
+        return;
+      }
+      // It may be known without bytecode, as an entry of a region.
+      const block = cache.find(frame, kept.offset, kept.mode)
+        ?? newBlock(cache.nextNumber, frame, kept.offset, kept.mode);
+      if (block.record !== 0) return;
+      ram.u32[((kept.record - HEADER_BYTES) >>> 2) + 1] = block.number;
       block.record = kept.record;
       block.end = kept.end;
       block.terminator = kept.terminator;
       block.instructions = kept.instructions;
+      block.isTarget = kept.isTarget;
       if (cache.add(block, cache.arenaEnd)) flushTlbWrites();
       blocks.push(block);
     });
     for (const block of blocks) linkBlock(ram, cache, block);
-    this.#regions.noteBlocks(frame, blocks.length);
-    this.loadedBlocks += blocks.length;
+    if (straddling.size > 0) this.#straddling.set(frame, straddling);
+    const counts = countsOf([...blocks, ...straddling.values()]);
+    this.#regions.noteKept(frame, counts);
+    this.loadedBlocks += counts.blocks;
   }
 
   /** Leaves modules and bytecode to the store. */
@@ -99,10 +127,25 @@ export class KeptCode {
     const entriesLeft = (now: number): number => (now > hotEntries ? hotEntries >> 2 : Math.max(now, 1));
     const pages: KeptPage[] = [];
     for (const [frame, all] of cache.pages()) {
-      const blocks = all.filter((block) => block.record !== 0 && block.secondFrame < 0);
-      if (!this.#regions.hasNews(frame, blocks.length)) continue;
+      const known = all.filter(({ record }) => record !== 0);
+      const waiting = [...this.#straddling.get(frame)?.values() ?? []];
+      if (!this.#regions.hasNews(frame, countsOf([...known, ...waiting]))) continue;
+      const blocks = [...known.map((block) => this.#keep(block)), ...waiting];
       pages.push({ hash: this.#regions.hashOf(frame), bytes: encodePage(ram, blocks, entriesLeft) });
     }
     this.#store.saveBytecode(pages);
   }
+
+  #keep(block: Block): KeptBlock {
+    const { secondFrame, tailBytes } = block;
+    const tail = secondFrame < 0 ? NO_TAIL : this.#host.ram.u8.subarray(secondFrame, secondFrame + tailBytes);
+    return { ...block, tail };
+  }
+}
+
+function countsOf(blocks: readonly Pick<Block, "isTarget">[]): KeptCounts {
+  return {
+    blocks: blocks.length,
+    targets: blocks.reduce((sum, { isTarget }) => sum + (isTarget ? 1 : 0), 0),
+  };
 }

@@ -60,7 +60,7 @@ export const TLB_READ = 0x2_0000;
 export const TLB_WRITE = 0x3_0000;
 
 /** Entries of 16 bytes: i64 pc xor tag, i32 table index, i32 entry. */
-export const JUMP_CACHE_ENTRIES = 32768;
+export const JUMP_CACHE_ENTRIES = 65_536;
 export const JUMP_CACHE = 0x20_0000;
 /** The same, of regions alone, before it. */
 export const NEAR_CACHE_ENTRIES = 1024;
@@ -71,7 +71,7 @@ export const FRAME_FLAGS = 0x10_0000;
 /** Translated code was made from this frame: no write TLB entry may be filled for it. */
 export const FRAME_CODE = 1;
 
-export const BYTECODE_ARENA = 0x28_0000;
+export const BYTECODE_ARENA = 0x30_0000;
 /** The arena before it holds the code of a large compiler; what is not touched costs the host nothing. */
 export const FRAMES_START = 0x800_0000;
 

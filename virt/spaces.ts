@@ -9,7 +9,7 @@ import { ACCESS_EXEC } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import type { Block, CodeCache } from "./cache.ts";
 import { CPU_BASE, CPU_STATE, JUMP_CACHE, PAGE_SIZE } from "./layout.ts";
-import { jumpCacheIndex, SECOND_PLACE } from "./runtime/inline.ts";
+import { jumpCacheIndex, OTHER_PLACES } from "./runtime/inline.ts";
 import { LINK_KEY, SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
 import { DATA_ALIGNMENT } from "./translate/data.ts";
 import type { Region } from "./translate/translator.ts";
@@ -110,15 +110,28 @@ export class AddressSpaces {
     const lo = pc | 0;
     const hi = Math.floor(pc / 0x1_0000_0000) ^ i32[TAG_WORD + 1]!;
     const at = (JUMP_CACHE >>> 2) + jumpCacheIndex(lo, i32[TAG_WORD + 1]!) * 4;
-    // What was there moves to its second place.
-    if (i32[at] !== lo || i32[at + 1] !== hi) {
-      i32.copyWithin(at ^ (SECOND_PLACE >>> 2), at, at + 4);
-      i32[at] = lo;
-      i32[at + 1] = hi;
+    let place = at;
+    for (const distance of OTHER_PLACES) {
+      if (i32[place] === lo && i32[place + 1] === hi) break;
+      place = at ^ (distance >>> 2);
     }
+    if (i32[place] !== lo || i32[place + 1] !== hi) place = this.#makeRoom(at);
     this.#noteCodePages(pc, block);
-    i32[at + 2] = tableIndex;
-    i32[at + 3] = entry;
+    i32[place] = lo;
+    i32[place + 1] = hi;
+    i32[place + 2] = tableIndex;
+    i32[place + 3] = entry;
+  }
+
+  /** What is in a first place moves to another that is free, or else to any of them. */
+  #makeRoom(first: number): number {
+    const i32 = this.#ram.i32;
+    const isFree = (place: number): boolean => i32[place + 1] === -1; // a tag is never all ones
+    if (isFree(first)) return first;
+    const others = OTHER_PLACES.map((distance) => first ^ (distance >>> 2));
+    const other = others.find(isFree) ?? others[(i32[first]! >>> 0) % others.length]!;
+    i32.copyWithin(other, first, first + 4);
+    return first;
   }
 
   /** What a region leaves to the interpreter at `pc` finds the block. */

@@ -77,8 +77,8 @@ export function emitFits(f: Assembler, va: number, bytes: number, offset: number
   f.op(W.i32_le_u);
 }
 
-/** Leaves the offset within JUMP_CACHE of the first of two places for a pc; the other is SECOND_PLACE away (xor). The tag
- *  takes part, so that the same code in two address spaces (after fork) has two places. */
+/** Leaves the offset within JUMP_CACHE of the first of the places for a pc; the others are OTHER_PLACES away (xor). The tag
+ *  takes part, so that the same code in two address spaces (after fork) has places of its own. */
 export function pushJumpCacheEntry(f: Assembler, pushPc: () => void): void {
   pushHash(f, pushPc, JUMP_CACHE_SHIFT);
 }
@@ -119,7 +119,7 @@ export function jumpCacheIndex(pcLo: number, tagHi: number): number {
 /** Multiplicative hashing (D. Knuth, The Art of Computer Programming, volume 3, 6.4): 2^32 over the golden ratio. */
 const JUMP_CACHE_FACTOR = 0x9e37_79b1 | 0;
 const JUMP_CACHE_SHIFT: number = shiftFor(JUMP_CACHE_ENTRIES);
-export const SECOND_PLACE = 16;
+export const OTHER_PLACES: readonly number[] = [16, 32, 48];
 
 function shiftFor(entries: number): number {
   return 32 - Math.log2(entries * 16);

@@ -6,10 +6,10 @@
 import { JUMP_CACHE, NEAR_CACHE } from "../layout.ts";
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
-import { pushJumpCacheEntry, pushKey, SECOND_PLACE } from "./inline.ts";
+import { OTHER_PLACES, pushJumpCacheEntry, pushKey } from "./inline.ts";
 import { LINK_KEY } from "./status.ts";
 
-/** entry = first place in the jump cache for pc; leaves 1 when pc is not there, nor in the second and moved from it. */
+/** entry = first place in the jump cache for pc; leaves 1 when pc is not there, nor in another and moved from it. */
 export function pushProbe(f: Assembler, pc: number, entry: number, promote: number): void {
   pushJumpCacheEntry(f, () => f.get(pc));
   f.tee(entry);
@@ -26,34 +26,36 @@ export function pushProbe(f: Assembler, pc: number, entry: number, promote: numb
   f.end();
 }
 
-/** (pc, its first place) -> 1 when pc was in its second place: the two entries have changed places then. */
+/** (pc, its first place) -> 1 when pc was in another of its places: the two entries have changed places then. */
 export function emitPromote(): Assembler {
   const f = new Assembler([I64, I32], [I32]);
   const [pc, first] = [0, 1];
-  const second = f.local(I32);
+  const other = f.local(I32);
   const held = f.local(V128);
-  f.get(first);
-  f.i32(SECOND_PLACE);
-  f.op(W.i32_xor);
-  f.tee(second);
-  f.memory(W.i64_load, JUMP_CACHE);
-  pushKey(f, pc);
-  f.op(W.i64_ne);
-  f.if_();
+  for (const distance of OTHER_PLACES) {
+    f.get(first);
+    f.i32(distance);
+    f.op(W.i32_xor);
+    f.tee(other);
+    f.memory(W.i64_load, JUMP_CACHE);
+    pushKey(f, pc);
+    f.op(W.i64_eq);
+    f.if_();
+    f.get(first);
+    f.memory(W.v128_load, JUMP_CACHE);
+    f.set(held);
+    f.get(first);
+    f.get(other);
+    f.memory(W.v128_load, JUMP_CACHE);
+    f.memory(W.v128_store, JUMP_CACHE);
+    f.get(other);
+    f.get(held);
+    f.memory(W.v128_store, JUMP_CACHE);
+    f.i32(1);
+    f.return_();
+    f.end();
+  }
   f.i32(0);
-  f.return_();
-  f.end();
-  f.get(first);
-  f.memory(W.v128_load, JUMP_CACHE);
-  f.set(held);
-  f.get(first);
-  f.get(second);
-  f.memory(W.v128_load, JUMP_CACHE);
-  f.memory(W.v128_store, JUMP_CACHE);
-  f.get(second);
-  f.get(held);
-  f.memory(W.v128_store, JUMP_CACHE);
-  f.i32(1);
   return f;
 }
 

@@ -8,8 +8,15 @@ import type { StoredModule, StoredRegion, TranslationStore } from "../../include
 import type { Ram } from "../../lib/ram.ts";
 import { PAGE_SIZE } from "../layout.ts";
 
-/** A page is written again when it has a sixteenth more blocks. */
+/** A page is written again when it has a sixteenth more blocks, or as many more of them are targets of jumps. */
 const NEWS_SHIFT = 4;
+
+/** Of the bytecode of a page. */
+export interface KeptCounts {
+  readonly blocks: number;
+  /** Of these, those that the jump cache was asked for. */
+  readonly targets: number;
+}
 
 /** A region that the mapped code matches. */
 export interface Match {
@@ -21,8 +28,8 @@ export interface Match {
 
 interface Page {
   readonly hash: string;
-  /** Blocks whose bytecode came from the store. */
-  blocks: number;
+  /** What the store has of it; undefined while it was not asked. */
+  kept: KeptCounts | undefined;
   waiting: { readonly stored: StoredRegion; readonly module: StoredModule }[];
 }
 
@@ -52,8 +59,9 @@ export class StoredRegions {
     return this.#page(frame).hash;
   }
 
-  isKnown(frame: number): boolean {
-    return this.#pages.has(frame);
+  /** Whether the store was asked for the bytecode of a frame. */
+  isLoaded(frame: number): boolean {
+    return this.#pages.get(frame)?.kept !== undefined;
   }
 
   /** Bytecode of the blocks in a frame. */
@@ -61,14 +69,15 @@ export class StoredRegions {
     return this.#store.bytecodeFor(this.hashOf(frame));
   }
 
-  noteBlocks(frame: number, blocks: number): void {
-    this.#page(frame).blocks = blocks;
+  noteKept(frame: number, kept: KeptCounts): void {
+    this.#page(frame).kept = kept;
   }
 
-  /** Whether a frame has so many more blocks than the store that they are worth writing. */
-  hasNews(frame: number, blocks: number): boolean {
-    const page = this.#pages.get(frame);
-    return page !== undefined && blocks > page.blocks + (page.blocks >> NEWS_SHIFT);
+  /** Whether so much more is known of a frame than the store has that it is worth writing. */
+  hasNews(frame: number, now: KeptCounts): boolean {
+    const kept = this.#pages.get(frame)?.kept;
+    const isMore = (a: number, b: number): boolean => a > b + (b >> NEWS_SHIFT);
+    return kept !== undefined && (isMore(now.blocks, kept.blocks) || isMore(now.targets, kept.targets));
   }
 
   /** Regions anchored in a frame that match, each once. `frameAt`: the frame at a distance in pages, or -1. */
@@ -108,7 +117,7 @@ export class StoredRegions {
         module.regions.filter((stored) => stored.pages.some(([d, h]) => d === 0 && h === hash))
           .map((stored) => ({ stored, module }))
       );
-      page = { hash, blocks: 0, waiting };
+      page = { hash, kept: undefined, waiting };
       this.#pages.set(frame, page);
     }
     return page;
