@@ -11,6 +11,7 @@ import {
   BYTECODE_ARENA,
   FRAME_CODE,
   FRAME_FLAGS,
+  FRAME_WRITTEN,
   FRAMES_START,
   JUMP_CACHE,
   JUMP_CACHE_ENTRIES,
@@ -133,8 +134,8 @@ export class CodeCache {
     return address;
   }
 
-  /** Registers a block whose bytecode ends at `arenaEnd`. True when a frame was marked for the first time:
-   *  write translations for it may be cached. */
+  /** Registers a block whose bytecode ends at `arenaEnd`. True when write translations of a frame may be
+   *  cached that is one with code from now on. */
   add(block: Block, arenaEnd: number): boolean {
     this.#arenaEnd = (arenaEnd + 15) & ~15;
     this.#byNumber[block.number] = block;
@@ -161,7 +162,7 @@ export class CodeCache {
     for (const [frame, { blocks }] of this.#frames) yield [frame, [...blocks.values()]];
   }
 
-  /** Marks a frame as one with code. True when it was not marked before, as add(). */
+  /** Marks a frame as one with code. True as add(). */
   protect(frame: number): boolean {
     this.#frameCode(frame);
     return this.#mark(frame);
@@ -178,7 +179,9 @@ export class CodeCache {
 
   dropFrame(frame: number): void {
     const code = this.#frames.get(frame);
-    this.#ram.u8[FRAME_FLAGS + (frame >>> 12)]! &= ~FRAME_CODE;
+    const flagsAt = FRAME_FLAGS + (frame >>> 12);
+    // A frame with code has no write translations.
+    if ((this.#ram.u8[flagsAt]! & FRAME_CODE) !== 0) this.#ram.u8[flagsAt] = 0;
     if (code === undefined) return;
     this.#frames.delete(frame);
     for (const onDeath of [...code.dependants]) onDeath();
@@ -252,6 +255,6 @@ export class CodeCache {
     const flags = this.#ram.u8[at]!;
     if ((flags & FRAME_CODE) !== 0) return false;
     this.#ram.u8[at] = flags | FRAME_CODE;
-    return true;
+    return (flags & FRAME_WRITTEN) !== 0;
   }
 }

@@ -51,13 +51,13 @@ export const CPU_STATE = {
 export const SAVED_BYTES = 0x300;
 
 /** Entries of 16 bytes: i64 page address, i32 addend (host = low32(va) + addend), 4 bytes spare. */
-export const TLB_ENTRIES = 4096;
+export const TLB_ENTRIES = 16_384;
 /** The page address (as i64) in an empty entry: that of a page whose entry is the last, and in the last another. */
 export const TLB_EMPTY = -1;
 export const TLB_EMPTY_LAST = 0;
 export const TLB_LAST: number = (TLB_ENTRIES - 1) * 16;
-export const TLB_READ = 0x2_0000;
-export const TLB_WRITE = 0x3_0000;
+export const TLB_READ = 0x8_0000;
+export const TLB_WRITE = 0xc_0000;
 
 /** Entries of 16 bytes: i64 pc xor tag, i32 table index, i32 entry. */
 export const JUMP_CACHE_ENTRIES = 65_536;
@@ -70,6 +70,8 @@ export const NEAR_CACHE = 0x5_8000;
 export const FRAME_FLAGS = 0x10_0000;
 /** Translated code was made from this frame: no write TLB entry may be filled for it. */
 export const FRAME_CODE = 1;
+/** A write TLB entry was filled for this frame since it was last without both. */
+export const FRAME_WRITTEN = 2;
 
 export const BYTECODE_ARENA = 0x30_0000;
 /** The arena before it holds the code of a large compiler; what is not touched costs the host nothing. */

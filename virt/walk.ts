@@ -17,6 +17,7 @@ import {
   TLB_EMPTY,
   TLB_EMPTY_LAST,
   TLB_ENTRIES,
+  TLB_LAST,
   TLB_READ,
   TLB_WRITE,
 } from "./layout.ts";
@@ -67,7 +68,8 @@ export function isCodeFrame(ram: Ram, frame: number): boolean {
 /** Empties both TLBs and their log: for a machine that was just made. */
 export function clearTlb(ram: Ram): void {
   for (const tlb of [TLB_READ, TLB_WRITE]) {
-    for (let index = 0; index < TLB_ENTRIES; index++) emptyEntry(ram.u32, (tlb >>> 2) + index * 4, index);
+    ram.u8.fill(0xff, tlb, tlb + TLB_ENTRIES * 16);
+    emptyEntry(ram.u32, (tlb + TLB_LAST) >>> 2, TLB_ENTRIES - 1);
   }
   ram.u32[TLB_LOG >>> 2] = 0;
   forgetStack(ram);

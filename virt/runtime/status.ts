@@ -39,6 +39,8 @@ export const LINK_KEY: number = CPU_BASE + 0x560;
 /** i64 guest address of a page of the stack that may be written, i32 what makes host addresses of addresses in it. */
 export const STACK_PAGE: number = CPU_BASE + 0x568;
 export const STACK_ADDEND: number = CPU_BASE + 0x570;
+/** Two i64: the operands of the flags while a region asks where memory lies. */
+export const CC_ASIDE: number = CPU_BASE + 0x578;
 const STRAY_PAGE = 0x6_0000;
 /** The halves of a STACK_PAGE that no canonical address is in, and its addend: what a stray stack pointer finds there is a
  *  page of nobody's, and not what lies at the addend of the stack before. */
@@ -50,7 +52,7 @@ export const SLOW_CACHE = 0x5_4000;
 export const SLOW_CACHE_ENTRIES = 1024;
 /** u32 count, then the addresses of filled TLB entries. */
 export const TLB_LOG = 0x5_0000;
-export const TLB_LOG_ENTRIES = 2048;
+export const TLB_LOG_ENTRIES = 4000;
 
 /** Absolute address of a CPU_STATE field. */
 export function stateAddress(field: keyof typeof CPU_STATE): number {

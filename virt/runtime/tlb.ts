@@ -10,6 +10,7 @@ import { ACCESS_WRITE, TRAP_FAULT, TRAP_PROTECTION } from "../../include/linux/c
 import {
   FRAME_CODE,
   FRAME_FLAGS,
+  FRAME_WRITTEN,
   PT_SHIFTS,
   PTE_ACCESSED,
   PTE_DIRTY,
@@ -77,12 +78,16 @@ function emitFill(): Assembler {
   f.get(pte);
   f.i32(12);
   f.op(W.i32_shr_u);
+  f.tee(entry);
   f.memory(W.i32_load8_u, FRAME_FLAGS);
   f.i32(FRAME_CODE);
   f.op(W.i32_and);
   f.if_();
   emitTrap(f, STATUS_CODE_WRITE, va, access);
   f.end();
+  f.get(entry);
+  f.i32(FRAME_WRITTEN);
+  f.memory(W.i32_store8, FRAME_FLAGS);
   f.end();
   // *table = pte | ACCESSED | (write ? DIRTY : 0)
   f.get(table);

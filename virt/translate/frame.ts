@@ -8,7 +8,7 @@
 // the budget.
 
 import { CPU_BASE, CPU_STATE } from "../layout.ts";
-import { stateAddress } from "../runtime/status.ts";
+import { CC_ASIDE, stateAddress } from "../runtime/status.ts";
 import { Assembler } from "../wasm/assembler.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
 import { DATA_ALIGNMENT, OFFSETS_AT, OTHERS_USED_AT } from "./data.ts";
@@ -174,6 +174,30 @@ export class RegionFrame {
   forgetCc(): void {
     this.f.i32(CC_IN_MEMORY);
     this.f.set(this.ccOp);
+  }
+
+  /**
+   * Around a call that seldom happens: the operands of the flags, which mostly nobody will read, would else be put on the host's stack
+   * where they are made, for the case that it does.
+   */
+  setCcAside(): void {
+    if (!this.hasCc) return;
+    const f = this.f;
+    [this.ccA, this.ccB].forEach((local, n) => {
+      f.i32(CC_ASIDE);
+      f.get(local);
+      f.memory(W.i64_store, n * 8);
+    });
+  }
+
+  takeCcBack(): void {
+    if (!this.hasCc) return;
+    const f = this.f;
+    [this.ccA, this.ccB].forEach((local, n) => {
+      f.i32(CC_ASIDE);
+      f.memory(W.i64_load, n * 8);
+      f.set(local);
+    });
   }
 
   loadBudget(): void {

@@ -183,11 +183,14 @@ export class MemoryEmitter {
   #reach(bytes: number, tlb: number): void {
     const { frame, labels, runtime } = this.#block;
     const f = frame.f;
+    frame.setCcAside();
     f.get(frame.va);
     f.i32(bytes);
     f.i32(tlb === TLB_WRITE ? ACCESS_WRITE : ACCESS_READ);
     f.call(runtime.reach);
-    f.tee(frame.tlbEntry);
+    f.set(frame.tlbEntry);
+    frame.takeCcBack();
+    f.get(frame.tlbEntry);
     f.op(W.i32_eqz);
     f.brIf(labels.side, UNLIKELY);
     f.get(frame.tlbEntry);
