@@ -66,13 +66,25 @@ function program(count: number): readonly ToyInstruction[] {
 
 const DATA = 0x7f00_0000_0000;
 
-function run(store: TranslationStore, code: number, count: number): Record<string, number> {
+/** `at`: where in its first page the program begins. */
+interface Placing {
+  readonly at: number;
+  readonly hotEntries: number;
+}
+
+function run(
+  store: TranslationStore,
+  page: number,
+  count: number,
+  { at, hotEntries }: Placing = { at: 0, hotEntries: 5 },
+): Record<string, number> {
   const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
-  const cpu = new WasmCpu(ram, new ToyFrontEnd(), { hotEntries: 5, hotBatch: 1, store });
+  const cpu = new WasmCpu(ram, new ToyFrontEnd(), { hotEntries, hotBatch: 1, store });
   const space = new ToySpace(ram, FRAMES_START);
-  const frame = space.frame();
-  ram.u8.set(assembleToy(program(count)), frame);
-  space.map(code, frame, PTE_EXEC);
+  const frames = [space.frame(), space.frame()];
+  const code = page + at;
+  ram.u8.set(assembleToy(program(count)), frames[0]! + at);
+  frames.forEach((frame, n) => space.map(page + n * 4096, frame, PTE_EXEC));
   space.map(DATA, space.frame(), PTE_WRITE);
   cpu.setAddressSpace(space.root, 1);
   setPc(ram, code);
@@ -114,4 +126,27 @@ test("what was learnt adds up over runs", () => {
   assert.ok(second["loadedBlocks"]! > 3);
   run(store, 0x40_0000, 3);
   assert.ok(store.modules.length > 0, "counts of entries are kept with the bytecode");
+});
+
+/** In the middle of the first instruction the page ends. */
+const ACROSS: Placing = { at: 4096 - 4, hotEntries: 1e6 };
+
+test("a block that ends in the next page is kept with the bytes that it has there, and good for no others", () => {
+  const store = new MemoryStore();
+  assert.ok(run(store, 0x40_0000, 20, ACROSS)["lifted"]! > 3);
+  assert.equal(run(store, 0x7777_0000_0000, 20, ACROSS)["lifted"], 0);
+  // The count lies in the second page: the first is as it was.
+  const other = run(store, 0x40_0000, 21, ACROSS);
+  assert.ok(other["loadedBlocks"]! > 0);
+  assert.ok(other["lifted"]! > 3);
+});
+
+test("a page that is first looked at for the sake of a region in the page before has its bytecode loaded as well", () => {
+  const store = new MemoryStore();
+  const placing: Placing = { at: 4096 - 16, hotEntries: 5 };
+  const first = run(store, 0x40_0000, 500, placing);
+  assert.ok(store.modules.some(({ regions }) => regions.some(({ pages }) => pages.length > 1)));
+  const second = run(store, 0x40_0000, 500, placing);
+  assert.equal(second["modules"], 0);
+  assert.ok(second["loadedBlocks"]! >= first["lifted"]!, `${second["loadedBlocks"]} of ${first["lifted"]}`);
 });

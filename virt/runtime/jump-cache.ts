@@ -4,6 +4,7 @@
 // Invariant: what leaves the jump cache leaves the near cache (virt/cache.ts).
 
 import { JUMP_CACHE, NEAR_CACHE } from "../layout.ts";
+import { LINK_DIRECT_AT, LINK_ENTRY_AT, LINK_FORESEEN_AT } from "../translate/data.ts";
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
 import { OTHER_PLACES, pushJumpCacheEntry, pushKey } from "./inline.ts";
@@ -74,6 +75,17 @@ export function emitLink(promote: number): Assembler {
   f.i32(LINK_KEY);
   f.memory(W.i64_load, 0);
   f.memory(W.i64_store, 0);
+  f.get(link);
+  f.i32(LINK_KEY);
+  f.memory(W.i64_load, 0);
+  f.i64(-1);
+  f.get(link);
+  f.memory(W.i32_load, LINK_ENTRY_AT);
+  f.get(link);
+  f.memory(W.i32_load, LINK_FORESEEN_AT);
+  f.op(W.i32_eq);
+  f.op(W.select);
+  f.memory(W.i64_store, LINK_DIRECT_AT);
   f.i32(1);
   f.return_();
   f.end();

@@ -6,18 +6,20 @@
 //   +4   u32  1 once it was entered by the function for entries other than the first
 //   +8   i32  by entry: offset of its block from the anchor
 //   ...  16 bytes by bucket of a hash of what indirect jumps go to: two of {i32 offset from the anchor, i32 entry}
-//   ...  24 bytes by direct transfer to other code, a link: i64 key (valid while it equals LINK_KEY), u32 table index,
-//        u32 entry word, u32 the entry word when the link leads to the function that was foreseen (0: to no one), u32 spare
+//   ...  32 bytes by direct transfer to other code, a link: i64 key (valid while it equals LINK_KEY), u32 table index,
+//        u32 entry word, u32 the entry word when the link leads to the function that was foreseen (0: to no one), u32 spare,
+//        i64 the key once more when it does lead there, else all ones
 //
 // The entry word is the address of the data, a multiple of 256, plus the number of the entry.
 
 export const DATA_ALIGNMENT = 256;
 export const OTHERS_USED_AT = 4;
 export const OFFSETS_AT = 8;
-export const LINK_BYTES = 24;
+export const LINK_BYTES = 32;
 export const LINK_INDEX_AT = 8;
 export const LINK_ENTRY_AT = 12;
 export const LINK_FORESEEN_AT = 16;
+export const LINK_DIRECT_AT = 24;
 
 export interface DataLayout {
   readonly offsets: readonly number[];
@@ -55,6 +57,7 @@ export function writeData(view: DataView, base: number, layout: DataLayout, link
     view.setInt32(link, -1, true);
     view.setInt32(link + 4, -1, true); // no key: tags are never all ones
     view.setInt32(link + LINK_FORESEEN_AT, 0, true);
+    view.setBigInt64(link + LINK_DIRECT_AT, -1n, true);
   }
 }
 

@@ -14,7 +14,7 @@ import type { RuntimeFunctions } from "../runtime/module.ts";
 import { LINK_KEY } from "../runtime/status.ts";
 import { LIKELY, UNLIKELY } from "../wasm/assembler.ts";
 import { VOID, W } from "../wasm/opcodes.ts";
-import { type DataLayout, LINK_BYTES, LINK_ENTRY_AT, LINK_FORESEEN_AT, LINK_INDEX_AT } from "./data.ts";
+import { type DataLayout, LINK_BYTES, LINK_DIRECT_AT, LINK_ENTRY_AT, LINK_INDEX_AT } from "./data.ts";
 import { type Differ, PARAM_DEPTH, PASSED, type RegionFrame, STACK_POINTER } from "./frame.ts";
 
 /** What gets into memory: registers and flags that differ from it; or what differs by the mask in frame.dirty. */
@@ -166,18 +166,45 @@ export class TransferEmitter {
     this.#named(name, kind);
   }
 
-  /** Through the link of this target; the runtime makes one when there is none that holds. */
+  /** Through the link of this target: by name where it leads to the function that was foreseen. */
   #byLink(offset: number, kind: "call" | "tail", store: Store): void {
     const { f, pc, data } = this.#frame;
     const { links, layout } = this.#home;
     const link = links.get(offset) ?? links.size;
     links.set(offset, link);
     const at = layout.linksAt + link * LINK_BYTES;
+    const foreseen = this.#home.foresee(offset, link);
+    if (foreseen === undefined) {
+      this.#byTable(at, kind, store);
+      return;
+    }
+    this.#pushHolds(at + LINK_DIRECT_AT);
+    f.if_(VOID, LIKELY);
+    f.get(pc);
+    f.get(data);
+    f.memory(W.i32_load, at + LINK_ENTRY_AT);
+    this.#pushRest(kind, store);
+    this.#named(foreseen, kind);
+    f.else_();
+    this.#byTable(at, kind, store);
+    f.end();
+  }
+
+  /** Leaves whether the key at an address in the region's data is the present one. */
+  #pushHolds(at: number): void {
+    const { f, data } = this.#frame;
     f.get(data);
     f.memory(W.i64_load, at);
     f.i32(LINK_KEY);
     f.memory(W.i64_load, 0);
-    f.op(W.i64_ne);
+    f.op(W.i64_eq);
+  }
+
+  /** Through the table, by the link at `at`; the runtime makes one when that does not hold. */
+  #byTable(at: number, kind: "call" | "tail", store: Store): void {
+    const { f, pc, data } = this.#frame;
+    this.#pushHolds(at);
+    f.op(W.i32_eqz);
     f.if_(VOID, UNLIKELY);
     this.#returnUnless(() => {
       f.get(pc);
@@ -187,21 +214,6 @@ export class TransferEmitter {
       f.call(this.#runtime.link);
     });
     f.end();
-    const foreseen = this.#home.foresee(offset, link);
-    if (foreseen !== undefined) {
-      f.get(data);
-      f.memory(W.i32_load, at + LINK_ENTRY_AT);
-      f.get(data);
-      f.memory(W.i32_load, at + LINK_FORESEEN_AT);
-      f.op(W.i32_eq);
-      f.if_(VOID, LIKELY);
-      f.get(pc);
-      f.get(data);
-      f.memory(W.i32_load, at + LINK_ENTRY_AT);
-      this.#pushRest(kind, store);
-      this.#named(foreseen, kind);
-      f.else_();
-    }
     f.get(pc);
     f.get(data);
     f.memory(W.i32_load, at + LINK_ENTRY_AT);
@@ -209,7 +221,6 @@ export class TransferEmitter {
     f.get(data);
     f.memory(W.i32_load, at + LINK_INDEX_AT);
     this.#indirect(kind);
-    if (foreseen !== undefined) f.end();
   }
 
   #indirect(kind: "call" | "tail"): void {
