@@ -72,6 +72,16 @@ export function newBlock(number: number, frame: number, offset: number, mode: nu
   };
 }
 
+/** Where the bytecode of a block lies, and what it is. */
+export type Bytecode = Pick<Block, "record" | "end" | "terminator" | "instructions">;
+
+export function setBytecode(block: Block, { record, end, terminator, instructions }: Bytecode): void {
+  block.record = record;
+  block.end = end;
+  block.terminator = terminator;
+  block.instructions = instructions;
+}
+
 /** What finds a block among those of its frame. */
 export function blockKey(offset: number, mode: number): number {
   return offset * 4 + mode;

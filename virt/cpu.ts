@@ -17,7 +17,7 @@ import {
   TRAP_STEP,
 } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
-import { type Block, CodeCache, newBlock, STEP_AREA } from "./cache.ts";
+import { type Block, CodeCache, newBlock, setBytecode, STEP_AREA } from "./cache.ts";
 import { EXT_LEAVE, type FrontEnd, type Lifted, MODE_EXACT, STATUS_EXACT } from "./frontend.ts";
 import { type Handlers, HEADER_BYTES, makeHandlers, TARGETS, TARGETS_BYTES } from "./interp/bytecode.ts";
 import type { KeptBlock } from "./interp/kept.ts";
@@ -426,10 +426,13 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     const block: Block = bare ?? this.#known(pc);
     block.secondFrame = straddles ? walk(this.ram, nextPage(pc), ACCESS_EXEC) : -1;
     block.tailBytes = straddles ? offset + bytes - PAGE_SIZE : 0;
-    block.record = start + HEADER_BYTES;
-    block.end = end;
-    block.terminator = this.#lowering.terminator;
-    block.instructions = this.#builder.instructions;
+    const { terminator } = this.#lowering;
+    setBytecode(block, {
+      record: start + HEADER_BYTES,
+      end,
+      terminator,
+      instructions: this.#builder.instructions,
+    });
     if (cache.add(block, end)) this.#runtime.flushTlbWrites();
     linkBlock(this.ram, cache, block);
     this.#counters.lifted++;
@@ -442,10 +445,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     this.ram.u32[((kept.record - HEADER_BYTES) >>> 2) + 1] = block.number;
     block.secondFrame = walk(this.ram, nextPage(pc), ACCESS_EXEC);
     block.tailBytes = kept.tail.length;
-    block.record = kept.record;
-    block.end = kept.end;
-    block.terminator = kept.terminator;
-    block.instructions = kept.instructions;
+    setBytecode(block, kept);
     if (this.#cache.add(block, this.#cache.arenaEnd)) this.#runtime.flushTlbWrites();
     linkBlock(this.ram, this.#cache, block);
     return block;

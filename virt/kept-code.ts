@@ -5,7 +5,7 @@
 import type { KeptPage, TranslationStore } from "../include/host/translations.ts";
 import { ACCESS_EXEC } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
-import { type Block, blockKey, type CodeCache, newBlock } from "./cache.ts";
+import { type Block, blockKey, type CodeCache, newBlock, setBytecode } from "./cache.ts";
 import { HEADER_BYTES } from "./interp/bytecode.ts";
 import { linkBlock } from "./interp/links.ts";
 import { arenaBytesOf, decodePage, encodePage, type KeptBlock, NO_TAIL } from "./interp/kept.ts";
@@ -104,10 +104,7 @@ export class KeptCode {
         ?? newBlock(cache.nextNumber, frame, kept.offset, kept.mode);
       if (block.record !== 0) return;
       ram.u32[((kept.record - HEADER_BYTES) >>> 2) + 1] = block.number;
-      block.record = kept.record;
-      block.end = kept.end;
-      block.terminator = kept.terminator;
-      block.instructions = kept.instructions;
+      setBytecode(block, kept);
       block.isTarget = kept.isTarget;
       if (cache.add(block, cache.arenaEnd)) flushTlbWrites();
       blocks.push(block);
