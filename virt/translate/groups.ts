@@ -2,7 +2,7 @@
 // Which accesses of a block share one check: those off the same value whose displacements lie close together.
 //
 // A group whose base is the value that a register has when the block begins belongs to a slot: a register and a range
-// of displacements, the same in the whole region (slots.ts), so that a check can hold for the blocks that follow. A group
+// of displacements, the same in the whole region (findSlots), so that a check can hold for the blocks that follow. A group
 // that writes anywhere is checked in the write TLB.
 
 import { FLAG_WRITE, Op, OPS } from "../ir/ops.ts";
