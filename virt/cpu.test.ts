@@ -116,6 +116,31 @@ both("memory, calls and the stack", (hot) => {
   assert.equal(cpu.retired, 1 + 200 * 11 + 1);
 });
 
+both("a register that a loop sets on some ways only keeps its value on the others", (hot) => {
+  const { ram, cpu } = machine([
+    [TOY.addi, 6, 1, 0, 0], // the last that reads it before the system call
+    [TOY.cmpi, 0, 7, 0, 1],
+    [TOY.jcc, 4, 0, 0, 72], // to 96
+    [TOY.li, 2, 0, 0, 3],
+    [TOY.jump],
+    [TOY.cmpi, 0, 9, 0, 0], // 40
+    [TOY.jcc, 5, 0, 0, 8],
+    [TOY.li, 1, 0, 0, 77],
+    [TOY.addi, 2, 2, 0, -1], // 64
+    [TOY.cmpi, 0, 2, 0, 0],
+    [TOY.jcc, 5, 0, 0, -48],
+    [TOY.jump],
+    [TOY.syscall], // 96
+    [TOY.jump, 0, 0, 0, -112],
+  ], hot);
+  for (let round = 0; round < 40; round++) {
+    writeGpr(ram, 1, 42n);
+    writeGpr(ram, 9, BigInt(round % 2));
+    assert.equal(cpu.run(1e6), TRAP_SYSCALL);
+    assert.equal(readGpr(ram, 1), round % 2 === 0 ? 77n : 42n, `round ${round}`);
+  }
+});
+
 both("faults leave the registers of before the instruction", (hot) => {
   const { ram, cpu } = machine([
     [TOY.addi, 1, 1, 0, 1],

@@ -23,10 +23,11 @@ interface Blocks {
   readonly reads?: readonly number[];
   readonly sets?: readonly number[];
   readonly calls?: readonly number[];
+  /** Without: of what is read anywhere all is needed everywhere. */
+  readonly needs?: readonly number[];
 }
 
-/** Of what is read anywhere all is needed everywhere. */
-function plan({ to, entries = [1], reads = [], sets = [], calls = [] }: Blocks): {
+function plan({ to, entries = [1], reads = [], sets = [], calls = [], needs }: Blocks): {
   readonly plan: LocalPlan;
   readonly graph: ReturnType<typeof buildGraph>;
 } {
@@ -40,7 +41,8 @@ function plan({ to, entries = [1], reads = [], sets = [], calls = [] }: Blocks):
     const isCall = calls.includes(n + 1);
     return { terminator: isCall ? TERM_JUMP : 0, termKind: isCall ? JUMP_CALL : 0, fallTarget: 0 };
   }) as unknown as IrBlock[];
-  const needIn = new Int32Array(effects.length).fill(reads.reduce((all, one) => all | one, 0));
+  const needed = reads.reduce((all, one) => all | one, STACK_POINTER);
+  const needIn = Int32Array.from(effects, (_, node) => (needs === undefined ? needed : needs[node - 1] ?? 0));
   return { plan: planLocals(graph, irs, { effects, needIn, hasSwitch: false, touched: TOUCHED }), graph };
 }
 
@@ -81,6 +83,18 @@ test("a loop without calls has what it uses in locals, and stores what it sets w
   assert.equal(transit(flow, 1, 2).load, RSI | RAX);
   assert.deepEqual(transit(flow, 2, 2), { store: 0, load: 0 });
   assert.equal(transit(flow, 2, 3).store, RAX);
+});
+
+test("what nobody needs for a while is loaded again for a loop that sets it on some ways only", () => {
+  const { plan: flow } = plan({
+    to: [[2], [3], [4, 5], [5], [3, 6], []],
+    reads: [RSI, 0, 0, 0, 0, 0],
+    sets: [0, 0, 0, RSI, 0, 0],
+    needs: [RSI, 0, 0, 0, 0, 0],
+  });
+  assert.equal(flow.in[2]!.available & RSI, 0);
+  assert.deepEqual(flow.in[3], { available: RSI, dirty: RSI });
+  assert.deepEqual(transit(flow, 2, 3), { store: 0, load: RSI });
 });
 
 test("a call leaves everything in memory", () => {

@@ -6,7 +6,7 @@
 // in a local. Where ways meet, what all of them have from the same place stays in its local; the rest goes to memory, to be loaded again by
 // whoever reads it: an engine has fewer registers than the guest, and would put it away itself and move it about at each such place.
 // Loops without calls keep in locals what they use, from before their first round.
-// Invariant: what differs from memory is in its local.
+// Invariants: what differs from memory is in its local; what is in its local and nobody needs is there no more.
 
 import { DISPATCHER, type Graph } from "./graph.ts";
 import type { Effect } from "./dataflow.ts";
@@ -174,11 +174,10 @@ class Planner {
 
   #visit(node: number): void {
     const before = this.#in[node];
-    const { available, dirty } = this.#meet(node);
-    const state = {
-      available: available & (before?.available ?? ALL),
-      dirty: dirty & (before?.dirty ?? ALL),
-    };
+    const met = this.#meet(node);
+    const dirty = met.dirty & (before?.dirty ?? ALL);
+    const available = met.available & (before?.available ?? ALL) & (this.#flow.needIn[node]! | dirty);
+    const state = { available, dirty };
     this.#in[node] = state;
     const old = this.#out[node]!;
     const out = this.#pass(node, state);
