@@ -4,8 +4,10 @@
 // Flags are lazy (ir/ops.ts): three values in locals, or those in memory, which a local tells at run time. Where registers are is known when
 // the region is made: locals.ts.
 
-import { Op } from "../ir/ops.ts";
+import { FLAG_TRAP, FLAG_WRITE, Op, OPS } from "../ir/ops.ts";
+import type { BlockMemory } from "./facts.ts";
 import { DISPATCHER, type Graph } from "./graph.ts";
+import type { Groups } from "./groups.ts";
 import type { IrBlock } from "./ir-block.ts";
 import { type LocalPlan, planLocals } from "./locals.ts";
 import { isCall, isSwitch } from "./region.ts";
@@ -47,13 +49,17 @@ const NO_EFFECT: Effect = {
   setLast: 0,
 };
 
-/** `hasSwitch`: whether indirect jumps stay in the region. `touched`: the registers that it has locals for. */
-export function analyseFlow(
-  graph: Graph,
-  irs: readonly IrBlock[],
-  options: { readonly hasSwitch: boolean; readonly touched: number },
-): Flow {
-  return new Analysis(graph, irs, options.hasSwitch, options.touched).run();
+export interface FlowOptions {
+  /** Whether indirect jumps stay in the region. */
+  readonly hasSwitch: boolean;
+  /** The registers that it has locals for. */
+  readonly touched: number;
+  /** By number of the block: how its accesses are checked. */
+  readonly memory: readonly BlockMemory[];
+}
+
+export function analyseFlow(graph: Graph, irs: readonly IrBlock[], options: FlowOptions): Flow {
+  return new Analysis(graph, irs, options).run();
 }
 
 class Analysis {
@@ -67,7 +73,7 @@ class Analysis {
   readonly #needIn: Int32Array;
   readonly #needCcIn: Uint8Array;
 
-  constructor(graph: Graph, irs: readonly IrBlock[], hasSwitch: boolean, touched: number) {
+  constructor(graph: Graph, irs: readonly IrBlock[], { hasSwitch, touched, memory }: FlowOptions) {
     this.#graph = graph;
     this.#irs = irs;
     this.#hasSwitch = hasSwitch;
@@ -75,7 +81,7 @@ class Analysis {
     this.#count = graph.successors.length;
     this.#effects = graph.successors.map((_, node) => {
       const ir = irs[node - 1];
-      return ir === undefined ? NO_EFFECT : effectOf(ir);
+      return ir === undefined ? NO_EFFECT : effectOf(ir, memory[node - 1]!.groups);
     });
     this.#ccMayIn = new Uint8Array(this.#count);
     this.#needIn = new Int32Array(this.#count);
@@ -148,15 +154,33 @@ class Analysis {
   }
 }
 
-function effectOf(ir: IrBlock): Effect {
+/** By record: whether its result is read. A base is not where an earlier check has left the host address. */
+function findReads(ir: IrBlock, { byRecord }: Groups): Uint8Array {
+  const isRead = new Uint8Array(ir.length);
+  const read = (temp: number): void => {
+    if (temp >= 0) isRead[temp] = 1;
+  };
+  read(ir.termTemp);
+  for (let i = ir.length - 1; i >= 0; i--) {
+    const acts = (OPS[ir.op[i]!]!.flags & (FLAG_TRAP | FLAG_WRITE)) !== 0;
+    if (!acts && isRead[i] === 0) continue;
+    if (byRecord[i]?.known !== "surely") read(ir.a[i]!);
+    read(ir.b[i]!);
+    read(ir.c[i]!);
+  }
+  return isRead;
+}
+
+function effectOf(ir: IrBlock, groups: Groups): Effect {
   let set = 0;
   let exposed = 0;
   let setsCc = false;
   let exposesCc = false;
   let storesAll = false;
   let setLast = 0;
-  const read = (register: number): void => {
-    if (!storesAll) exposed |= (1 << register) & ~set;
+  const isRead = findReads(ir, groups);
+  const read = (i: number, register: number): void => {
+    if (!storesAll && isRead[i] === 1) exposed |= (1 << register) & ~set;
   };
   const write = (register: number): void => {
     set |= 1 << register;
@@ -165,10 +189,10 @@ function effectOf(ir: IrBlock): Effect {
   for (let i = 0; i < ir.length; i++) {
     switch (ir.op[i]) {
       case Op.get_gpr:
-        read(ir.imm[i]!);
+        read(i, ir.imm[i]!);
         break;
       case Op.get_xmm:
-        read(16 + ir.imm[i]!);
+        read(i, 16 + ir.imm[i]!);
         break;
       case Op.set_gpr:
         write(ir.imm[i]!);

@@ -98,6 +98,7 @@ class ShapeEmitter {
     this.#flow = analyseFlow(shape.graph, shape.blocks, {
       hasSwitch: this.#hasSwitch,
       touched: this.#frame.touched,
+      memory: blocks,
     });
     this.#isEntry = new Set(shape.graph.entries);
   }
