@@ -4,6 +4,9 @@
 
 import { TOY, type ToyInstruction } from "./toy.ts";
 
+/** Registers that are set now and then, and read as seldom. */
+const RARE = [5, 6];
+
 /** Deterministic 32-bit generator (xorshift). */
 export function generator(seed: number): (below: number) => number {
   let state = (seed * 2654435761) | 1;
@@ -106,6 +109,7 @@ function writeBody(
         out.program.push([TOY.cmp, 0, random(4), random(4)]);
         out.to(TOY.jcc, random(16), over);
         writePlain(out, random, 1 + random(4));
+        if (random(2) === 0) writeLoop(out, random);
         out.place(over);
         break;
       }
@@ -127,10 +131,17 @@ function writeBody(
 }
 
 function writeLoop(out: Writer, random: (below: number) => number): void {
-  const again = out.label();
+  const [again, over] = [out.label(), out.label()];
   out.program.push([TOY.li, INNER, 0, 0, 1 + random(5)]);
+  if (random(2) === 0) out.to(TOY.jump, 0, again);
   out.place(again);
   writePlain(out, random, 1 + random(5));
+  if (random(2) === 0) {
+    out.program.push([TOY.cmp, 0, random(4), random(4)]);
+    out.to(TOY.jcc, random(16), over);
+    writeRare(out, random);
+  }
+  out.place(over);
   out.program.push([TOY.addi, INNER, INNER, 0, -1], [TOY.cmpi, 0, INNER, 0, 0]);
   out.to(TOY.jcc, 5, again);
 }
@@ -153,11 +164,19 @@ function writeSwitch(out: Writer, random: (below: number) => number, code: numbe
   out.place(end);
 }
 
+function writeRare(out: Writer, random: (below: number) => number): void {
+  const rare = RARE[random(RARE.length)]!;
+  if (random(2) === 0) out.program.push([TOY.add, random(4), rare, random(4)]);
+  else out.program.push([TOY.add, rare, random(4), random(4)]);
+}
+
 function writePlain(out: Writer, random: (below: number) => number, count: number): void {
   for (let n = 0; n < count; n++) {
     const [d, a, b] = [random(4), random(4), random(4)];
-    const kind = random(9);
-    if (kind < 5) {
+    const kind = random(10);
+    if (kind === 9) {
+      writeRare(out, random);
+    } else if (kind < 5) {
       const base = random(8) === 0 ? SP : BASES[random(BASES.length)]!;
       const displacement = base === SP ? -64 + random(5) * 8 : random(10) * 8 - 16;
       out.program.push([ACCESS[random(ACCESS.length)]!, d, base, 0, displacement]);
