@@ -18,7 +18,7 @@ import {
 import { Ram } from "../lib/ram.ts";
 import { WasmCpu } from "./cpu.ts";
 import type { ExtFunction } from "./frontend.ts";
-import { CPU_BASE, CPU_STATE, FRAMES_START, PTE_DIRTY, PTE_EXEC, PTE_WRITE } from "./layout.ts";
+import { CPU_BASE, CPU_STATE, FRAMES_START, PAGE_SIZE, PTE_DIRTY, PTE_EXEC, PTE_WRITE } from "./layout.ts";
 import {
   assembleToy,
   getPc,
@@ -138,6 +138,27 @@ both("a register that a loop sets on some ways only keeps its value on the other
     writeGpr(ram, 9, BigInt(round % 2));
     assert.equal(cpu.run(1e6), TRAP_SYSCALL);
     assert.equal(readGpr(ram, 1), round % 2 === 0 ? 77n : 42n, `round ${round}`);
+  }
+});
+
+both("the flags of before a NaN are there for who goes on after it", (hot) => {
+  const { ram, cpu, space } = machine([
+    [TOY.vload, 0, 5, 0, 0],
+    [TOY.cmp, 0, 1, 2], // 1 - 2 borrows
+    [TOY.fadd, 1, 0, 0],
+    [TOY.setcc, 3, 0, 0, 2], // below
+    [TOY.cmp, 0, 1, 1],
+    [TOY.syscall],
+    [TOY.jump, 0, 0, 0, -56],
+  ], hot);
+  writeGpr(ram, 1, 1n);
+  writeGpr(ram, 2, 2n);
+  writeGpr(ram, 5, BigInt(DATA));
+  const data = ram.u32[space.leaf(DATA)]! & -PAGE_SIZE;
+  for (let round = 0; round < 40; round++) {
+    ram.view.setFloat64(data, round < 20 ? 1 : NaN, true);
+    assert.equal(cpu.run(1e6), TRAP_SYSCALL);
+    assert.equal(readGpr(ram, 3), 1n, `round ${round}`);
   }
 });
 

@@ -57,7 +57,12 @@ function frameOf(entry: number): number {
 export function recordFault(ram: Ram, address: number, access: Access): number {
   const base = CPU_BASE >>> 2;
   ram.i32[base + (CPU_STATE.trapAccess >>> 2)] = access;
-  ram.writeU64(CPU_BASE + CPU_STATE.trapAddress, address);
+  if (access === ACCESS_EXEC && address >= UPPER_HALF) {
+    // A number has not the precision, and only where code was about to begin can it have been that.
+    ram.u8.copyWithin(CPU_BASE + CPU_STATE.trapAddress, CPU_BASE + CPU_STATE.pc, CPU_BASE + CPU_STATE.pc + 8);
+  } else {
+    ram.writeU64(CPU_BASE + CPU_STATE.trapAddress, address);
+  }
   return address >= TWO_47 && address < UPPER_HALF ? TRAP_PROTECTION : TRAP_FAULT;
 }
 

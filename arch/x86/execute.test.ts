@@ -172,6 +172,12 @@ both(
   },
 );
 
+// jmp rax
+both("a fetch from the kernel's half faults at its very address", "48b84600ac7549fdffff ffe0", (m) => {
+  assert.equal(m.run(), TRAP_FAULT);
+  assert.equal(m.ram.view.getBigUint64(CPU_BASE + CPU_STATE.trapAddress, true), 0xffff_fd49_75ac_0046n);
+});
+
 // call rax, with no page below the stack
 both("the fault of a call's push comes before that of its target", "48b80000000000800000 ffd0", (m) => {
   m.set(RSP, BigInt(STACK - 4096));

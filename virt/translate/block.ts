@@ -45,6 +45,13 @@ const STATE_ACCESS: ReadonlyMap<number, number> = new Map([
   [Op.set_state128, W.v128_store],
 ]);
 
+const LEAVES_FOR_NAN = Uint8Array.from(OPS, ({ key }) => (key.includes("_nan") ? 1 : 0));
+
+/** Whether the flags of before are wanted where the result is: it reads them, or leaves to the interpreter. */
+function seesFlags(op: number): boolean {
+  return (op >= Op.get_cc_op && op <= Op.cc_flags) || LEAVES_FOR_NAN[op] === 1;
+}
+
 export class BlockEmitter {
   readonly frame: RegionFrame;
   readonly runtime: RuntimeFunctions;
@@ -175,7 +182,7 @@ export class BlockEmitter {
         }
         ccDead = true;
       } else if (
-        (flags & FLAG_TRAP) !== 0 || (op >= Op.get_cc_op && op <= Op.cc_flags && this.#uses[i] !== 0)
+        (flags & FLAG_TRAP) !== 0 || (seesFlags(op) && this.#uses[i] !== 0)
       ) {
         ccDead = false;
       }
@@ -403,8 +410,7 @@ export class BlockEmitter {
   /** Operations that only compute. */
   #pure(i: number, op: number): void {
     const ir = this.ir;
-    const info = OPS[op]!;
-    if (info.key.includes("_nan")) {
+    if (LEAVES_FOR_NAN[op] === 1) {
       this.#nan(i);
       return;
     }
