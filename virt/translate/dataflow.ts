@@ -25,6 +25,8 @@ export interface Flow {
   readonly effects: readonly Effect[];
   /** By node, at the end of its block: whether the flags may differ from memory. */
   readonly ccMayDiffer: Uint8Array;
+  /** Whether some entry reads the flags of before: only then are they in locals where the dispatcher leads to. */
+  readonly ccNeededAtAny: boolean;
   readonly locals: LocalPlan;
 }
 
@@ -95,6 +97,7 @@ class Analysis {
     return {
       needIn: effects.map((_, node) => ({ registers: this.#needIn[node]!, cc: this.#needCcIn[node] === 1 })),
       effects,
+      ccNeededAtAny: this.#ccNeededAtAny,
       ccMayDiffer: Uint8Array.from(effects, (_, node) => this.#ccMayOut(node)),
       locals: planLocals(this.#graph, this.#irs, {
         effects,
@@ -109,7 +112,11 @@ class Analysis {
     return this.#ccMayIn[node]! | (this.#effects[node]!.setsCc ? 1 : 0);
   }
 
-  /** Where control goes on with locals as they are. */
+  get #ccNeededAtAny(): boolean {
+    return this.#graph.entries.some((node) => this.#needCcIn[node] === 1);
+  }
+
+  /** Where control goes on in the region. */
   *#targets(node: number): Generator<number> {
     yield* this.#graph.successors[node]!;
     const ir = this.#irs[node - 1];
@@ -119,11 +126,12 @@ class Analysis {
 
   #forwards(): boolean {
     let changed = false;
+    const passesDispatcher = this.#ccNeededAtAny;
     for (let node = 1; node < this.#count; node++) {
       const ir = this.#irs[node - 1];
       if (ir !== undefined && isCall(ir)) continue;
       const may = this.#ccMayOut(node);
-      for (const to of this.#targets(node)) {
+      for (const to of passesDispatcher ? this.#targets(node) : this.#graph.successors[node]!) {
         changed ||= may > this.#ccMayIn[to]!;
         this.#ccMayIn[to]! |= may;
       }

@@ -106,11 +106,13 @@ class Planner {
     this.#keepInLoops();
     this.#keepForSelectors();
     const { entries, selectorOf, successors } = this.#graph;
-    const { touched } = this.#flow;
+    const { touched, hasSwitch } = this.#flow;
     const first = selectorOf.get(entries[0]!) ?? entries[0]!;
-    const wanted = successors[DISPATCHER]!.reduce((all, to) => all | this.#keep[to]!.used, STACK_POINTER);
+    // It comes as a parameter; jumps within the region would have to load it for those who need none.
+    const passed = hasSwitch ? 0 : STACK_POINTER;
+    const wanted = successors[DISPATCHER]!.reduce((all, to) => all | this.#keep[to]!.used, passed);
     const atAny = wanted & touched;
-    const atFirst = (this.#keep[first]!.used | STACK_POINTER) & touched;
+    const atFirst = (this.#keep[first]!.used | passed) & touched;
     this.#out[DISPATCHER] = { available: atFirst, dirty: 0 };
     this.#originate(DISPATCHER, ALL, DISPATCHER);
     for (let round = 0; round === 0 || (this.#changed && round < ROUNDS_MAX); round++) {

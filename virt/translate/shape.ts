@@ -149,9 +149,9 @@ class ShapeEmitter {
 
   /** What any entry needs. */
   #enterAnywhere(): void {
-    const { needIn, locals } = this.#flow;
+    const { ccNeededAtAny, locals } = this.#flow;
     this.#frame.setAnchor("any entry");
-    this.#enter(locals.atAny, this.#shape.graph.entries.some((node) => needIn[node]!.cc));
+    this.#enter(locals.atAny, ccNeededAtAny);
   }
 
   #enter(registers: number, cc: boolean): void {
@@ -343,7 +343,16 @@ class ShapeEmitter {
     const { store, load } = transit(this.#flow.locals, from, to);
     this.#frame.store(store);
     this.#frame.load(load);
-    if (to === DISPATCHER) this.#frame.drop(this.#frame.touched & ~this.#flow.locals.atAny);
+    if (to === DISPATCHER) this.#forgetForDispatcher(from);
+  }
+
+  /** Locals that differ by where the dispatcher was jumped to from would have to be moved each time. */
+  #forgetForDispatcher(from: number): void {
+    const frame = this.#frame;
+    frame.drop(frame.touched & ~this.#flow.locals.atAny);
+    if (!frame.hasCc) return;
+    frame.storeCc(this.#storeAt(from).cc);
+    if (!this.#flow.ccNeededAtAny) frame.dropCc();
   }
 
   #targetAt(pc: number): TransferTarget {
@@ -488,9 +497,8 @@ class ShapeEmitter {
 
   /** pc holds the target: back to the dispatcher when it is an entry of this region, else a tail call. */
   #emitSwitch(): void {
-    const store: Store = { registers: 0, cc: this.#frame.use.setsCc ? "maybe" : "no" };
-    this.#lookAtBudget(store);
+    this.#lookAtBudget(NOTHING);
     emitSwitchLookup(this.#frame, this.#shape.layout, this.#dispatch);
-    this.#transfer.tail({ offset: undefined, ownEntry: undefined }, store);
+    this.#transfer.tail({ offset: undefined, ownEntry: undefined }, NOTHING);
   }
 }

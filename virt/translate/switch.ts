@@ -35,6 +35,12 @@ export function emitSwitchLookup(frame: RegionFrame, layout: DataLayout, dispatc
     f.get(frame.tlbEntry);
     f.memory(W.i32_load, at + 4);
     f.set(frame.entry);
+    // What it was already, which the engine does not know: what depends on it is not worked out ahead of the loop of dispatches,
+    // to be held on the host's stack.
+    f.get(frame.pc);
+    f.get(frame.va);
+    f.op(W.i64_sub);
+    f.set(frame.anchor);
     f.br(dispatch);
     f.end();
   }
