@@ -125,7 +125,7 @@ export function preparePeers(peers: readonly PeerName[], files: BenchFiles): voi
 
 /** Builds the C workloads and the inputs. */
 export function buildWorkloads(sources: string, files: BenchFiles): void {
-  for (const name of ["cpu", "sys", "timeit"]) {
+  for (const name of ["cpu", "sys", "scale", "timeit"]) {
     const output = join(files.programs, name);
     execFileSync("gcc", ["-O2", "-static", "-pthread", "-o", output, join(sources, `${name}.c`)]);
   }

@@ -62,4 +62,15 @@ test("a wrong sum, a failure of the workload and the cost of one operation", () 
   assert.equal(sampleOf(label, { ...stamp, values: "FAIL status=1" }).failure, "FAIL status=1");
   const calls = { ...stamp, name: "sys.getppid", values: "0.000000100 ops=1000" };
   assert.equal(sampleOf({ ...label, suite: "sys" }, calls).cost, 0.0005);
+  const among = { ...stamp, name: "scale.fork.1000", values: "0.000200000 ops=100" };
+  assert.equal(sampleOf({ ...label, suite: "scale" }, among).cost, 0.0002);
+});
+
+test("scale is shown by what an operation costs among so many things", () => {
+  const at = (peer: PeerName, name: string, cost: number): Sample => ({
+    ...sample(1, peer, "rookery", name, cost),
+    suite: "scale",
+  });
+  const text = report([], [at("native", "scale.fork.1000", 2e-4), at("rookery", "scale.fork.1000", 3e-4)]);
+  assert.match(text, /\| fork \| 1,000 \| 200 us \| 300 us \|/);
 });

@@ -126,10 +126,33 @@ function startTable(samples: readonly Sample[], name: string): string {
   return table(["contender", "wall", "CPU", "CPU, times native", "peak RSS"], rows);
 }
 
+/** Costs themselves: how they grow with the number of things is what is looked at. */
+function scaleTable(samples: readonly Sample[]): string {
+  const contenders = [
+    { peer: "native" as PeerName, cache: undefined, title: PEER_TITLES.native },
+    ...columns(samples),
+  ];
+  const rows = [...new Set(samples.map((s) => s.name))].map((name) => {
+    const [, curve = "", things = ""] = name.split(".");
+    return [
+      curve,
+      Number(things).toLocaleString("en"),
+      ...contenders.map(({ peer, cache }) => {
+        const own = samples.filter((s) => s.name === name && s.peer === peer && s.cache === cache).map((s) =>
+          s.cost
+        );
+        return cell(own.length === 0 ? undefined : own.some(Number.isNaN) ? NaN : median(own), duration);
+      }),
+    ];
+  });
+  return table(["operation", "among", ...contenders.map(({ title }) => title)], rows);
+}
+
 const HEADINGS: Readonly<Record<SuiteName, string>> = {
   start: "Start: launch to end, the contender's own start included",
   cpu: "Compute (`bench/workloads/cpu.c`)",
   sys: "System calls (`bench/workloads/sys.c`), CPU of one operation",
+  scale: "Scale (`bench/workloads/scale.c`), one operation among so many things",
   real: "Debian programs (`bench/workloads/real.sh`)",
 };
 const START_PROGRAMS: Readonly<Record<string, string>> = {
@@ -139,6 +162,7 @@ const START_PROGRAMS: Readonly<Record<string, string>> = {
 
 function section(suite: SuiteName, samples: readonly Sample[]): string {
   const heading = `## ${HEADINGS[suite]}`;
+  if (suite === "scale") return `${heading}\n\n${scaleTable(samples)}`;
   if (suite !== "start") return `${heading}\n\n${suiteTable(samples)}`;
   const names = [...new Set(samples.map((s) => s.name))];
   const tables = names.map((name) => `${START_PROGRAMS[name] ?? name}:\n\n${startTable(samples, name)}`);

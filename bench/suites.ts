@@ -9,7 +9,7 @@ import { rmSync } from "node:fs";
 import type { Meter, Stamp } from "./meter.ts";
 import { type BenchFiles, peerCommand, type PeerName } from "./peers.ts";
 
-export const SUITE_NAMES = ["start", "cpu", "sys", "real"] as const;
+export const SUITE_NAMES = ["start", "cpu", "sys", "scale", "real"] as const;
 export type SuiteName = typeof SUITE_NAMES[number];
 export type Cache = "cold" | "warm";
 
@@ -23,7 +23,7 @@ export interface Sample {
   /** The peer whose native run this is: ratios are made within a pair. */
   readonly pair: string;
   readonly name: string;
-  /** Host CPU seconds; of one operation for sys. NaN when it failed. */
+  /** Host CPU seconds; of one operation for sys. For scale seconds of one operation, as it was measured in the contender. NaN when it failed. */
   readonly cost: number;
   readonly wall: number;
   /** Peak of the largest process; known for `start`. */
@@ -76,6 +76,8 @@ function suiteCommand(suite: Exclude<SuiteName, "start">, names: readonly string
       return ["/bench/cpu", ...words];
     case "sys":
       return ["/usr/bin/env", "BENCH_TMP=/tmp", "MIN_T=0.1", "/bench/sys", ...words];
+    case "scale":
+      return ["/bench/scale", ...words];
     case "real":
       return ["/bin/bash", "/bench/real.sh", "/bench/timeit", "/data", "/tmp/work", ...words];
   }
@@ -96,6 +98,7 @@ export function sampleOf(label: RunLabel, stamp: Stamp, reference?: Sample): Sam
   if (reference !== undefined && sum !== undefined && sum !== field(reference.values, "sum")) {
     return { ...base, cost: NaN, failure: `wrong result: ${values}, native ${reference.values}` };
   }
+  if (label.suite === "scale") return { ...base, cost: Number(values.split(" ")[0]) };
   const operations = label.suite === "sys" ? Number(field(values, "ops")) : 1;
   return { ...base, cost: stamp.cpu / operations };
 }

@@ -25,6 +25,7 @@ import { adviseRegion, residency } from "./madvise.ts";
 import { BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR } from "./memory.ts";
 import { createMm, mmStruct, type ProcessMm } from "./mm.ts";
 import { createShmemFile } from "./shmem_file.ts";
+import { VmaArea, VmaList } from "./vma.ts";
 import { run, type TestKernel, testKernel } from "./testing.ts";
 
 const RW = PROT_READ | PROT_WRITE;
@@ -72,6 +73,33 @@ test("faults tell a hole from a missing right", () => {
   assert.equal(t.mm.handleFault(t.task, at, ACCESS_EXEC), SEGV_ACCERR);
   assert.throws(() => run(t.mm.user.copyOut(at, new Uint8Array(1))), (e) => e === EFAULT);
   assert.throws(() => run(t.mm.user.copyIn(-1, 1)), (e) => e === EFAULT);
+});
+
+test("a free range is found where a look at all areas finds it", () => {
+  const areas = new VmaList();
+  const { mm } = start();
+  const high = 4096 * PAGE_SIZE;
+  const search = (length: number): number => {
+    let top = high;
+    for (const { start: from, end } of [...areas].reverse()) {
+      if (top - end >= length) break;
+      top = Math.min(top, from);
+    }
+    return top - length >= PAGE_SIZE ? top - length : -1;
+  };
+  let state = 1;
+  const random = (below: number): number => {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    return (state >>> 8) % below;
+  };
+  for (let step = 0; step < 5000; step++) {
+    const all = [...areas];
+    if (random(5) < 2 && all.length > 0) areas.remove(all[random(all.length)]!);
+    const length = (1 + random(2 ** (1 + random(7)))) * PAGE_SIZE;
+    const at = areas.findGapBelow(length, PAGE_SIZE, high);
+    assert.equal(at, search(length), `step ${step}`);
+    if (at >= 0) areas.insert(new VmaArea(mm, at, at + length, RW, RW, PRIVATE));
+  }
 });
 
 test("areas split, change and merge again", () => {

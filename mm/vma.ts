@@ -9,6 +9,7 @@ import type { AddressSpace, File } from "../include/linux/fs.ts";
 import type { Mm, Vma, VmaOperations } from "../include/linux/mm_types.ts";
 import { MAP_GROWSDOWN, MAP_SHARED } from "../include/uapi/mman.ts";
 import { PAGE_SIZE } from "../virt/layout.ts";
+import { FullRanges } from "./full_ranges.ts";
 
 /** madvise(2) states kept by area. */
 export const ADVICE_DONTFORK = 1;
@@ -83,6 +84,7 @@ export class VmaArea implements Vma {
 
 export class VmaList {
   readonly #areas: VmaArea[] = [];
+  readonly #full = new FullRanges();
   #last: VmaArea | undefined;
 
   get count(): number {
@@ -140,6 +142,8 @@ export class VmaList {
   remove(area: VmaArea): void {
     const i = this.#areas.indexOf(area, this.#firstEndingAfter(area.start));
     this.#areas.splice(i, 1);
+    const next = this.#areas[i];
+    this.#full.freed(next === undefined ? Infinity : gapStart(next));
     this.#forget(area);
   }
 
@@ -172,13 +176,14 @@ export class VmaList {
 
   /** The highest free range of `length` bytes in [low, high), or -1. Keeps the guard gap below stacks. */
   findGapBelow(length: number, low: number, high: number): number {
-    let top = high;
-    for (let i = this.#firstEndingAfter(high); i >= 0; i--) {
+    let top = this.#full.begin(length, high);
+    for (let i = this.#firstEndingAfter(top); i >= 0; i--) {
       const area = this.#areas[i];
       if (area === undefined) continue;
       if (top - area.end >= length) break;
       top = Math.min(top, gapStart(area));
     }
+    this.#full.note(length, top, high);
     return top - length >= low ? top - length : -1;
   }
 

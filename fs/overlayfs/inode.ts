@@ -19,7 +19,7 @@ import { isDirectory, S_IFCHR } from "../../include/uapi/stat.ts";
 import { EEXIST, ENODATA, ENOENT, ENOTEMPTY, EROFS, EXDEV } from "../../lib/errno.ts";
 import { stringToBytes } from "../../lib/byte-string.ts";
 import { copyUp } from "./copy_up.ts";
-import { listUpper, mergeEntries } from "./readdir.ts";
+import { firstAfter, listUpper, mergeEntries } from "./readdir.ts";
 import {
   isOpaque,
   isWhiteout,
@@ -337,9 +337,10 @@ export class OverlayInode extends Inode implements OverlayNode {
     if (this.lowers.length === 0 && this.upper !== undefined) {
       return yield* listUpper(this, this.upper, position, emit);
     }
-    for (const entry of yield* mergeEntries(this)) {
-      const serial = this.serials.get(entry.name) ?? 0;
-      if (serial > position && !emit(entry, serial)) return;
+    const entries = yield* mergeEntries(this);
+    for (let n = firstAfter(this, entries, position); n < entries.length; n++) {
+      const entry = entries[n]!;
+      if (!emit(entry, this.serials.get(entry.name) ?? 0)) return;
     }
   }
 

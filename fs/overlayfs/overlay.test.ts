@@ -101,25 +101,50 @@ test("removal leaves a whiteout; what is made again is new", () => {
   assert.equal(m.readFile("/low/dir/a"), "a");
 });
 
+/** The next names of an open directory, as many as go into `size` bytes. */
+function nextNames(m: Machine, fd: number, size: number): string[] {
+  const address = m.buffer(size);
+  const count = m.call("getdents64", fd, address, size);
+  assert.ok(count >= 0);
+  const bytes = Buffer.from(m.bytes(address, count));
+  const names: string[] = [];
+  for (let at = 0; at < count; at += bytes.readUInt16LE(at + 16)) {
+    names.push(bytes.toString("latin1", at + 19, bytes.indexOf(0, at + 19)));
+  }
+  return names;
+}
+
 test("rm -r while listing loses no name", () => {
   const m = overlaid((low) => {
     low.call("mkdir", "/low/d", 0o755);
     for (let n = 0; n < 200; n++) low.writeFile(`/low/d/file-${n}`, "");
   });
   const fd = m.call("open", "/o/d", 0o200000, 0);
-  const address = m.buffer(400);
   let removed = 0;
-  for (;;) {
-    const count = m.call("getdents64", fd, address, 400);
-    if (count <= 0) break;
-    const bytes = Buffer.from(m.bytes(address, count));
-    for (let at = 0; at < count; at += bytes.readUInt16LE(at + 16)) {
-      const name = bytes.toString("latin1", at + 19, bytes.indexOf(0, at + 19));
-      if (name !== "." && name !== "..") removed += m.call("unlink", `/o/d/${name}`) === 0 ? 1 : 0;
+  for (let part = nextNames(m, fd, 400); part.length > 0; part = nextNames(m, fd, 400)) {
+    for (const name of part) {
+      if (!name.startsWith(".")) removed += m.call("unlink", `/o/d/${name}`) === 0 ? 1 : 0;
     }
   }
   assert.equal(removed, 200);
   assert.equal(m.call("rmdir", "/o/d"), 0);
+});
+
+test("a large directory is listed whole, a part at a time, while what was listed is removed", () => {
+  const m = overlaid(() => {});
+  m.call("mkdir", "/o/large", 0o755);
+  const names = Array.from({ length: 1000 }, (_, n) => `entry-${n}`);
+  for (const name of names) m.writeFile(`/o/large/${name}`, "");
+  assert.deepEqual(m.names("/o/large").toSorted(), names.toSorted());
+  const fd = m.call("open", "/o/large", 0o200000, 0);
+  const seen: string[] = [];
+  for (let part = nextNames(m, fd, 4096); part.length > 0; part = nextNames(m, fd, 4096)) {
+    const listed = part.filter((name) => !name.startsWith("."));
+    for (const name of listed) m.call("unlink", `/o/large/${name}`);
+    seen.push(...listed);
+    assert.equal(m.names("/o/large").length, names.length - seen.length);
+  }
+  assert.deepEqual(seen.toSorted(), names.toSorted());
 });
 
 test("rename: files from below, over others, directories with what shows through", () => {

@@ -9,6 +9,9 @@ import { isSleeping, type Sleeps } from "../../include/linux/wait.ts";
 import { DT_CHR } from "../../include/uapi/stat.ts";
 import { isWhiteout, type OverlayNode } from "./layers.ts";
 
+/** Entries of the upper layer that are asked for at a time. */
+const BATCH = 256;
+
 function* list(directory: Inode): Sleeps<DirEntry[]> {
   const entries: DirEntry[] = [];
   const answer = directory.iterate(0, (entry) => {
@@ -39,6 +42,17 @@ export function* mergeEntries(node: OverlayNode): Sleeps<readonly DirEntry[]> {
   return node.merged;
 }
 
+/** The index of the first entry with a higher serial number. */
+export function firstAfter(node: OverlayNode, entries: readonly DirEntry[], serial: number): number {
+  let [low, high] = [0, entries.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((node.serials.get(entries[middle]!.name) ?? 0) <= serial) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 /** New names get their numbers: those of the lowest layer first, as Linux lists them. */
 function* numberNames(node: OverlayNode, found: Map<string, DirEntry | undefined>): Sleeps<void> {
   const { serials } = node;
@@ -59,15 +73,19 @@ export function* listUpper(
   position: number,
   emit: (entry: DirEntry, next: number) => boolean,
 ): Sleeps<void> {
-  const batch: { entry: DirEntry; next: number }[] = [];
-  const answer = upper.iterate(position, (entry, next) => {
-    batch.push({ entry, next });
-    return true;
-  });
-  if (isSleeping(answer)) yield* answer;
-  for (const { entry, next } of batch) {
-    const shown = yield* visible(node, upper, entry);
-    if (shown !== undefined && !emit(shown, next)) return;
+  for (let from = position;;) {
+    const batch: { entry: DirEntry; next: number }[] = [];
+    const answer = upper.iterate(from, (entry, next) => {
+      batch.push({ entry, next });
+      return batch.length < BATCH;
+    });
+    if (isSleeping(answer)) yield* answer;
+    for (const { entry, next } of batch) {
+      const shown = yield* visible(node, upper, entry);
+      if (shown !== undefined && !emit(shown, next)) return;
+      from = next;
+    }
+    if (batch.length < BATCH) return;
   }
 }
 

@@ -41,6 +41,8 @@ import { XattrTable } from "./xattrs.ts";
 const BOGO_DIRENT_BYTES = 20;
 /** Listings go from the newest name to the oldest, as Linux's do: positions count down from here. */
 const SERIALS_END = 0x7fff_0000;
+/** Entries that are gone and stay listed, beside as many as there are. */
+const GONE_MAX = 100;
 
 export class TmpfsSuperBlock extends SimpleSuperBlock implements ShmemAccounting {
   readonly kernel: Kernel;
@@ -101,6 +103,7 @@ export class TmpfsSuperBlock extends SimpleSuperBlock implements ShmemAccounting
 }
 
 interface Entry {
+  readonly name: string;
   readonly inode: TmpfsInode;
   readonly serial: number;
 }
@@ -109,6 +112,8 @@ export class TmpfsInode extends Inode {
   readonly superBlock: TmpfsSuperBlock;
   readonly ino: number;
   readonly #entries: Map<string, Entry> | undefined;
+  /** By serial number, with some that are gone. */
+  #bySerial: Entry[] = [];
   #nextSerial = 1;
   #target = "";
   #xattrs: XattrTable | undefined;
@@ -238,11 +243,24 @@ export class TmpfsInode extends Inode {
   }
 
   override iterate(position: number, emit: (entry: DirEntry, next: number) => boolean): void {
-    for (const [name, { inode, serial }] of [...this.#directory()].reverse()) {
-      const next = SERIALS_END - serial;
-      if (next <= position) continue;
-      if (!emit({ name, ino: inode.ino, type: direntType(inode.mode) }, next)) return;
+    const entries = this.#directory();
+    for (let n = this.#countBelow(SERIALS_END - position) - 1; n >= 0; n--) {
+      const entry = this.#bySerial[n]!;
+      const { name, inode, serial } = entry;
+      if (entries.get(name) !== entry) continue;
+      if (!emit({ name, ino: inode.ino, type: direntType(inode.mode) }, SERIALS_END - serial)) return;
     }
+  }
+
+  /** How many have a lower serial number. */
+  #countBelow(serial: number): number {
+    let [low, high] = [0, this.#bySerial.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#bySerial[middle]!.serial < serial) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   override readlink(): string {
@@ -308,12 +326,18 @@ export class TmpfsInode extends Inode {
   }
 
   #insert(name: string, inode: TmpfsInode): void {
-    this.#directory().set(name, { inode, serial: this.#nextSerial++ });
+    const entry = { name, inode, serial: this.#nextSerial++ };
+    this.#directory().set(name, entry);
+    this.#bySerial.push(entry);
     this.size += BOGO_DIRENT_BYTES;
     this.#modified();
   }
   #delete(name: string): void {
-    this.#directory().delete(name);
+    const entries = this.#directory();
+    entries.delete(name);
+    if (this.#bySerial.length > 2 * entries.size + GONE_MAX) {
+      this.#bySerial = this.#bySerial.filter((entry) => entries.get(entry.name) === entry);
+    }
     this.size -= BOGO_DIRENT_BYTES;
     this.#modified();
   }

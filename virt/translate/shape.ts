@@ -144,18 +144,15 @@ class ShapeEmitter {
   #enterFirst(): void {
     const { needIn, locals } = this.#flow;
     this.#frame.setAnchor("first entry");
-    this.#enter(locals.atFirst, needIn[this.#shape.graph.entries[0]!]!.cc);
+    const first = this.#shape.graph.entries[0]!;
+    this.#frame.loadParameters({ registers: locals.atFirst, cc: needIn[first]!.cc });
   }
 
   /** What any entry needs. */
   #enterAnywhere(): void {
     const { ccNeededAtAny, locals } = this.#flow;
     this.#frame.setAnchor("any entry");
-    this.#enter(locals.atAny, ccNeededAtAny);
-  }
-
-  #enter(registers: number, cc: boolean): void {
-    this.#frame.loadParameters({ registers: registers & this.#frame.touched, cc });
+    this.#frame.loadParameters({ registers: locals.atAny, cc: ccNeededAtAny });
   }
 
   /** What differs from memory at the end of a block: of a call, when it has come back. */
@@ -174,10 +171,6 @@ class ShapeEmitter {
   #emitCold(): void {
     this.#lookAtBudget("by mask");
     this.#transfer.tail({ offset: undefined, ownEntry: undefined }, "by mask");
-  }
-
-  #offsetOf(block: IrBlock): number {
-    return block.basePc - this.#shape.anchorPc;
   }
 
   #emitTree(node: number): void {
@@ -244,9 +237,9 @@ class ShapeEmitter {
   #emitNode(node: number): void {
     const f = this.#f;
     const frame = this.#frame;
-    const { graph, blocks } = this.#shape;
+    const { graph, blocks, anchorPc } = this.#shape;
     const block = blocks[node - 1]!;
-    const offset = this.#offsetOf(block);
+    const offset = block.basePc - anchorPc;
     if (this.#isEntry.has(node) && graph.selectorOf.size > 0) {
       f.i32(0);
       f.set(frame.entry);
