@@ -241,6 +241,7 @@ export abstract class MmStruct {
       this.areas.remove(area);
     }
     if (this.isCurrent) this.kernel.cpu.flushAll();
+    this.kernel.cpu.endAddressSpace(this.id);
     for (const block of this.#reserved.values()) if (block >= 0) this.kernel.frames.unreserve(block);
     this.#reserved.clear();
     for (const table of this.#tables) this.kernel.frames.put(table);

@@ -173,6 +173,10 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     this.#runtime.flushTlb();
   }
 
+  endAddressSpace(mmId: number): void {
+    this.#spaces.end(mmId);
+  }
+
   run(budget: number): number {
     this.#refreshMode();
     let left = budget;
@@ -347,19 +351,8 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
       const trap = this.#enterBlock(pc, block);
       if (trap !== 0) return trap;
     }
-    if (isNewPage) this.#enterAround(pc, block.frame);
+    if (isNewPage) this.#spaces.enterAround(pc, this.#cache.blocksIn(block.frame));
     return 0;
-  }
-
-  /** The other known code of a page that an address space comes to first: what ran there before is likely to run again. */
-  #enterAround(pc: number, frame: number): void {
-    const page = pc - (pc % PAGE_SIZE);
-    for (const block of this.#cache.blocksIn(frame)) {
-      const at = page + block.offset;
-      if (at === pc || block.mode !== this.#mode || block.isDead || block.secondFrame >= 0) continue;
-      if (block.entry === 0 && !block.isTarget) continue;
-      if (!this.#spaces.enterRegion(at, block) && block.record !== 0) this.#spaces.enterBlock(at, block);
-    }
   }
 
   /** 0, or the trap of a failed fetch. */

@@ -15,7 +15,9 @@ import { DATA_ALIGNMENT } from "./translate/data.ts";
 import type { Region } from "./translate/translator.ts";
 import { walk } from "./walk.ts";
 
-const TAGS_MAX = 0xffff;
+/** All ones is no tag: empty places have that. */
+const TAGS_MAX = 0xfffe;
+const PLACES = 1 + OTHER_PLACES.length;
 const TAG_WORD = (CPU_BASE + CPU_STATE.addressSpaceTag) >>> 2;
 
 interface Space {
@@ -31,6 +33,8 @@ export class AddressSpaces {
   readonly #cache: CodeCache;
   readonly #spaces = new Map<number, Space>();
   #space: Space = { root: 0, tags: [0, 0, 0], codePages: new Set() };
+  /** By tag: 1 while it can be looked for. */
+  readonly #isLive = new Uint8Array(TAGS_MAX + 2);
   #mmId = -1;
   #mode = 0;
   #lastTag = 0;
@@ -59,6 +63,15 @@ export class AddressSpaces {
     this.#setTag();
   }
 
+  /** A space is gone. */
+  end(mmId: number): void {
+    const space = this.#spaces.get(mmId);
+    if (space === undefined) return;
+    for (const tag of space.tags) this.#isLive[tag] = 0;
+    this.#spaces.delete(mmId);
+    if (space === this.#space) this.renew(); // until there is another
+  }
+
   setMode(mode: number): void {
     this.#mode = mode;
     this.#setTag();
@@ -66,6 +79,7 @@ export class AddressSpaces {
 
   /** Entries of the current space are void. */
   renew(): void {
+    for (const tag of this.#space.tags) this.#isLive[tag] = 0;
     this.#space.tags.fill(0);
     this.#space.codePages.clear();
     this.#setTag();
@@ -94,8 +108,7 @@ export class AddressSpaces {
   enterRegion(pc: number, block: Block): boolean {
     const { home, entry } = block;
     if (entry === 0 || home === undefined || !this.#isMapped(home, pc)) return false;
-    const { firstIndex, tableIndex } = home.region;
-    this.#enter(pc, block, entry % DATA_ALIGNMENT === 0 ? firstIndex : tableIndex, entry);
+    this.#enter(pc, block, indexOf(home.region, entry), entry);
     return true;
   }
 
@@ -105,33 +118,92 @@ export class AddressSpaces {
     this.#enter(pc, block, 0, block.record);
   }
 
+  /**
+   * The other known code of a page that a space comes to first, as far as there is room for it: what ran there before is likely to run
+   * again.
+   */
+  enterAround(pc: number, blocks: Iterable<Block>): void {
+    const page = pc - (pc % PAGE_SIZE);
+    let region: Region | undefined;
+    let isMapped = false;
+    for (const block of blocks) {
+      if (block.mode !== this.#mode || block.isDead || block.secondFrame >= 0) continue;
+      const { home, entry } = block;
+      if (entry === 0 && !block.isTarget) continue;
+      const at = page + block.offset;
+      if (entry !== 0 && home !== undefined) {
+        if (home.region !== region) {
+          region = home.region;
+          isMapped = this.#isMapped(home, at);
+        }
+        if (isMapped) {
+          this.#enterIfFree(at, indexOf(region, entry), entry);
+          continue;
+        }
+      }
+      if (block.record === 0) continue;
+      block.isEntered = true;
+      this.#enterIfFree(at, 0, block.record);
+    }
+  }
+
+  #enterIfFree(pc: number, tableIndex: number, entry: number): void {
+    const first = this.#firstPlace(pc);
+    if (this.#find(first, pc) >= 0) return;
+    const place = this.#findFree(first);
+    if (place >= 0) this.#write(place, pc, tableIndex, entry);
+  }
+
   #enter(pc: number, block: Block, tableIndex: number, entry: number): void {
+    this.#noteCodePages(pc, block);
+    const first = this.#firstPlace(pc);
+    const known = this.#find(first, pc);
+    if (known < 0) this.#makeRoom(first);
+    this.#write(known < 0 ? first : known, pc, tableIndex, entry);
+  }
+
+  /** Index in i32 of the first place of a pc in the jump cache, as all that follow. */
+  #firstPlace(pc: number): number {
+    return (JUMP_CACHE >>> 2) + jumpCacheIndex(pc | 0, this.#ram.i32[TAG_WORD + 1]!) * 4;
+  }
+
+  /** The place where a pc is, or -1. */
+  #find(first: number, pc: number): number {
     const i32 = this.#ram.i32;
     const lo = pc | 0;
     const hi = Math.floor(pc / 0x1_0000_0000) ^ i32[TAG_WORD + 1]!;
-    const at = (JUMP_CACHE >>> 2) + jumpCacheIndex(lo, i32[TAG_WORD + 1]!) * 4;
-    let place = at;
-    for (const distance of OTHER_PLACES) {
-      if (i32[place] === lo && i32[place + 1] === hi) break;
-      place = at ^ (distance >>> 2);
+    for (let n = 0; n < PLACES; n++) {
+      const place = first ^ (n * 4);
+      if (i32[place] === lo && i32[place + 1] === hi) return place;
     }
-    if (i32[place] !== lo || i32[place + 1] !== hi) place = this.#makeRoom(at);
-    this.#noteCodePages(pc, block);
-    i32[place] = lo;
-    i32[place + 1] = hi;
-    i32[place + 2] = tableIndex;
-    i32[place + 3] = entry;
+    return -1;
+  }
+
+  /** A place with nothing that could be looked for, or -1. */
+  #findFree(first: number): number {
+    const i32 = this.#ram.i32;
+    for (let n = 0; n < PLACES; n++) {
+      const place = first ^ (n * 4);
+      if (this.#isLive[i32[place + 1]! >>> 16] === 0) return place; // empty: all ones, which is no tag
+    }
+    return -1;
   }
 
   /** What is in a first place moves to another that is free, or else to any of them. */
-  #makeRoom(first: number): number {
+  #makeRoom(first: number): void {
     const i32 = this.#ram.i32;
-    const isFree = (place: number): boolean => i32[place + 1] === -1; // a tag is never all ones
-    if (isFree(first)) return first;
-    const others = OTHER_PLACES.map((distance) => first ^ (distance >>> 2));
-    const other = others.find(isFree) ?? others[(i32[first]! >>> 0) % others.length]!;
+    const free = this.#findFree(first);
+    if (free === first) return;
+    const other = free >= 0 ? free : first ^ ((1 + ((i32[first]! >>> 0) % (PLACES - 1))) * 4);
     i32.copyWithin(other, first, first + 4);
-    return first;
+  }
+
+  #write(place: number, pc: number, tableIndex: number, entry: number): void {
+    const i32 = this.#ram.i32;
+    i32[place] = pc | 0;
+    i32[place + 1] = Math.floor(pc / 0x1_0000_0000) ^ i32[TAG_WORD + 1]!;
+    i32[place + 2] = tableIndex;
+    i32[place + 3] = entry;
   }
 
   /** What a region leaves to the interpreter at `pc` finds the block. */
@@ -174,6 +246,7 @@ export class AddressSpaces {
     if (tags[this.#mode] === 0) {
       if (this.#lastTag === TAGS_MAX) this.#forgetTags();
       tags[this.#mode] = ++this.#lastTag;
+      this.#isLive[this.#lastTag] = 1;
     }
     this.#ram.i32[TAG_WORD] = 0;
     const tag = (tags[this.#mode] ?? 0) << 16;
@@ -184,9 +257,15 @@ export class AddressSpaces {
 
   #forgetTags(): void {
     this.#lastTag = 0;
+    this.#isLive.fill(0);
     this.#cache.clearJumpCache();
     this.#spaces.clear();
     this.#spaces.set(this.#mmId, this.#space);
     this.#space.tags.fill(0);
   }
+}
+
+/** The function of a region for an entry. */
+function indexOf({ firstIndex, tableIndex }: Region, entry: number): number {
+  return entry % DATA_ALIGNMENT === 0 ? firstIndex : tableIndex;
 }

@@ -42,6 +42,8 @@ export interface Cpu {
   readonly trapAccess: Access;
   /** Makes the tables at `root` current; `mmId` is a small number unique among live address spaces. */
   setAddressSpace(root: number, mmId: number): void;
+  /** An address space is gone; its number may be used again. */
+  endAddressSpace(mmId: number): void;
   /** Runs until a trap or until about `budget` instructions are retired. Returns a TRAP_*. */
   run(budget: number): number;
   /** A mapping was removed or its rights reduced or its frame changed: drops cached translations of

@@ -77,6 +77,10 @@ export class WatchedCpu implements Cpu {
     this.#cpu.setAddressSpace(root, mmId);
   }
 
+  endAddressSpace(mmId: number): void {
+    this.#cpu.endAddressSpace(mmId);
+  }
+
   flushRange(start: number, end: number): void {
     this.#cpu.flushRange(start, end);
   }

@@ -298,6 +298,7 @@ export class ScriptedKernel {
       trapAddress: 0,
       trapAccess: 0,
       setAddressSpace() {},
+      endAddressSpace() {},
       run: (budget) => this.#run(budget),
       flushRange() {},
       flushAll() {},
