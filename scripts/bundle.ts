@@ -21,13 +21,19 @@ const COMMON: BuildOptions = {
   logLevel: "warning",
 };
 
-const NODE: BuildOptions = { ...COMMON, outdir: `${top}dist/bin`, platform: "node", target: "node20" };
+const BIN_DIRECTORY = `${top}dist/bin`;
 
-const COMMAND_LINE: BuildOptions = {
+const NODE: BuildOptions = { ...COMMON, outdir: BIN_DIRECTORY, platform: "node", target: "node20" };
+
+/** What `run` does not need, as modules. */
+const OTHER_COMMANDS: BuildOptions = {
   ...NODE,
-  entryPoints: { rookery: `${top}dist/tools/cli/main.js`, start: `${top}dist/tools/cli/start.js` },
+  entryPoints: Object.fromEntries(
+    ["image", "doctor", "version", "start"].map((name) => [name, `${top}dist/tools/cli/${name}.js`]),
+  ),
   splitting: true,
   format: "esm",
+  outExtension: { ".js": ".mjs" },
   // commander is CommonJS and asks for node:* modules through require.
   banner: {
     js:
@@ -35,6 +41,28 @@ const COMMAND_LINE: BuildOptions = {
   },
   // The first is bundled below, and found; the others are used by the image builder alone and loaded from node_modules.
   external: ["./run.js", "openpgp", "xz-decompress", "fzstd"],
+};
+
+/** Other commands stay in modules of their own. */
+const otherCommands: Plugin = {
+  name: "other-commands",
+  setup(plugin) {
+    plugin.onResolve({ filter: /^\.\/(image|doctor|version)\.js$/ }, ({ path }) => ({
+      path: path.replace(/js$/, "mjs"),
+      external: true,
+    }));
+  },
+};
+
+/** CommonJS: Node loads its loader of modules only for a program that is one, and that is a tenth of a short run. */
+const COMMAND_LINE: BuildOptions = {
+  ...NODE,
+  entryPoints: { rookery: `${top}dist/tools/cli/main.js` },
+  format: "cjs",
+  banner: { js: "const importMetaUrl = require(\"node:url\").pathToFileURL(__filename).href;" },
+  define: { "import.meta.url": "importMetaUrl" },
+  external: ["./run.js"],
+  plugins: [otherCommands],
 };
 
 /** commander could start subcommands that are programs, and loads this module for it; here it never does. */
@@ -93,8 +121,11 @@ async function bundleRun(): Promise<void> {
 }
 
 if (process.argv[1]?.endsWith("bundle.js") === true) {
-  rmSync(BROWSER_DIRECTORY, { recursive: true, force: true }); // Chunks of earlier builds stay otherwise.
+  // Chunks of earlier builds stay otherwise.
+  for (const path of [BIN_DIRECTORY, BROWSER_DIRECTORY]) rmSync(path, { recursive: true, force: true });
+  await build(OTHER_COMMANDS);
   await build(COMMAND_LINE);
+  writeFileSync(`${BIN_DIRECTORY}/package.json`, `${JSON.stringify({ type: "commonjs" })}\n`);
   await bundleRun();
   await build(BROWSER);
 }

@@ -58,16 +58,23 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-try {
-  process.exitCode = await main(process.argv.slice(2));
-} catch (error) {
-  if (isCommanderError(error)) {
-    // It has said what there is to say.
-    process.exitCode = "exitCode" in error && error.exitCode === 0 ? 0 : EXIT_ROOKERY_FAILED;
-  } else {
+/** The exit status. */
+async function mainOrMessage(): Promise<number> {
+  try {
+    return await main(process.argv.slice(2));
+  } catch (error) {
+    if (isCommanderError(error)) {
+      // It has said what there is to say.
+      return "exitCode" in error && error.exitCode === 0 ? 0 : EXIT_ROOKERY_FAILED;
+    }
     console.error(`rookery: ${error instanceof Error ? error.message : String(error)}`);
     const isUsage = error instanceof Error && error.name === "UsageError";
     if (!isUsage && process.env["ROOKERY_DEBUG"] !== undefined) console.error(error);
-    process.exitCode = EXIT_ROOKERY_FAILED;
+    return EXIT_ROOKERY_FAILED;
   }
 }
+
+// Nothing is awaited at the top: this is bundled as CommonJS.
+void mainOrMessage().then((status) => {
+  process.exitCode = status;
+});
