@@ -3,13 +3,15 @@
 // line discipline, Ctrl-C included.
 
 import { fstatSync, writeSync } from "node:fs";
-import type { ReadStream, WriteStream } from "node:tty";
+import type { WriteStream } from "node:tty";
 
 import type { HostConsole } from "../../../include/host/host.ts";
 import type { HostEvents } from "../events.ts";
 
 const DEFAULT_COLUMNS = 80;
 const DEFAULT_ROWS = 24;
+/** Node takes a tenth of a short run to make a stream of standard input, which a short program does not ask for. */
+const INPUT_AFTER_MS = 50;
 
 /** Writes everything to a descriptor, waiting for a slow reader; false when it is closed (EPIPE). */
 export function writeAll(descriptor: number, bytes: Uint8Array): boolean {
@@ -38,24 +40,28 @@ export class NodeConsole implements HostConsole {
   readonly isTerminal: boolean;
   readonly #events: HostEvents;
   readonly #descriptor: 1 | 2;
-  readonly #stdin: ReadStream;
-  readonly #stdout: WriteStream;
   readonly #noInput: boolean;
   isOutputClosed = false;
   #isRaw = false;
+  /** Whether standard input is read. */
+  #isReading = false;
+  #endInput: () => void = () => {};
 
   constructor(events: HostEvents, options: NodeConsoleOptions) {
     this.#events = events;
     this.#descriptor = options.output ?? 1;
-    this.#stdin = process.stdin;
-    this.#stdout = this.#descriptor === 1 ? process.stdout : process.stderr;
     this.#noInput = options.noInput === true;
     this.isTerminal = options.raw && process.stdin.isTTY === true && this.#stdout.isTTY === true;
     if (this.isTerminal) {
-      this.#stdin.setRawMode(true);
+      process.stdin.setRawMode(true);
       this.#isRaw = true;
       stopOutputProcessing();
     }
+  }
+
+  /** Made by Node when it is asked for. */
+  get #stdout(): WriteStream {
+    return this.#descriptor === 1 ? process.stdout : process.stderr;
   }
 
   get columns(): number {
@@ -83,21 +89,20 @@ export class NodeConsole implements HostConsole {
       listener(undefined);
       this.#events.wake();
     };
-    this.#stdin.on("data", onData);
-    this.#stdin.on("end", onEnd);
-    this.#stdin.on("error", onEnd);
-    this.#stdin.resume();
-    return () => {
-      this.#stdin.off("data", onData);
-      this.#stdin.off("end", onEnd);
-      this.#stdin.off("error", onEnd);
-      this.#stdin.pause();
+    const begin = setTimeout(() => {
+      this.#isReading = true;
+      process.stdin.on("data", onData).on("end", onEnd).on("error", onEnd).resume();
+    }, INPUT_AFTER_MS);
+    this.#endInput = () => {
+      clearTimeout(begin);
+      if (this.#isReading) process.stdin.off("data", onData).off("end", onEnd).off("error", onEnd).pause();
     };
+    return this.#endInput;
   }
 
   setInputPaused(isPaused: boolean): void {
-    if (isPaused) this.#stdin.pause();
-    else this.#stdin.resume();
+    if (isPaused) process.stdin.pause();
+    else process.stdin.resume();
   }
 
   onResize(listener: (columns: number, rows: number) => void): () => void {
@@ -111,10 +116,12 @@ export class NodeConsole implements HostConsole {
 
   /** Gives the terminal back as it was. */
   close(): void {
-    if (this.#isRaw) this.#stdin.setRawMode(false);
+    if (this.#isRaw) process.stdin.setRawMode(false);
     this.#isRaw = false;
-    this.#stdin.pause();
-    this.#stdin.unref?.();
+    this.#endInput();
+    if (!this.#isReading) return;
+    process.stdin.pause();
+    process.stdin.unref?.();
   }
 }
 
