@@ -31,7 +31,8 @@ import { DATA_ALIGNMENT } from "./translate/data.ts";
 import { type Region, Translator } from "./translate/translator.ts";
 import { KeptCode } from "./kept-code.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "./layout.ts";
-import { hasTailCalls, makeRuntime, type RuntimeExports } from "./runtime/module.ts";
+import { makeRuntime, type Runtime } from "./runtime/kept.ts";
+import { hasTailCalls, type RuntimeExports } from "./runtime/module.ts";
 import {
   COUNT_DISPATCHES,
   COUNT_FILLS,
@@ -82,6 +83,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
   readonly #fetch: CodeFetch;
   readonly #lifted: Lifted = { bytes: 0, faultPc: 0 };
   readonly #runtime: RuntimeExports;
+  readonly #saveRuntime: Runtime["save"];
   readonly #translator: Translator;
   readonly #blockInstructionsMax: number;
   readonly #hotEntries: number;
@@ -128,7 +130,9 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     const compile = options.compile ?? ((bytes): WebAssembly.Module => new WebAssembly.Module(bytes));
     const table = new WebAssembly.Table({ element: "anyfunc", initial: 1024 });
     const ext = (id: number): number => this.#ext(id);
-    this.#runtime = makeRuntime(this.#handlers, compile, { memory: ram.memory, table, ext });
+    const runtime = makeRuntime(this.#handlers, compile, { memory: ram.memory, table, ext }, options.store);
+    this.#runtime = runtime.exports;
+    this.#saveRuntime = runtime.save;
     this.#translator = new Translator(
       {
         memory: ram.memory,
@@ -232,6 +236,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
   /** Leaves what was translated to the store of CpuOptions. */
   saveTranslations(): void {
     this.#kept?.save();
+    this.#saveRuntime();
   }
 
   statistics(): Record<string, number> {

@@ -43,6 +43,9 @@ class MemoryStore implements TranslationStore {
     for (const { hash, bytes } of pages) this.pages.set(hash, bytes);
   }
 
+  runtime(): undefined {}
+  saveRuntime(): void {}
+
   save(modules: readonly { readonly used: UsedModule; readonly from: StoredModule | undefined }[]): void {
     for (const { used, from } of modules) {
       if (from === undefined) this.modules.push({ regions: used.regions, compile: () => used.module });

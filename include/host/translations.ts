@@ -35,6 +35,16 @@ export interface StoredModule {
   compile(): WebAssembly.Module | undefined;
 }
 
+export type StoredRuntime = Pick<StoredModule, "compile">;
+
+export interface UsedRuntime {
+  /** Undefined when it came from the store. */
+  readonly bytes: Uint8Array<ArrayBuffer> | undefined;
+  readonly module: WebAssembly.Module;
+  /** Its exports, for a host that can have them optimised. */
+  readonly functions: readonly unknown[];
+}
+
 export interface UsedModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly module: WebAssembly.Module;
@@ -61,6 +71,10 @@ export interface TranslationStore {
   /** Bytecode of the page with this hash. */
   bytecodeFor(pageHash: string): Uint8Array | undefined;
   saveBytecode(pages: readonly KeptPage[]): void;
+  /** The module of the interpreter and of all that regions call, as an earlier run has left it; the same for all runs of a build. */
+  runtime(): StoredRuntime | undefined;
+  /** Keeps it. `from`: when it came from the store itself. */
+  saveRuntime(used: UsedRuntime, from: StoredRuntime | undefined): void;
   /** Keeps modules. `from`: where a module came from, when it is the store itself. */
   save(modules: readonly { readonly used: UsedModule; readonly from: StoredModule | undefined }[]): void;
 }

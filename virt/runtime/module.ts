@@ -71,13 +71,9 @@ export function hasTailCalls(): boolean {
 }
 
 /** The instance whose exports all the machine's code shares. */
-export function makeRuntime(
-  handlers: Handlers,
-  compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module,
-  imports: Record<string, unknown>,
-): RuntimeExports {
-  const instance = new WebAssembly.Instance(compile(buildRuntimeModule(handlers)), { m: imports });
-  // The module is generated right here with these exports.
+export function instantiate(module: WebAssembly.Module, imports: Record<string, unknown>): RuntimeExports {
+  const instance = new WebAssembly.Instance(module, { m: imports });
+  // The module is generated right below with these exports.
   return instance.exports as unknown as RuntimeExports;
 }
 
@@ -108,6 +104,7 @@ export function buildRuntimeModule(handlers: Handlers): Uint8Array<ArrayBuffer> 
   const dispatch = module.add(new Dispatcher(regionType, interpret, promote).emit());
   module.exportFunction("dispatch", dispatch);
   module.exportFunction("interpret", interpret);
+  module.exportFunction("interpretRare", rare);
   module.nameFunction(dispatch, "dispatch");
   module.nameFunction(interpret, "interpret");
   module.nameFunction(rare, "interpret_rare");

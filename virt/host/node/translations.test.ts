@@ -101,6 +101,29 @@ test("a module comes back, also after it was optimised and written again", () =>
   });
 });
 
+test("the runtime module comes back, as bytes and then with its code; a torn one does not", () => {
+  withDirectory((directory) => {
+    assert.equal(directoryStore(directory, "build").runtime(), undefined);
+    const bytes = answer();
+    for (let n = 0; n < 4; n++) {
+      const store = directoryStore(directory, "build");
+      const from = store.runtime();
+      assert.equal(from === undefined, n === 0);
+      const module = from?.compile() ?? new WebAssembly.Module(bytes);
+      const { region0, trifle } = new WebAssembly.Instance(module).exports;
+      assert.equal(run(module), 42);
+      store.saveRuntime(
+        { bytes: from === undefined ? bytes : undefined, module, functions: [trifle, region0] },
+        from,
+      );
+    }
+    assert.equal(directoryStore(directory, "other").runtime(), undefined);
+    const path = join(directory, readdirSync(directory)[0]!, "runtime");
+    writeFileSync(path, readFileSync(path).subarray(1));
+    assert.equal(directoryStore(directory, "build").runtime(), undefined);
+  });
+});
+
 test("another build, another page and a torn file find nothing", () => {
   withDirectory((directory) => {
     keep(directory);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Translated code kept in a directory from run to run (include/host/translations.ts).
 //
-// One file a module: magic, lengths, a header in JSON, the WebAssembly bytes, the engine's own machine code, and a SHA-256
+// One file a module, and one for the runtime's: magic, lengths, a header in JSON, the WebAssembly bytes, the engine's own machine code, and a SHA-256
 // of all of it. An index says which modules have regions anchored in which page. Everything lies under a key of
 // Rookery's build and the engine's version, since both decide what the bytes mean. Files are written aside and renamed,
 // the index is appended to; whoever loses a race has to translate again, no more.
@@ -26,8 +26,10 @@ import type {
   KeptPage,
   StoredModule,
   StoredRegion,
+  StoredRuntime,
   TranslationStore,
   UsedModule,
+  UsedRuntime,
 } from "../../../include/host/translations.ts";
 import { type NativeCode, nativeCode } from "./native-code.ts";
 import { PagePack } from "./page-pack.ts";
@@ -39,6 +41,7 @@ const DIGEST_BYTES = 32;
 const NAME_BYTES = 16;
 const INDEX_FILE = "index";
 const MODULE_SUFFIX = ".module";
+const RUNTIME_FILE = "runtime";
 /** Above this the modules used longest ago go, until three quarters are left. */
 const STORE_BYTES_MAX = 256 * 2 ** 20;
 
@@ -84,7 +87,7 @@ class DirectoryStore implements TranslationStore {
   modulesFor(pageHash: string): readonly StoredModule[] {
     const found: StoredModule[] = [];
     for (const id of this.#readIndex().get(pageHash) ?? []) {
-      if (!this.#modules.has(id)) this.#modules.set(id, this.#readModule(id));
+      if (!this.#modules.has(id)) this.#modules.set(id, this.#read(id, this.#modulePath(id)));
       const module = this.#modules.get(id);
       if (module !== undefined) found.push(module);
     }
@@ -104,10 +107,41 @@ class DirectoryStore implements TranslationStore {
     }
   }
 
+  runtime(): StoredRuntime | undefined {
+    return this.#read(RUNTIME_FILE, this.#runtimePath);
+  }
+
+  /** As with other modules: the first run leaves the bytes, the second the machine code. */
+  saveRuntime({ bytes, module, functions }: UsedRuntime, from: StoredRuntime | undefined): void {
+    const kept = from instanceof FileModule ? from : undefined;
+    const content = bytes ?? kept?.bytes;
+    if (
+      content === undefined || kept?.isOptimised === true
+      || (kept !== undefined && this.#native === undefined)
+    ) {
+      return;
+    }
+    try {
+      mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+      let native: Uint8Array = new Uint8Array();
+      if (kept !== undefined && this.#native !== undefined) {
+        this.#native.optimise(functions);
+        native = this.#native.take(module, functions[0]);
+      }
+      this.#write(this.#runtimePath, { regions: [], isOptimised: kept !== undefined }, content, native);
+    } catch {
+      // As in save().
+    }
+  }
+
+  get #runtimePath(): string {
+    return join(this.#directory, RUNTIME_FILE);
+  }
+
   #saveNew(used: UsedModule): void {
     const id = name(used.bytes);
     const native = this.#native?.take(used.module, used.trifle) ?? new Uint8Array();
-    this.#writeModule(id, { regions: used.regions, isOptimised: false }, used.bytes, native);
+    this.#write(this.#modulePath(id), { regions: used.regions, isOptimised: false }, used.bytes, native);
     const pages = new Set(
       used.regions.flatMap(({ pages: all }) => all.filter(([distance]) => distance === 0)),
     );
@@ -125,25 +159,24 @@ class DirectoryStore implements TranslationStore {
     if (isOptimised && used.regions.length === from.regions.length) return;
     if (!isOptimised) this.#native?.optimise(used.functions);
     const native = this.#native?.take(used.module, used.trifle) ?? new Uint8Array();
-    this.#writeModule(from.id, { regions: used.regions, isOptimised: true }, from.bytes, native);
+    this.#write(this.#modulePath(from.id), { regions: used.regions, isOptimised: true }, from.bytes, native);
   }
 
-  #writeModule(id: string, header: Header, bytes: Uint8Array, native: Uint8Array): void {
+  #write(path: string, header: Header, bytes: Uint8Array, native: Uint8Array): void {
     this.#hasWritten = true;
     const json = Buffer.from(JSON.stringify(header));
     const head = Buffer.alloc(HEAD_BYTES);
     [MAGIC, json.length, bytes.length, native.length].forEach((word, n) => head.writeUInt32LE(word, n * 4));
     const content = Buffer.concat([head, json, bytes, native]);
     const digest = createHash("sha256").update(content).digest();
-    const path = this.#modulePath(id);
     const aside = `${path}.${process.pid}`;
     writeFileSync(aside, Buffer.concat([content, digest]), { mode: 0o600 });
     renameSync(aside, path);
   }
 
-  #readModule(id: string): FileModule | undefined {
+  #read(id: string, path: string): FileModule | undefined {
     try {
-      const content = readFileSync(this.#modulePath(id));
+      const content = readFileSync(path);
       const end = content.length - DIGEST_BYTES;
       const [magic, json = 0, bytes = 0, native = 0] = [0, 4, 8, 12].map((at) => content.readUInt32LE(at));
       if (magic !== MAGIC || HEAD_BYTES + json + bytes + native !== end) return undefined;

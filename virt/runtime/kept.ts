@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The runtime module from one run to the next: it is the same for all runs of a build, and with the engine's machine code
+// for it the interpreter is fast from its first block.
+
+import type { StoredRuntime, TranslationStore } from "../../include/host/translations.ts";
+import type { Handlers } from "../interp/bytecode.ts";
+import { buildRuntimeModule, instantiate, type RuntimeExports } from "./module.ts";
+
+export interface Runtime {
+  readonly exports: RuntimeExports;
+  /** Leaves the module to the store. */
+  readonly save: () => void;
+}
+
+/** Makes the runtime out of the store where that has it. */
+export function makeRuntime(
+  handlers: Handlers,
+  compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module,
+  imports: Record<string, unknown>,
+  store: TranslationStore | undefined,
+): Runtime {
+  const { from, bytes, module } = find(store?.runtime()) ?? build(handlers, compile);
+  const exports = instantiate(module, imports);
+  return {
+    exports,
+    save: () => store?.saveRuntime({ bytes, module, functions: Object.values(exports) }, from),
+  };
+}
+
+interface Found {
+  readonly from: StoredRuntime | undefined;
+  readonly bytes: Uint8Array<ArrayBuffer> | undefined;
+  readonly module: WebAssembly.Module;
+}
+
+function find(from: StoredRuntime | undefined): Found | undefined {
+  const module = from?.compile();
+  return module === undefined ? undefined : { from, bytes: undefined, module };
+}
+
+function build(
+  handlers: Handlers,
+  compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module,
+): Found {
+  const bytes = buildRuntimeModule(handlers);
+  return { from: undefined, bytes, module: compile(bytes) };
+}
