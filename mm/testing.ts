@@ -31,6 +31,7 @@ export function testKernel(pages: number): TestKernel {
     flushAll(): void {
       flushed.push([0, Infinity]);
     },
+    endAddressSpace(): void {},
   };
   const frames = new BuddyAllocator(ram, cpu);
   const states = new Map<StateKey<unknown>, unknown>();
