@@ -88,7 +88,7 @@ export class KeptCode {
   #loadBytecode(frame: number): void {
     const { ram, cache, flushTlbWrites } = this.#host;
     const bytes = this.#regions.bytecodeOf(frame);
-    this.#regions.noteKept(frame, { blocks: 0, targets: 0, entered: 0 });
+    this.#regions.noteKept(frame, { blocks: 0, targets: 0 });
     if (bytes === undefined) return;
     const address = cache.allocate(arenaBytesOf(bytes));
     if (address < 0) return;
@@ -111,7 +111,7 @@ export class KeptCode {
     });
     for (const block of blocks) linkBlock(ram, cache, block);
     if (straddling.size > 0) this.#straddling.set(frame, straddling);
-    const counts = this.#countsOf([...blocks, ...straddling.values()]);
+    const counts = countsOf([...blocks, ...straddling.values()]);
     this.#regions.noteKept(frame, counts);
     this.loadedBlocks += counts.blocks;
   }
@@ -126,22 +126,11 @@ export class KeptCode {
     for (const [frame, all] of cache.pages()) {
       const known = all.filter(({ record }) => record !== 0);
       const waiting = [...this.#straddling.get(frame)?.values() ?? []];
-      if (!this.#regions.hasNews(frame, this.#countsOf([...known, ...waiting]))) continue;
+      if (!this.#regions.hasNews(frame, countsOf([...known, ...waiting]))) continue;
       const blocks = [...known.map((block) => this.#keep(block)), ...waiting];
       pages.push({ hash: this.#regions.hashOf(frame), bytes: encodePage(ram, blocks, entriesLeft) });
     }
     this.#store.saveBytecode(pages);
-  }
-
-  #countsOf(blocks: readonly Pick<Block, "isTarget" | "record">[]): KeptCounts {
-    const { ram, hotEntries } = this.#host;
-    let [targets, entered] = [0, 0];
-    for (const { isTarget, record } of blocks) {
-      if (isTarget) targets++;
-      const left = ram.i32[(record - 8) >>> 2]!;
-      if (left <= hotEntries) entered += hotEntries - Math.max(left, 0);
-    }
-    return { blocks: blocks.length, targets, entered };
   }
 
   #keep(block: Block): KeptBlock {
@@ -149,4 +138,11 @@ export class KeptCode {
     const tail = secondFrame < 0 ? NO_TAIL : this.#host.ram.u8.subarray(secondFrame, secondFrame + tailBytes);
     return { ...block, tail };
   }
+}
+
+function countsOf(blocks: readonly Pick<Block, "isTarget">[]): KeptCounts {
+  return {
+    blocks: blocks.length,
+    targets: blocks.reduce((sum, { isTarget }) => sum + (isTarget ? 1 : 0), 0),
+  };
 }

@@ -8,19 +8,14 @@ import type { StoredModule, StoredRegion, TranslationStore } from "../../include
 import type { Ram } from "../../lib/ram.ts";
 import { PAGE_SIZE } from "../layout.ts";
 
-/** A page is written again when it has a sixteenth more blocks, or as many more of them are targets of jumps... */
+/** A page is written again when it has a sixteenth more blocks, or as many more of them are targets of jumps. */
 const NEWS_SHIFT = 4;
-/** ...or when its blocks were entered a quarter more often, and that is not next to nothing. */
-const HEAT_SHIFT = 2;
-const HEAT_MIN = 2_000;
 
 /** Of the bytecode of a page. */
 export interface KeptCounts {
   readonly blocks: number;
   /** Of these, those that the jump cache was asked for. */
   readonly targets: number;
-  /** How often they were entered, of those that are not translated. */
-  readonly entered: number;
 }
 
 /** A region that the mapped code matches. */
@@ -82,10 +77,7 @@ export class StoredRegions {
   hasNews(frame: number, now: KeptCounts): boolean {
     const kept = this.#pages.get(frame)?.kept;
     const isMore = (a: number, b: number): boolean => a > b + (b >> NEWS_SHIFT);
-    if (kept === undefined) return false;
-    const warmer = now.entered - kept.entered;
-    return isMore(now.blocks, kept.blocks) || isMore(now.targets, kept.targets)
-      || (warmer > HEAT_MIN && warmer > kept.entered >> HEAT_SHIFT);
+    return kept !== undefined && (isMore(now.blocks, kept.blocks) || isMore(now.targets, kept.targets));
   }
 
   /** Regions anchored in a frame that match, each once. `frameAt`: the frame at a distance in pages, or -1. */
