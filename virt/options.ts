@@ -7,9 +7,9 @@ import type { RegionLimits } from "./translate/region.ts";
 export interface CpuOptions {
   /** Most instructions of a block. */
   readonly blockInstructionsMax?: number;
-  /** Entries of a block before it is translated (3000 unless told); 0: never. */
+  /** Entries of a block before it is translated (HOT_ENTRIES unless told); 0: never. */
   readonly hotEntries?: number;
-  /** Hot blocks that are translated together (12 unless told); fewer when they have waited for long. */
+  /** Hot blocks that are translated together (HOT_BATCH unless told); fewer when they have waited for long. */
   readonly hotBatch?: number;
   /** Hot blocks wait for translateHot(): for tests that translate many small pieces. */
   readonly translateOnDemand?: boolean;
