@@ -344,7 +344,8 @@ class ShapeEmitter {
     const frame = this.#frame;
     frame.drop(frame.touched & ~this.#flow.locals.atAny);
     if (!frame.hasCc) return;
-    frame.storeCc(this.#storeAt(from).cc);
+    // After a call they are in memory already, whatever its block set.
+    frame.storeCc(this.#storeAt(from).cc === "no" ? "no" : "maybe");
     if (!this.#flow.ccNeededAtAny) frame.dropCc();
   }
 
