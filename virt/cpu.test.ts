@@ -141,6 +141,41 @@ both("a register that a loop sets on some ways only keeps its value on the other
   }
 });
 
+both("the flags of a call's block stay in memory where a loop goes on by the dispatcher", (hot) => {
+  const { ram, cpu } = machine([
+    [TOY.cmpi, 0, 9, 0, 0],
+    [TOY.jcc, 5, 0, 0, 16], // to 32: the loop has two ways in
+    [TOY.cmp, 0, 1, 8], // 16
+    [TOY.call, 0, 0, 0, 64], // to 96
+    [TOY.load64, 6, 5, 0, 0], // 32: faults when the page is not there
+    [TOY.addi, 5, 5, 0, 4096],
+    [TOY.addi, 2, 2, 0, -1],
+    [TOY.cmpi, 0, 2, 0, 0],
+    [TOY.jcc, 5, 0, 0, -56], // to 16
+    [TOY.syscall],
+    [TOY.jump, 0, 0, 0, -88],
+    [TOY.syscall], // 88: filler
+    [TOY.addi, 7, 7, 0, 1], // 96
+    [TOY.ret],
+    [TOY.setcc, 3, 0, 0, 2], // 112: below
+    [TOY.syscall],
+  ], hot);
+  for (let round = 0; round < 40; round++) {
+    const below = round & 1;
+    writeGpr(ram, 1, BigInt(1 - below));
+    writeGpr(ram, 2, 5n);
+    writeGpr(ram, 4, BigInt(DATA + 4096));
+    writeGpr(ram, 5, BigInt(DATA));
+    writeGpr(ram, 8, 1n);
+    writeGpr(ram, 9, BigInt(round >> 1 & 1));
+    setPc(ram, CODE);
+    assert.equal(cpu.run(1e6), TRAP_FAULT, `round ${round}`);
+    setPc(ram, CODE + 112);
+    assert.equal(cpu.run(1e6), TRAP_SYSCALL);
+    assert.equal(readGpr(ram, 3), BigInt(below), `round ${round}`);
+  }
+});
+
 both("the flags of before a NaN are there for who goes on after it", (hot) => {
   const { ram, cpu, space } = machine([
     [TOY.vload, 0, 5, 0, 0],
