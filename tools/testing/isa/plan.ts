@@ -67,26 +67,34 @@ export function planBatch(
   for (let n = 0; n < sequences; n++) {
     cases.push(sequenceAt(seed, batch * SEQUENCES + n, MAKERS[n % MAKERS.length]!));
   }
-  return assemble(seed, batch, cases, sequences > 0 ? "cut" : "whole");
+  if (sequences === 0) return assemble(seed, batch, cases);
+  return assemble(seed, batch, cases, (end) => [...cases, cutCase(seed, batch, cases, end)]);
 }
 
-/** The one instance that a key names: seed/form/number. */
+/** The one instance that a key names: seed/form/number, and how many bytes of it there are where the code ends in it. */
 export function planOne(key: string): PlannedBatch {
-  const [seed = NaN, id = NaN, n = NaN] = key.split("/").map(Number);
+  const [seed = NaN, id = NaN, n = NaN, kept] = key.split("/").map(Number);
   const maker = id === SEQUENCE_ID ? sequenceCase : id === MIXED_ID ? mixedCase : undefined;
   if (maker !== undefined) return assemble(seed, Math.floor(n / SEQUENCES), [sequenceAt(seed, n, maker)]);
   const form = X86_FORMS[id];
   if (form === undefined || Number.isNaN(n)) throw new RangeError(`no instance ${key}`);
   const batch = Math.floor(n / PER_FORM);
-  return assemble(seed, batch, [new Generator(seed).make(form, n, slotOf(id * PER_FORM + n % PER_FORM))]);
+  const item = new Generator(seed).make(form, n, slotOf(id * PER_FORM + n % PER_FORM));
+  if (kept === undefined) return assemble(seed, batch, [item]);
+  return assemble(seed, batch, [item], (end) => [cutOff(item, kept, end)]);
 }
 
-/** The instructions of another instance, cut off by the end of the code, behind which nothing is mapped. */
+/** One of the instances of a form, cut off somewhere. */
 function cutCase(seed: number, batch: number, from: readonly Case[], end: number): Case {
   const random = new Random(seed, 0xc000_0000 + batch);
-  let item = random.pick(from);
-  while (item.bytes.length < 2 || item.bytes.includes(0xf0)) item = random.pick(from);
-  const kept = 1 + random.below(item.bytes.length - 1);
+  const ofForms = from.filter(({ form }) => form !== undefined);
+  let item = random.pick(ofForms);
+  while (item.bytes.length < 2 || item.bytes.includes(0xf0)) item = random.pick(ofForms);
+  return cutOff(item, 1 + random.below(item.bytes.length - 1), end);
+}
+
+/** The instructions of an instance, cut off by the end of the code, behind which nothing is mapped. */
+function cutOff(item: Case, kept: number, end: number): Case {
   const words = item.instance.words.slice();
   words[RIP] = end - kept;
   return {
@@ -101,17 +109,16 @@ function cutCase(seed: number, batch: number, from: readonly Case[], end: number
   };
 }
 
+/** `casesFor`: what there is when the code ends at `end`. */
 export function assemble(
   seed: number,
   batch: number,
   given: readonly Case[],
-  cut: "cut" | "whole" = "whole",
+  casesFor: (end: number) => readonly Case[] = () => given,
 ): PlannedBatch {
   const end = CODE_BASE
     + (Math.max(...given.map(({ pc }) => pc)) + 2 * SLOT_BYTES - CODE_BASE + 4095 & ~4095);
-  const cases = cut === "cut"
-    ? [...given, cutCase(seed, batch, given.filter(({ form }) => form !== undefined), end)]
-    : given;
+  const cases = casesFor(end);
   const code = new Uint8Array(end - CODE_BASE).fill(0xcc);
   for (const { pc, bytes } of cases) code.set(bytes, pc - CODE_BASE);
   return {

@@ -3,11 +3,13 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { TRAP_FAULT, TRAP_PROTECTION } from "../../../include/linux/cpu.ts";
+import { TRAP_FAULT, TRAP_ILLEGAL, TRAP_PROTECTION } from "../../../include/linux/cpu.ts";
+import type { Case } from "./generate.ts";
 import { planOne } from "./plan.ts";
-import { isOtherOperandFirst, PAGE_FAULT, pointerHigh } from "./processor-models.ts";
+import { isOtherOperandFirst, isRefusedBeforeOperands, PAGE_FAULT, pointerHigh } from "./processor-models.ts";
 import { FS_BASE, GPR, RESULT_WORDS, RIP, SIGNAL_ADDRESS, TRAP_NUMBER } from "./records.ts";
 
+const INVALID_OPCODE = 6;
 const PROTECTION = 13;
 const PC = 0x1000_0000;
 const SOURCE = 0x40_0000;
@@ -24,9 +26,12 @@ function end(trap: number, address: number, source: number = SOURCE, pc: number 
   return words;
 }
 
+function caseOf(hex: string): Case {
+  return { ...planOne("1/0/0").cases[0]!, bytes: Uint8Array.from(Buffer.from(hex, "hex")), pc: PC };
+}
+
 function agree(hex: string, native: Uint32Array, rookery: Uint32Array): boolean {
-  const item = { ...planOne("1/0/0").cases[0]!, bytes: Uint8Array.from(Buffer.from(hex, "hex")), pc: PC };
-  return isOtherOperandFirst(item, native, rookery);
+  return isOtherOperandFirst(caseOf(hex), native, rookery);
 }
 
 test("REPE CMPSB may fault at either operand", () => {
@@ -46,6 +51,15 @@ test("no other address, trap or instruction is let through", () => {
   for (const other of ["f2a6", "f3a7", "a6", "f3a4"]) {
     assert.ok(!agree(other, end(PAGE_FAULT, SOURCE), end(TRAP_FAULT, TARGET)), other);
   }
+});
+
+test("UD1 may be refused without its operands", () => {
+  const refused = (hex: string, vector: number, trap: number): boolean =>
+    isRefusedBeforeOperands(caseOf(hex), end(vector, 0), end(trap, PC + 4));
+  assert.ok(refused("0fb9", INVALID_OPCODE, TRAP_FAULT));
+  assert.ok(refused("66470fb9", INVALID_OPCODE, TRAP_FAULT));
+  assert.ok(!refused("0fb9", PAGE_FAULT, TRAP_ILLEGAL));
+  for (const other of ["0fb9c0", "0faf", "0f"]) assert.ok(!refused(other, INVALID_OPCODE, TRAP_FAULT), other);
 });
 
 test("x87 pointers are compared as addresses of 48 bits", () => {

@@ -6,6 +6,7 @@ import { FS_BASE, GPR, GS_BASE, RIP, SIGNAL_ADDRESS, TRAP_NUMBER } from "./recor
 import { TRAP_FAULT } from "../../../include/linux/cpu.ts";
 
 export const PAGE_FAULT = 14;
+const INVALID_OPCODE = 6;
 
 /**
  * The high half of an x87 pointer as a processor with addresses of 48 bits keeps it. Those with 57 bits (five-level
@@ -15,6 +16,8 @@ export function pointerHigh(word: number): number {
   return ((word << 16) >> 16) >>> 0;
 }
 
+const ESCAPE = 0x0f;
+const UD1 = 0xb9;
 const CMPSB = 0xa6;
 const REPE = 0xf3;
 const REPNE = 0xf2;
@@ -28,9 +31,14 @@ function isRex(byte: number): boolean {
   return (byte & 0xf0) === 0x40;
 }
 
+/** Where in the code of a case the instruction at RIP stands. */
+function startOf(item: Case, words: Uint32Array): number {
+  return words[RIP]! + words[RIP + 1]! * 0x1_0000_0000 - item.pc;
+}
+
 /** Addresses of source and target of the REPE CMPSB at RIP; undefined when another instruction stands there. */
 function comparedBytes(item: Case, words: Uint32Array): readonly [bigint, bigint] | undefined {
-  let at = words[RIP]! + words[RIP + 1]! * 0x1_0000_0000 - item.pc;
+  let at = startOf(item, words);
   let repeat = 0;
   let base = 0;
   let bits = 64;
@@ -64,4 +72,15 @@ export function isOtherOperandFirst(item: Case, native: Uint32Array, rookery: Ui
   const addresses = comparedBytes(item, native);
   if (addresses === undefined) return false;
   return isTrapOf(native, PAGE_FAULT, addresses) && isTrapOf(rookery, TRAP_FAULT, addresses);
+}
+
+/**
+ * A UD1 whose ModR/M byte cannot be fetched: AMD's processors refuse the opcode without looking at it, others fault.
+ * Source: Intel SDM volume 2, "UD"; a Zen 3.
+ */
+export function isRefusedBeforeOperands(item: Case, native: Uint32Array, rookery: Uint32Array): boolean {
+  let at = startOf(item, native);
+  while (PREFIXES.has(item.bytes[at] ?? 0) || isRex(item.bytes[at] ?? 0)) at++;
+  const isLast = item.bytes[at] === ESCAPE && item.bytes[at + 1] === UD1 && item.bytes.length === at + 2;
+  return isLast && native[TRAP_NUMBER] === INVALID_OPCODE && rookery[TRAP_NUMBER] === TRAP_FAULT;
 }
