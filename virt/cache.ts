@@ -5,7 +5,7 @@
 // no jump-cache entry (the jump cache is emptied when blocks die). Bytecode of dead blocks stays where it is
 // until the arena is full and everything is dropped.
 
-import type { Region } from "./translate/translator.ts";
+import type { Region } from "./translate/live.ts";
 import type { Ram } from "../lib/ram.ts";
 import {
   BYTECODE_ARENA,
@@ -17,6 +17,7 @@ import {
   JUMP_CACHE_ENTRIES,
   NEAR_CACHE,
   NEAR_CACHE_ENTRIES,
+  PAGE_SIZE,
 } from "./layout.ts";
 import { TERM_NONE } from "./ir/ops.ts";
 import { SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
@@ -80,6 +81,13 @@ export function setBytecode(block: Block, { record, end, terminator, instruction
   block.end = end;
   block.terminator = terminator;
   block.instructions = instructions;
+}
+
+/** Notes where the guest code of a block ends, of `bytes` bytes. `nextFrame`: the frame of the next page, if it ends there. */
+export function setTail(block: Block, bytes: number, nextFrame: () => number): void {
+  const tail = block.offset + bytes - PAGE_SIZE;
+  block.secondFrame = tail > 0 ? nextFrame() : -1;
+  block.tailBytes = Math.max(tail, 0);
 }
 
 /** What finds a block among those of its frame. */

@@ -17,8 +17,9 @@ import {
   TRAP_STEP,
 } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
-import { type Block, CodeCache, newBlock, setBytecode, STEP_AREA } from "./cache.ts";
-import { EXT_LEAVE, type FrontEnd, type Lifted, MODE_EXACT, STATUS_EXACT } from "./frontend.ts";
+import { type Block, CodeCache, newBlock, setBytecode, setTail, STEP_AREA } from "./cache.ts";
+import { EXT_LEAVE, type Fetch, type FrontEnd, type Lifted, MODE_EXACT, STATUS_EXACT } from "./frontend.ts";
+import { COUNT_BYTES, heatOf, HOT_AGAIN, NEVER_HOT } from "./heat.ts";
 import { type Handlers, HEADER_BYTES, makeHandlers, TARGETS, TARGETS_BYTES } from "./interp/bytecode.ts";
 import type { KeptBlock } from "./interp/kept.ts";
 import { linkBlock, linkTo, unlinkBlock } from "./interp/links.ts";
@@ -28,7 +29,8 @@ import { JUMP_RETURN, TERM_INDIRECT } from "./ir/ops.ts";
 import { type IrBlock, keepIr } from "./translate/ir-block.ts";
 import type { BlockSource } from "./translate/region.ts";
 import { DATA_ALIGNMENT } from "./translate/data.ts";
-import { type Region, Translator } from "./translate/translator.ts";
+import type { Region } from "./translate/live.ts";
+import { Translator } from "./translate/translator.ts";
 import { KeptCode } from "./kept-code.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "./layout.ts";
 import { makeRuntime, type Runtime } from "./runtime/kept.ts";
@@ -57,11 +59,8 @@ import { clearTlb, CodeFetch, dropTlbEntries, isCodeFrame, nextPage, recordFault
 const SLICE = 1_000_000;
 /** Slow exits of a region are rare when so many instructions lie between two looks. */
 const SLOW_RARE = 20_000_000;
-const NEVER_HOT = 0x7fff_ffff;
 /** In the place of a trap: the block at pc is in the slow cache. */
 const IS_SLOW = -1;
-/** Entries of a block that waits for its translation until it is asked for again: the wait may have been in vain. */
-const HOT_AGAIN = 100;
 const BIG_FLUSH_PAGES = 512;
 /** Modules after which hot blocks wait twice as long, three times, and so on. */
 const PATIENT_MODULES = 16;
@@ -152,6 +151,10 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
       hotEntries: this.#hotEntries,
       blockAt: (pc) => this.#known(pc),
       frameOf: this.#frameOf,
+      lift: (fetch, pc, mode) =>
+        this.#liftInto(pc, this.#blockInstructionsMax, fetch, mode) === 0
+          ? { ir: keepIr(this.#builder), bytes: this.#lifted.bytes }
+          : undefined,
       flushTlbWrites: () => this.#runtime.flushTlbWrites(),
     });
     clearTlb(ram);
@@ -196,9 +199,17 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
       ) {
         this.translateHot();
       }
-      if (trap !== TRAP_PREEMPTED || left <= 0) return trap;
+      if (trap !== TRAP_PREEMPTED) return trap;
+      this.#sample();
+      if (left <= 0) return trap;
       this.#counters.slices++;
     }
+  }
+
+  /** The budget runs out in what runs most. */
+  #sample(): void {
+    const region = this.known(this.ram.readU64(PC))?.home?.region;
+    if (region !== undefined) region.samples++;
   }
 
   step(): number {
@@ -235,6 +246,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
 
   /** Leaves what was translated to the store of CpuOptions. */
   saveTranslations(): void {
+    this.#entriesChanged(this.#kept?.gather() ?? []);
     this.#kept?.save();
     this.#saveRuntime();
   }
@@ -414,16 +426,12 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
       this.#counters.emptied++;
       this.#spaces.breakLinks();
     }
-    const offset = pc % PAGE_SIZE;
-    const bytes = this.#lifted.bytes;
-    const straddles = offset + bytes > PAGE_SIZE;
     const start = cache.arenaEnd;
     const hot = this.#hotEntries === 0 ? NEVER_HOT : this.#hotEntries;
     const number = bare?.number ?? cache.nextNumber;
     const end = this.#lowering.lower(this.#builder, start, number, hot, true);
     const block: Block = bare ?? this.#known(pc);
-    block.secondFrame = straddles ? walk(this.ram, nextPage(pc), ACCESS_EXEC) : -1;
-    block.tailBytes = straddles ? offset + bytes - PAGE_SIZE : 0;
+    this.#setTail(pc, block);
     const { terminator } = this.#lowering;
     setBytecode(block, {
       record: start + HEADER_BYTES,
@@ -438,6 +446,11 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     return block;
   }
 
+  /** Of the block that was lifted last. */
+  #setTail(pc: number, block: Block): void {
+    setTail(block, this.#lifted.bytes, () => walk(this.ram, nextPage(pc), ACCESS_EXEC));
+  }
+
   /** Bytecode that lies in the arena already becomes that of a block. */
   #takeStraddling(pc: number, block: Block, kept: KeptBlock): Block {
     this.ram.u32[((kept.record - HEADER_BYTES) >>> 2) + 1] = block.number;
@@ -450,14 +463,19 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
   }
 
   /** Lifts into the builder. 0, or the trap of a failed fetch. */
-  #liftInto(pc: number, instructionsMax: number): number {
+  #liftInto(
+    pc: number,
+    instructionsMax: number,
+    fetch: Fetch = this.#fetch,
+    mode: number = this.#mode,
+  ): number {
     const builder = this.#builder;
     builder.begin(pc);
     this.#fetch.reset();
     const lifted = this.#lifted;
     lifted.bytes = 0;
     const limits = { instructionsMax, endPc: nextPage(pc) };
-    this.#frontEnd.lift(builder, this.#fetch, pc, limits, this.#mode, lifted);
+    this.#frontEnd.lift(builder, fetch, pc, limits, mode, lifted);
     return lifted.bytes > 0 ? 0 : recordFault(this.ram, lifted.faultPc, ACCESS_EXEC);
   }
 
@@ -494,7 +512,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     const block = this.#entryAt(pc) ?? this.#blockAt(pc); // the store may have it
     if (typeof block === "number") return;
     const isTranslated = block.entry !== 0;
-    this.ram.i32[(block.record - 8) >>> 2] = isTranslated ? NEVER_HOT : HOT_AGAIN;
+    this.ram.i32[(block.record - COUNT_BYTES) >>> 2] = isTranslated ? NEVER_HOT : HOT_AGAIN;
     if (isTranslated) return;
     if (this.#waitingPcs.size === 0) this.#waitingSince = this.#retired;
     this.#waitingPcs.add(pc);
@@ -555,19 +573,17 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
   /** BlockSource: known blocks that have run a fair share of the times that make one hot. */
   heat(pc: number): number {
     const block = this.known(pc);
-    if (block === undefined) return -1;
-    if (block.record === 0) return this.#hotEntries;
-    const left = this.ram.i32[(block.record - 8) >>> 2]!;
-    // It was hot before and has been counted since.
-    if (left > this.#hotEntries) return this.#hotEntries + (NEVER_HOT - left);
-    const entered = this.#hotEntries - left;
-    return entered >= this.#hotEntries >> 4 ? entered : -1;
+    return block === undefined ? -1 : heatOf(this.ram, block, this.#hotEntries);
   }
 
   take(pc: number): { block: Block; ir: IrBlock; targets: readonly number[] } | undefined {
     // Lifting must not empty the arena here: what is being planned lies in it.
     const block = this.known(pc) ?? (this.#cache.hasRoom(LOWERED_BYTES_MAX) ? this.#blockAt(pc) : 0);
     if (typeof block === "number" || this.#liftInto(pc, this.#blockInstructionsMax) !== 0) return undefined;
+    if (block.record === 0) {
+      this.#setTail(pc, block);
+      if (this.#cache.add(block, this.#cache.arenaEnd)) this.#runtime.flushTlbWrites();
+    }
     return { block, ir: keepIr(this.#builder), targets: this.#indirectTargets(block) };
   }
 

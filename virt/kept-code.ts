@@ -4,22 +4,20 @@
 
 import type { KeptPage, TranslationStore } from "../include/host/translations.ts";
 import { ACCESS_EXEC } from "../include/linux/cpu.ts";
-import type { Ram } from "../lib/ram.ts";
-import { type Block, blockKey, type CodeCache, newBlock, setBytecode } from "./cache.ts";
+import { type Block, blockKey, newBlock, setBytecode } from "./cache.ts";
 import { HEADER_BYTES } from "./interp/bytecode.ts";
 import { linkBlock } from "./interp/links.ts";
 import { arenaBytesOf, decodePage, encodePage, type KeptBlock, NO_TAIL } from "./interp/kept.ts";
 import { PAGE_SIZE } from "./layout.ts";
+import { PlacedCode, type PlacedCodeHost } from "./placed-code.ts";
 import { type KeptCounts, StoredRegions } from "./translate/stored.ts";
-import type { Region, Translator } from "./translate/translator.ts";
+import type { Region } from "./translate/live.ts";
+import type { Translator } from "./translate/translator.ts";
 import { walk } from "./walk.ts";
 
 /** What it works with and asks of the CPU. */
-export interface KeptCodeHost {
-  readonly ram: Ram;
-  readonly cache: CodeCache;
+export interface KeptCodeHost extends PlacedCodeHost {
   readonly translator: Translator;
-  readonly hotEntries: number;
   /** The block at a mapped guest address, made when it is not known. */
   readonly blockAt: (pc: number) => Block;
   /** Host address of the code at a guest address, or -1. */
@@ -114,6 +112,21 @@ export class KeptCode {
     const counts = countsOf([...blocks, ...straddling.values()]);
     this.#regions.noteKept(frame, counts);
     this.loadedBlocks += counts.blocks;
+  }
+
+  /**
+   * Puts regions together that have proved useful a second time, and what is new beside them. What runs lay scattered over as many pages of the engine's
+   * memory as there were modules. The regions that are new.
+   */
+  gather(): Region[] {
+    const { translator } = this.#host;
+    const { loose } = translator;
+    return [...new Set(loose.map(({ facts }) => facts.mode))].flatMap((mode) => {
+      const regions = loose.filter(({ facts }) => facts.mode === mode);
+      const code = new PlacedCode(this.#host, mode);
+      const anchors = new Map(regions.map((region) => [region, code.place(region)]));
+      return translator.gather(code, regions, (region) => anchors.get(region)!, (pc) => code.addressOf(pc));
+    });
   }
 
   /** Leaves modules and bytecode to the store. */

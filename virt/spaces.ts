@@ -12,7 +12,7 @@ import { CPU_BASE, CPU_STATE, JUMP_CACHE, PAGE_SIZE } from "./layout.ts";
 import { jumpCacheIndex, OTHER_PLACES } from "./runtime/inline.ts";
 import { LINK_KEY, SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
 import { DATA_ALIGNMENT } from "./translate/data.ts";
-import type { Region } from "./translate/translator.ts";
+import type { Region } from "./translate/live.ts";
 import { walk } from "./walk.ts";
 
 /** All ones is no tag: empty places have that. */

@@ -23,7 +23,7 @@ import {
 /** A store that keeps everything as it was given. */
 class MemoryStore implements TranslationStore {
   readonly pages = new Map<string, Uint8Array>();
-  readonly modules: StoredModule[] = [];
+  modules: StoredModule[] = [];
 
   hash(page: Uint8Array): string {
     return createHash("sha256").update(page).digest("hex");
@@ -48,7 +48,9 @@ class MemoryStore implements TranslationStore {
 
   save(modules: readonly { readonly used: UsedModule; readonly from: StoredModule | undefined }[]): void {
     for (const { used, from } of modules) {
-      if (from === undefined) this.modules.push({ regions: used.regions, compile: () => used.module });
+      const compile = from === undefined ? (): WebAssembly.Module => used.module : () => from.compile();
+      this.modules = this.modules.filter((module) => module !== from);
+      if (used.regions.length > 0) this.modules.push({ ...used, compile });
     }
   }
 }
@@ -129,6 +131,23 @@ test("what was learnt adds up over runs", () => {
   assert.ok(second["loadedBlocks"]! > 3);
   run(store, 0x40_0000, 3);
   assert.ok(store.modules.length > 0, "counts of entries are kept with the bytecode");
+});
+
+test("what a second run uses is put together as one module, and stays that", () => {
+  const store = new MemoryStore();
+  run(store, 0x40_0000, 500);
+  assert.ok(store.modules.length > 1);
+  assert.ok(store.modules.every(({ isSettled }) => !isSettled));
+  const regions = store.modules.flatMap((module) => module.regions).length;
+  run(store, 0x7777_0000_0000, 500);
+  const settled = store.modules;
+  assert.equal(settled.length, 1);
+  assert.ok(settled[0]!.isSettled);
+  assert.equal(settled[0]!.regions.length, regions);
+  const third = run(store, 0x40_0000, 500);
+  assert.equal(third["storedModules"], 1);
+  assert.equal(third["modules"], 0);
+  assert.equal(store.modules.length, 1);
 });
 
 /** In the middle of the first instruction the page ends. */

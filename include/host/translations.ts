@@ -31,6 +31,8 @@ export interface StoredRegion {
 /** A module out of the store. */
 export interface StoredModule {
   readonly regions: readonly StoredRegion[];
+  /** Whether its regions were put together after they had proved useful. */
+  readonly isSettled: boolean;
   /** Undefined when it cannot be used after all. */
   compile(): WebAssembly.Module | undefined;
 }
@@ -52,6 +54,8 @@ export interface UsedModule {
   readonly functions: readonly unknown[];
   /** A function that does nothing. */
   readonly trifle: unknown;
+  /** Whether it is to stay as it is: a host that can have functions optimised does it now. */
+  readonly isSettled: boolean;
   /** What is worth keeping: none when everything in it was replaced. */
   readonly regions: readonly StoredRegion[];
 }

@@ -26,6 +26,7 @@ export interface Plan {
   readonly name: string;
   readonly plan: RegionPlan;
   readonly hasGroups: boolean;
+  readonly generation: number;
 }
 
 /** A region that is planned and emitted, but not compiled. */
@@ -50,7 +51,7 @@ export interface DraftHost {
  * is none left, and no region then.
  */
 export function draftRegion(
-  { name, plan, hasGroups }: Plan,
+  { name, plan, hasGroups, generation }: Plan,
   names: ReadonlyMap<number, string>,
   runtime: RuntimeFunctions,
   host: DraftHost,
@@ -88,6 +89,7 @@ export function draftRegion(
     name,
     plan,
     hasGroups,
+    generation,
     code,
     first,
     data,
@@ -103,7 +105,7 @@ export function draftRegion(
       links: links.size,
       calls: [...calls],
       instructions: plan.irs.reduce((sum, ir) => sum + ir.instructions, 0),
-      generation: Math.max(-1, ...plan.absorbed.map((region) => region.generation)) + 1,
+      generation,
       hasGroups,
     },
   };

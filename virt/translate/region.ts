@@ -11,7 +11,7 @@ import type { Block } from "../cache.ts";
 import { JUMP_CALL, JUMP_PLAIN, TERM_BRANCH, TERM_INDIRECT, TERM_JUMP } from "../ir/ops.ts";
 import { buildGraph, DISPATCHER, type Graph } from "./graph.ts";
 import type { IrBlock } from "./ir-block.ts";
-import type { Region } from "./translator.ts";
+import type { Region } from "./live.ts";
 
 export interface RegionLimits {
   readonly blocksMax: number;

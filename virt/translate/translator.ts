@@ -4,7 +4,7 @@
 // Invariants: a block's home names a live region or is undefined; a region's functions know no address but by their
 // arguments. Regions made together share a module, since each module costs the host time and memory of its own.
 
-import type { StoredModule, StoredRegion, UsedModule } from "../../include/host/translations.ts";
+import type { StoredModule } from "../../include/host/translations.ts";
 import type { Block, CodeCache } from "../cache.ts";
 import { PAGE_SIZE } from "../layout.ts";
 import { REGIONS_MAX } from "../runtime/status.ts";
@@ -18,7 +18,8 @@ import {
   OTHERS_USED_AT,
   writeData,
 } from "./data.ts";
-import { draftRegion, firstName, ModuleInProgress, type Plan, type RegionFacts, TRIFLE } from "./draft.ts";
+import { draftRegion, firstName, ModuleInProgress, type Plan, type RegionFacts } from "./draft.ts";
+import { keepModule, type KeptModule, type LoadedModule, looseRegions, type Region } from "./live.ts";
 import {
   type BlockSource,
   GENERATIONS_MAX,
@@ -32,50 +33,6 @@ import type { Match } from "./stored.ts";
 
 /** Slow exits between two looks at whether shared checks pay. */
 const SLOW_EXITS = 2_000;
-
-/** A module of regions, and where it came from when that was a store. */
-interface LoadedModule {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly module: WebAssembly.Module;
-  readonly exports: Readonly<Record<string, unknown>>;
-  readonly from: StoredModule | undefined;
-  readonly regions: Region[];
-  /** By name of a region: the links that are foreseen to lead to it. */
-  readonly callers: Map<string, { readonly region: Region; readonly link: number }[]>;
-}
-
-export interface Region {
-  readonly facts: RegionFacts;
-  /** Where in the table its functions are: the one for the first entry, and the one for the others (the same, perhaps). */
-  readonly firstIndex: number;
-  readonly tableIndex: number;
-  /** Address of its data, and where in that its links begin. */
-  readonly data: number;
-  readonly linksAt: number;
-  /** Pages that its bytes lie in: distance in pages from the page of the anchor, and the frame. */
-  readonly pages: readonly { readonly distance: number; readonly frame: number }[];
-  /** Those that are known; of a region out of a store the entries alone. */
-  readonly blocks: readonly Block[];
-  /** By number. */
-  readonly entries: Block[];
-  /** Of its blocks from the anchor. */
-  readonly offsets: ReadonlySet<number>;
-  readonly instructions: number;
-  /** How often it was made anew. */
-  readonly generation: number;
-  /** Whether accesses of a block share checks. */
-  readonly hasGroups: boolean;
-  readonly module: LoadedModule;
-  /** Host addresses of the code that it leaves for, where that is known. */
-  readonly exitFrames: number[];
-  isDead: boolean;
-  /** Another region that is being made is to take its place; no second one may. */
-  isClaimed: boolean;
-  /** Another region has taken its place: it is not worth keeping. */
-  isReplaced: boolean;
-  /** Instructions retired when its slow exits were last counted from. */
-  watchedSince: number;
-}
 
 export interface TranslatorHost {
   readonly memory: WebAssembly.Memory;
@@ -148,6 +105,43 @@ export class Translator {
     return this.#make(source, plans, frameOf);
   }
 
+  /** Regions that are not settled, the most used first; none while they are all of this run. */
+  get loose(): Region[] {
+    return looseRegions(this.#modules);
+  }
+
+  /**
+   * Makes regions anew as one module, which settles them: one after the other in the order given, so that they lie in that order in the engine's memory.
+   * `anchorOf`: where a region's anchor is in `source`.
+   */
+  gather(
+    source: BlockSource,
+    regions: readonly Region[],
+    anchorOf: (region: Region) => number,
+    frameOf: (pc: number) => number,
+  ): Region[] {
+    const plans = new Map<string, Plan>();
+    for (const region of regions) {
+      if (region.isClaimed) continue;
+      const { hasGroups, generation, offsets } = region;
+      const limits = { ...this.#limits, blocksMax: offsets.size, instructionsMax: Infinity };
+      const plan = planRegion(source, wishOf(region, anchorOf(region), []), limits);
+      if (plan === undefined) continue;
+      for (const old of plan.absorbed) old.isClaimed = true;
+      const name = `region${plans.size}`;
+      plans.set(name, { name, plan, hasGroups, generation });
+    }
+    const made = this.#make(source, [...plans.values()], frameOf, true);
+    const view = this.#host.view();
+    for (const { data, facts } of made) {
+      const { absorbed } = plans.get(facts.name)!.plan;
+      if (absorbed.some((old) => view.getUint32(old.data + OTHERS_USED_AT, true) !== 0)) {
+        view.setUint32(data + OTHERS_USED_AT, 1, true);
+      }
+    }
+    return made;
+  }
+
   /** Makes a region anew without shared checks. */
   ungroup(
     source: BlockSource,
@@ -183,11 +177,17 @@ export class Translator {
     if (plan === undefined) return undefined;
     for (const region of plan.absorbed) region.isClaimed = true;
     const groups = hasGroups && plan.absorbed.every((region) => region.hasGroups);
-    return { name: `region${number}`, plan, hasGroups: groups };
+    const generation = Math.max(-1, ...plan.absorbed.map((region) => region.generation)) + 1;
+    return { name: `region${number}`, plan, hasGroups: groups, generation };
   }
 
   /** The regions of some plans, which know each other. */
-  #make(source: BlockSource, plans: readonly Plan[], frameOf: (pc: number) => number): Region[] {
+  #make(
+    source: BlockSource,
+    plans: readonly Plan[],
+    frameOf: (pc: number) => number,
+    isSettled: boolean = false,
+  ): Region[] {
     const module = new ModuleInProgress(this.#host.hasTailCalls);
     const names = new Map(plans.map(({ name, plan }) => [plan.anchorPc, name]));
     for (const plan of plans) {
@@ -201,7 +201,7 @@ export class Translator {
       }
       module.add(draft);
     }
-    return this.#finish(module, frameOf);
+    return this.#finish(module, frameOf, isSettled);
   }
 
   /** Room for a region's data; -1 when the arena is full. */
@@ -214,22 +214,23 @@ export class Translator {
   }
 
   /** Compiles the regions of a module and installs them. */
-  #finish(module: ModuleInProgress, frameOf: (pc: number) => number): Region[] {
+  #finish(module: ModuleInProgress, frameOf: (pc: number) => number, isSettled: boolean): Region[] {
     const { drafts } = module;
     if (drafts.length === 0) return [];
     const bytes = module.finish();
-    const loaded = this.#load(bytes, () => this.#host.compile(bytes), undefined);
+    const loaded = this.#load(bytes, () => this.#host.compile(bytes), { from: undefined, isSettled });
     if (loaded === undefined) return [];
     this.counters.modules++;
     this.counters.regionBytes += bytes.length;
     const regions: Region[] = [];
     for (const draft of drafts) {
       const { plan, facts } = draft;
-      const region = this.#install(loaded, facts, draft, plan.blocks, pagesOf(plan));
+      const { anchorPc } = plan;
+      const region = this.#install(loaded, facts, { ...draft, anchorPc }, plan.blocks, pagesOf(plan));
       if (region === undefined) continue;
       region.entries.push(...plan.graph.entries.map((node) => plan.blocks[node - 1]!));
       this.#takeOver(region, plan.absorbed);
-      this.#noteExits(region, plan.anchorPc, frameOf);
+      this.#noteExits(region, anchorPc, frameOf);
       regions.push(region);
     }
     return regions;
@@ -248,7 +249,8 @@ export class Translator {
     const { stored, module, frames } = match;
     let loaded = this.#stored.get(module);
     if (loaded === undefined) {
-      loaded = this.#load(new Uint8Array(), () => module.compile(), module);
+      const { isSettled } = module;
+      loaded = this.#load(new Uint8Array(), () => module.compile(), { from: module, isSettled });
       if (loaded === undefined) return undefined;
       this.#stored.set(module, loaded);
       this.counters.storedModules++;
@@ -259,7 +261,8 @@ export class Translator {
     const data = this.#allocate(layout, stored.links);
     if (data < 0) return undefined;
     const pages = [...frames].map(([distance, frame]) => ({ distance, frame }));
-    const region = this.#install(loaded, stored, { data, linksAt: layout.linksAt }, entries, pages);
+    const place = { data, linksAt: layout.linksAt, anchorPc };
+    const region = this.#install(loaded, stored, place, entries, pages);
     if (region === undefined) return undefined;
     region.entries.push(...entries);
     this.#takeOver(region, []);
@@ -268,41 +271,17 @@ export class Translator {
   }
 
   /** Modules and what of them is worth keeping; `hashOf` names the content of a frame. */
-  modulesToKeep(
-    hashOf: (frame: number) => string,
-  ): { readonly used: UsedModule; readonly from: StoredModule | undefined }[] {
-    const result: { used: UsedModule; from: StoredModule | undefined }[] = [];
+  modulesToKeep(hashOf: (frame: number) => string): KeptModule[] {
     const view = this.#host.view();
-    for (const { bytes, module, exports, from, regions } of this.#modules) {
-      const kept = regions.filter((region) => !region.isDead);
-      // Of a module of the store, what was not used this time stays as it is.
-      const unused = from?.regions.filter(({ name }) =>
-        !regions.some((region) =>
-          region.facts.name === name && (region.isReplaced || !region.isDead)
-        )
-      ) ?? [];
-      const live = kept.map((region): StoredRegion => ({
-        ...region.facts,
-        pages: region.pages.map(({ distance, frame }) => [distance, hashOf(frame)] as const),
-      }));
-      const functions = kept.flatMap(({ facts: { name }, data }) => {
-        const first = exports[firstName(name)];
-        if (first === undefined) return [exports[name]];
-        return view.getUint32(data + OTHERS_USED_AT, true) === 0 ? [first] : [first, exports[name]];
-      });
-      result.push({
-        used: { bytes, module, functions, trifle: exports[TRIFLE], regions: [...live, ...unused] },
-        from,
-      });
-    }
-    return result.filter(({ used, from }) => used.regions.length > 0 || from !== undefined);
+    return [...this.#modules].map((module) => keepModule(module, view, hashOf))
+      .filter(({ used, from }) => used.regions.length > 0 || from !== undefined);
   }
 
   /** Undefined when the host has no room for it: the interpreter goes on then. */
   #load(
     bytes: Uint8Array<ArrayBuffer>,
     compile: () => WebAssembly.Module | undefined,
-    from: StoredModule | undefined,
+    origin: Pick<LoadedModule, "from" | "isSettled">,
   ): LoadedModule | undefined {
     try {
       const module = compile();
@@ -313,7 +292,7 @@ export class Translator {
         bytes,
         module,
         exports: instance.exports,
-        from,
+        ...origin,
         regions: [],
         callers: new Map(),
       };
@@ -329,7 +308,7 @@ export class Translator {
   #install(
     module: LoadedModule,
     facts: RegionFacts,
-    { data, linksAt }: Pick<Region, "data" | "linksAt">,
+    { data, linksAt, anchorPc }: Pick<Region, "data" | "linksAt" | "anchorPc">,
     blocks: readonly Block[],
     pages: Region["pages"],
   ): Region | undefined {
@@ -361,6 +340,8 @@ export class Translator {
       isDead: false,
       isClaimed: false,
       isReplaced: false,
+      anchorPc,
+      samples: 0,
       watchedSince: 0,
     };
     module.regions.push(region);

@@ -61,7 +61,7 @@ function keep(directory: string): void {
   const module = new WebAssembly.Module(bytes);
   const { region0, trifle } = new WebAssembly.Instance(module).exports;
   directoryStore(directory, "build").save([{
-    used: { bytes, module, functions: [region0], trifle, regions: [region("region0")] },
+    used: { bytes, module, functions: [region0], trifle, isSettled: false, regions: [region("region0")] },
     from: undefined,
   }]);
 }
@@ -94,7 +94,14 @@ test("a module comes back, also after it was optimised and written again", () =>
       const { region0, trifle } = new WebAssembly.Instance(module!).exports;
       const bytes = new Uint8Array();
       store.save([{
-        used: { bytes, module: module!, functions: [region0], trifle, regions: stored.regions },
+        used: {
+          bytes,
+          module: module!,
+          functions: [region0],
+          trifle,
+          isSettled: false,
+          regions: stored.regions,
+        },
         from: stored,
       }]);
     }
@@ -147,7 +154,7 @@ test("a module all of whose regions were replaced is forgotten", () => {
     const module = stored!.compile()!;
     const { trifle } = new WebAssembly.Instance(module).exports;
     store.save([{
-      used: { bytes: new Uint8Array(), module, functions: [], trifle, regions: [] },
+      used: { bytes: new Uint8Array(), module, functions: [], trifle, isSettled: false, regions: [] },
       from: stored,
     }]);
     assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH), []);

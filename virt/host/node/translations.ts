@@ -6,8 +6,8 @@
 // Rookery's build and the engine's version, since both decide what the bytes mean. Files are written aside and renamed,
 // the index is appended to; whoever loses a race has to translate again, no more.
 //
-// Machine code is kept only where the engine can give it (native-code.ts). A module gets it when it is used for the
-// second time: most programs that run once never come again.
+// Machine code is kept only where the engine can give it (native-code.ts): what it happens to have made at first, and of all that is used
+// when a module settles, at the end of the second run that uses it. Most programs that run once never come again.
 
 import { createHash } from "node:crypto";
 import {
@@ -47,8 +47,8 @@ const STORE_BYTES_MAX = 256 * 2 ** 20;
 
 interface Header {
   readonly regions: readonly StoredRegion[];
-  /** Whether all of its functions have machine code. */
-  readonly isOptimised: boolean;
+  /** Whether it is optimised and stays as it is. */
+  readonly isSettled: boolean;
 }
 
 /** `build` names what the bytes mean on Rookery's side. */
@@ -116,7 +116,7 @@ class DirectoryStore implements TranslationStore {
     const kept = from instanceof FileModule ? from : undefined;
     const content = bytes ?? kept?.bytes;
     if (
-      content === undefined || kept?.isOptimised === true
+      content === undefined || kept?.isSettled === true
       || (kept !== undefined && this.#native === undefined)
     ) {
       return;
@@ -128,7 +128,7 @@ class DirectoryStore implements TranslationStore {
         this.#native.optimise(functions);
         native = this.#native.take(module, functions[0]);
       }
-      this.#write(this.#runtimePath, { regions: [], isOptimised: kept !== undefined }, content, native);
+      this.#write(this.#runtimePath, { regions: [], isSettled: kept !== undefined }, content, native);
     } catch {
       // As in save().
     }
@@ -140,8 +140,10 @@ class DirectoryStore implements TranslationStore {
 
   #saveNew(used: UsedModule): void {
     const id = name(used.bytes);
+    const { regions, isSettled } = used;
+    if (isSettled) this.#native?.optimise(used.functions);
     const native = this.#native?.take(used.module, used.trifle) ?? new Uint8Array();
-    this.#write(this.#modulePath(id), { regions: used.regions, isOptimised: false }, used.bytes, native);
+    this.#write(this.#modulePath(id), { regions, isSettled }, used.bytes, native);
     const pages = new Set(
       used.regions.flatMap(({ pages: all }) => all.filter(([distance]) => distance === 0)),
     );
@@ -149,17 +151,18 @@ class DirectoryStore implements TranslationStore {
     appendFileSync(join(this.#directory, INDEX_FILE), Buffer.concat(rows));
   }
 
-  /** A module that has proved useful is optimised for good; one whose regions were replaced goes. */
+  /** A module that was used again is optimised for good; regions that others have replaced go, and with the last of them the module. */
   #saveAgain(from: FileModule, used: UsedModule): void {
     if (used.regions.length === 0) {
       rmSync(this.#modulePath(from.id), { force: true });
       return;
     }
-    const isOptimised = from.isOptimised || this.#native === undefined;
-    if (isOptimised && used.regions.length === from.regions.length) return;
-    if (!isOptimised) this.#native?.optimise(used.functions);
-    const native = this.#native?.take(used.module, used.trifle) ?? new Uint8Array();
-    this.#write(this.#modulePath(from.id), { regions: used.regions, isOptimised: true }, from.bytes, native);
+    const native = from.isSettled || used.functions.length === 0 ? undefined : this.#native;
+    if (native === undefined && used.regions.length === from.regions.length) return;
+    native?.optimise(used.functions);
+    const code = native?.take(used.module, used.trifle) ?? from.code;
+    const header = { regions: used.regions, isSettled: from.isSettled || native !== undefined };
+    this.#write(this.#modulePath(from.id), header, from.bytes, code);
   }
 
   #write(path: string, header: Header, bytes: Uint8Array, native: Uint8Array): void {
@@ -238,9 +241,9 @@ class DirectoryStore implements TranslationStore {
 class FileModule implements StoredModule {
   readonly id: string;
   readonly regions: readonly StoredRegion[];
-  readonly isOptimised: boolean;
+  readonly isSettled: boolean;
   readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly #code: Uint8Array<ArrayBuffer>;
+  readonly code: Uint8Array<ArrayBuffer>;
   readonly #native: NativeCode | undefined;
 
   constructor(
@@ -252,14 +255,14 @@ class FileModule implements StoredModule {
   ) {
     this.id = id;
     this.regions = header.regions;
-    this.isOptimised = header.isOptimised;
+    this.isSettled = header.isSettled;
     this.bytes = bytes;
-    this.#code = code;
+    this.code = code;
     this.#native = native;
   }
 
   compile(): WebAssembly.Module | undefined {
-    const ready = this.#code.length === 0 ? undefined : this.#native?.give(this.#code, this.bytes);
+    const ready = this.code.length === 0 ? undefined : this.#native?.give(this.code, this.bytes);
     if (ready !== undefined) return ready;
     try {
       return new WebAssembly.Module(this.bytes);

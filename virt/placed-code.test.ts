@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where pages go that regions were made from.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Ram } from "../lib/ram.ts";
+import { CodeCache } from "./cache.ts";
+import { FRAMES_START, PAGE_SIZE } from "./layout.ts";
+import { PlacedCode } from "./placed-code.ts";
+import type { Region } from "./translate/live.ts";
+
+const [ONE, TWO, THREE] = [0, 1, 2].map((n) => FRAMES_START + n * PAGE_SIZE) as [number, number, number];
+const ANCHOR = 0x7f12_3456_7890;
+
+function place(code: PlacedCode, anchorPc: number, frames: readonly number[]): number {
+  const pages = frames.map((frame, distance) => ({ distance, frame }));
+  return code.place({ anchorPc, pages } as unknown as Region); // nothing else of it is read
+}
+
+function placedCode(): PlacedCode {
+  const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
+  const lift = (): undefined => undefined;
+  return new PlacedCode({ ram, cache: new CodeCache(ram), hotEntries: 1, lift }, 0);
+}
+
+test("code is where it was mapped", () => {
+  const code = placedCode();
+  assert.equal(place(code, ANCHOR, [ONE, TWO]), ANCHOR);
+  assert.equal(code.addressOf(ANCHOR), ONE + 0x890);
+  assert.equal(code.addressOf(ANCHOR + PAGE_SIZE), TWO + 0x890);
+  assert.equal(code.addressOf(ANCHOR + 2 * PAGE_SIZE), -1);
+  assert.equal(code.byte(ANCHOR - PAGE_SIZE), -1);
+});
+
+test("what another process had elsewhere comes beside what it shares a page with", () => {
+  const code = placedCode();
+  place(code, ANCHOR, [ONE, TWO]);
+  assert.equal(place(code, 0x5555_0000_0010, [TWO, THREE]), ANCHOR - 0x890 + PAGE_SIZE + 0x10);
+  assert.equal(code.addressOf(ANCHOR + 2 * PAGE_SIZE), THREE + 0x890);
+});
+
+test("what lay at the same address in another process goes elsewhere", () => {
+  const code = placedCode();
+  place(code, ANCHOR, [ONE]);
+  const other = place(code, ANCHOR, [TWO]);
+  assert.notEqual(other, ANCHOR);
+  assert.equal(other % PAGE_SIZE, ANCHOR % PAGE_SIZE);
+  assert.equal(code.addressOf(ANCHOR), ONE + 0x890);
+  assert.equal(code.addressOf(other), TWO + 0x890);
+  assert.equal(place(code, ANCHOR, [TWO]), other, "and is found there again");
+});

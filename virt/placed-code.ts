@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Guest code without a process: the pages that regions were made from, side by side as they were mapped, for making
+// regions anew when nothing runs any more.
+//
+// Invariants: a page has one frame. Regions that share a frame lie in it at the same address, so that what one of them
+// calls is found in another whichever process each was met in.
+
+import type { Ram } from "../lib/ram.ts";
+import { type Block, type CodeCache, newBlock, setTail } from "./cache.ts";
+import type { Fetch } from "./frontend.ts";
+import { heatOf } from "./heat.ts";
+import { PAGE_SIZE } from "./layout.ts";
+import type { IrBlock } from "./translate/ir-block.ts";
+import type { Region } from "./translate/live.ts";
+import type { BlockSource } from "./translate/region.ts";
+
+/** Where pages go that lie where other code does: the number of the first, and how far apart regions are put. */
+const APART = 2 ** 36;
+const APART_STEP = 2 ** 16;
+
+export interface PlacedCodeHost {
+  readonly ram: Ram;
+  readonly cache: CodeCache;
+  readonly hotEntries: number;
+  /** Lifts a block: its IR, and how many bytes of code it is. */
+  readonly lift: (
+    fetch: Fetch,
+    pc: number,
+    mode: number,
+  ) => { readonly ir: IrBlock; readonly bytes: number } | undefined;
+}
+
+type Pages = Region["pages"];
+
+export class PlacedCode implements BlockSource, Fetch {
+  readonly #host: PlacedCodeHost;
+  readonly #mode: number;
+  /** By number of the page, and back. */
+  readonly #frames = new Map<number, number>();
+  readonly #places = new Map<number, number>();
+  #apart = APART;
+
+  constructor(host: PlacedCodeHost, mode: number) {
+    this.#host = host;
+    this.#mode = mode;
+  }
+
+  /** Maps the pages of a region. The address of its anchor. */
+  place({ anchorPc, pages }: Region): number {
+    const offset = anchorPc % PAGE_SIZE;
+    const page = this.#findPlace((anchorPc - offset) / PAGE_SIZE, pages);
+    for (const { distance, frame } of pages) {
+      this.#frames.set(page + distance, frame);
+      if (!this.#places.has(frame)) this.#places.set(frame, page + distance);
+    }
+    return page * PAGE_SIZE + offset;
+  }
+
+  /** For the page of the anchor: beside what is there of the same code, else where it was, else apart from everything. */
+  #findPlace(was: number, pages: Pages): number {
+    const known = pages.map(({ distance, frame }) => (this.#places.get(frame) ?? NaN) - distance);
+    const place = [...known, was].find((page) => !Number.isNaN(page) && this.#isFree(page, pages));
+    if (place !== undefined) return place;
+    this.#apart += APART_STEP;
+    return this.#apart;
+  }
+
+  #isFree(page: number, pages: Pages): boolean {
+    return pages.every(({ distance, frame }) => (this.#frames.get(page + distance) ?? frame) === frame);
+  }
+
+  byte(pc: number): number {
+    const address = this.addressOf(pc);
+    return address < 0 ? -1 : this.#host.ram.u8[address]!;
+  }
+
+  /** Host address of the code at an address, or -1. */
+  addressOf(pc: number): number {
+    const frame = this.#frames.get(Math.floor(pc / PAGE_SIZE));
+    return frame === undefined ? -1 : frame + (pc % PAGE_SIZE);
+  }
+
+  known(pc: number): Block | undefined {
+    const address = this.addressOf(pc);
+    if (address < 0) return undefined;
+    const offset = address % PAGE_SIZE;
+    const block = this.#host.cache.find(address - offset, offset, this.#mode);
+    return block?.isDead === false ? block : undefined;
+  }
+
+  heat(pc: number): number {
+    const block = this.known(pc);
+    return block === undefined ? -1 : heatOf(this.#host.ram, block, this.#host.hotEntries);
+  }
+
+  /** Where indirect jumps went is known of the region that is made anew. */
+  take(pc: number): { block: Block; ir: IrBlock; targets: readonly number[] } | undefined {
+    const { cache, lift } = this.#host;
+    const address = this.addressOf(pc);
+    const lifted = address < 0 ? undefined : lift(this, pc, this.#mode);
+    if (lifted === undefined) return undefined;
+    let block = this.known(pc);
+    if (block === undefined || block.record === 0) {
+      const offset = address % PAGE_SIZE;
+      block ??= newBlock(cache.nextNumber, address - offset, offset, this.#mode);
+      setTail(block, lifted.bytes, () => this.addressOf(pc - offset + PAGE_SIZE));
+      cache.add(block, cache.arenaEnd);
+    }
+    return { block, ir: lifted.ir, targets: [] };
+  }
+}

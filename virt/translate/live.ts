@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// Regions and their modules as they are in the table, ready to run, and what a store is to keep of them.
+
+import type { StoredModule, StoredRegion, UsedModule } from "../../include/host/translations.ts";
+import type { Block } from "../cache.ts";
+import { OTHERS_USED_AT } from "./data.ts";
+import { firstName, type RegionFacts, TRIFLE } from "./draft.ts";
+
+/** A module of regions, and where it came from when that was a store. */
+export interface LoadedModule {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly module: WebAssembly.Module;
+  readonly exports: Readonly<Record<string, unknown>>;
+  readonly from: StoredModule | undefined;
+  /** Whether it is kept as it is: optimised, and not to be put together with others any more. */
+  readonly isSettled: boolean;
+  readonly regions: Region[];
+  /** By name of a region: the links that are foreseen to lead to it. */
+  readonly callers: Map<string, { readonly region: Region; readonly link: number }[]>;
+}
+
+export interface Region {
+  readonly facts: RegionFacts;
+  /** Where in the table its functions are: the one for the first entry, and the one for the others (the same, perhaps). */
+  readonly firstIndex: number;
+  readonly tableIndex: number;
+  /** Address of its data, and where in that its links begin. */
+  readonly data: number;
+  readonly linksAt: number;
+  /** Pages that its bytes lie in: distance in pages from the page of the anchor, and the frame. */
+  readonly pages: readonly { readonly distance: number; readonly frame: number }[];
+  /** Those that are known; of a region out of a store the entries alone. */
+  readonly blocks: readonly Block[];
+  /** By number. */
+  readonly entries: Block[];
+  /** Of its blocks from the anchor. */
+  readonly offsets: ReadonlySet<number>;
+  readonly instructions: number;
+  /** How often it was made anew. */
+  readonly generation: number;
+  /** Whether accesses of a block share checks. */
+  readonly hasGroups: boolean;
+  readonly module: LoadedModule;
+  /** Host addresses of the code that it leaves for, where that is known. */
+  readonly exitFrames: number[];
+  isDead: boolean;
+  /** Another region that is being made is to take its place; no second one may. */
+  isClaimed: boolean;
+  /** Another region has taken its place: it is not worth keeping. */
+  isReplaced: boolean;
+  /** Where its anchor was in the address space that it was made in or first found in. */
+  readonly anchorPc: number;
+  /** How often it was the one that ran when TypeScript looked. */
+  samples: number;
+  /** Instructions retired when its slow exits were last counted from. */
+  watchedSince: number;
+}
+
+/** A module for a store, and where it came from when that was the store. */
+export interface KeptModule {
+  readonly used: UsedModule;
+  readonly from: StoredModule | undefined;
+}
+
+/** What of a module is worth keeping. `view`: of RAM; `hashOf` names the content of a frame. */
+export function keepModule(
+  { bytes, module, exports, from, isSettled, regions }: LoadedModule,
+  view: DataView,
+  hashOf: (frame: number) => string,
+): KeptModule {
+  const kept = regions.filter((region) => !region.isDead);
+  // Of a module of the store, what was not used this time stays as it is.
+  const isKnown = (name: string): boolean =>
+    regions.some((region) => region.facts.name === name && (region.isReplaced || !region.isDead));
+  const unused = from?.regions.filter(({ name }) => !isKnown(name)) ?? [];
+  const live = kept.map((region): StoredRegion => ({
+    ...region.facts,
+    pages: region.pages.map(({ distance, frame }) => [distance, hashOf(frame)] as const),
+  }));
+  const functions = kept.flatMap(({ facts: { name }, data }) => {
+    const first = exports[firstName(name)];
+    if (first === undefined) return [exports[name]];
+    return view.getUint32(data + OTHERS_USED_AT, true) === 0 ? [first] : [first, exports[name]];
+  });
+  const trifle = exports[TRIFLE];
+  return { used: { bytes, module, functions, trifle, isSettled, regions: [...live, ...unused] }, from };
+}
+
+/** Live regions of modules that are not settled, the most used first; none while no store has given any of them. */
+export function looseRegions(modules: Iterable<LoadedModule>): Region[] {
+  const loose = [...modules].filter(({ isSettled }) => !isSettled);
+  const found = loose.flatMap(({ regions }) => regions).filter(({ isDead, isClaimed }) =>
+    !isDead && !isClaimed
+  );
+  if (found.every(({ module }) => module.from === undefined)) return [];
+  return found.sort((a, b) => b.samples - a.samples);
+}
