@@ -7,7 +7,7 @@
 // The arrays are reused: whoever wants to keep a block copies it or lowers it before the next begin().
 
 import { CPU_STATE } from "../layout.ts";
-import { evaluate64, foldBinary32, foldBinary64, foldUnary, type Pair } from "./fold.ts";
+import { evaluate64, foldBinary32, foldBinary64, foldUnary, isWithin, type Pair } from "./fold.ts";
 import { emitCondition, emitFloatCondition } from "./condition.ts";
 import {
   type HelperName,
@@ -481,8 +481,8 @@ export class IrBuilder {
   /** b is constant, a is not. */
   #simplifyRight(op: number, a: Temp, b: Temp): Temp {
     const lo = this.imm[b]!;
-    const zero = lo === 0 && this.imm2[b] === 0;
-    if (zero && evaluate64.neutralZero.has(op)) return a;
+    if (lo === 0 && this.imm2[b] === 0 && evaluate64.neutralZero.has(op)) return a;
+    if (op === Op.i32_and && isWithin(this, a, lo)) return a;
     if (op === Op.i64_sub) {
       const pair = this.#pair;
       foldBinary64(Op.i64_sub, 0, 0, lo, this.imm2[b]!, pair);

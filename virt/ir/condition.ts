@@ -40,11 +40,20 @@ const OPPOSITE: ReadonlyMap<number, number> = new Map([
   [Op.i64_le_u, Op.i64_gt_u],
 ]);
 
-/** The operand brought to the width in which it is compared: small ones shifted to the top of an i32. */
-function operand(b: IrBuilder, temp: Temp, size: number): Temp {
+const EQUAL = 4;
+/** Conditions that the order of unsigned numbers decides. */
+const UNSIGNED: ReadonlySet<number> = new Set([2, EQUAL, 6]);
+
+/**
+ * The operand brought to the width in which it is compared: small ones shifted to the top of an i32, or with the rest cleared, which they
+ * often have already, where the sign does not matter.
+ */
+function operand(b: IrBuilder, temp: Temp, size: number, isUnsigned: boolean): Temp {
   if (size === 3) return temp;
   const narrow = b.emit(Op.i32_wrap_i64, temp);
-  return size === 2 ? narrow : b.emit(Op.i32_shl, narrow, b.const32(size === 1 ? 16 : 24));
+  if (size === 2) return narrow;
+  if (isUnsigned) return b.emit(Op.i32_and, narrow, b.const32(size === 1 ? 0xffff : 0xff));
+  return b.emit(Op.i32_shl, narrow, b.const32(size === 1 ? 16 : 24));
 }
 
 interface Compare {
@@ -77,16 +86,18 @@ const COMPARE_64: Compare = {
 
 function emitPositive(b: IrBuilder, cond: number, kind: number, size: number, ccA: Temp, ccB: Temp): Temp {
   switch (kind) {
-    case CC_SUB:
-      return emitSub(b, cond, size, operand(b, ccA, size), operand(b, ccB, size));
-    case CC_ADD:
-      return emitAdd(b, cond, size, operand(b, ccA, size), operand(b, ccB, size));
+    case CC_SUB: {
+      const isUnsigned = UNSIGNED.has(cond);
+      return emitSub(b, cond, size, operand(b, ccA, size, isUnsigned), operand(b, ccB, size, isUnsigned));
+    }
+    case CC_ADD: // the sum must not have bits above
+      return emitAdd(b, cond, size, operand(b, ccA, size, false), operand(b, ccB, size, false));
     case CC_LOGIC:
-      return emitLogic(b, cond, size, operand(b, ccA, size));
+      return emitLogic(b, cond, size, operand(b, ccA, size, UNSIGNED.has(cond)));
     case CC_INC:
     case CC_DEC:
     case CC_RESULT:
-      if (cond === 4 || cond === 8) return emitLogic(b, cond, size, operand(b, ccA, size));
+      if (cond === 4 || cond === 8) return emitLogic(b, cond, size, operand(b, ccA, size, cond === EQUAL));
       return cond === 2 ? b.emit(Op.i32_and, b.emit(Op.i32_wrap_i64, ccB), b.const32(1)) : -1;
     case CC_EXPLICIT:
       return emitExplicit(b, cond, ccA);

@@ -2,6 +2,7 @@
 // Constant folding. 64-bit values are pairs of int32 halves: exact without bigint for what lifters produce;
 // what is missing here is simply not folded.
 
+import type { IrBlock } from "../translate/ir-block.ts";
 import { Op } from "./ops.ts";
 
 export interface Pair {
@@ -156,4 +157,30 @@ function shiftLeft(lo: number, hi: number, count: number, out: Pair): void {
     out.lo = 0;
     out.hi = lo << (count - 32);
   }
+}
+
+/** Records as the builder and back ends have them. */
+type Records = Pick<IrBlock, "op" | "a" | "b" | "imm">;
+
+/** The bits of an i32 temp that may be other than 0, as far as its operation tells. */
+function bitsOf({ op, b, imm }: Records, temp: number): number {
+  switch (op[temp]) {
+    case Op.load8_u:
+      return 0xff;
+    case Op.load16_u:
+      return 0xffff;
+    case Op.const32:
+      return imm[temp]!;
+    case Op.i32_and:
+      return op[b[temp]!] === Op.const32 ? imm[b[temp]!]! : -1;
+    case Op.i32_shr_u:
+      return op[b[temp]!] === Op.const32 ? -1 >>> imm[b[temp]!]! : -1;
+    default:
+      return -1;
+  }
+}
+
+/** Whether a mask leaves an i32 temp as it is. */
+export function isWithin(records: Records, temp: number, mask: number): boolean {
+  return (bitsOf(records, temp) & ~mask) === 0;
 }

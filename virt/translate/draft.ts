@@ -56,10 +56,7 @@ export function draftRegion(
   runtime: RuntimeFunctions,
   host: DraftHost,
 ): Draft | undefined {
-  const layout = layOut(
-    plan.graph.entries.map((node) => plan.irs[node - 1]!.basePc - plan.anchorPc),
-    plan.switchTargets.map((pc) => pc - plan.anchorPc),
-  );
+  const layout = layOut(plan.graph.entries.map((node) => plan.irs[node - 1]!.basePc - plan.anchorPc));
   const links = new Map<number, number>();
   const calls = new Map<number, string>();
   const shape = {

@@ -20,41 +20,17 @@ import type { RuntimeFunctions } from "../runtime/module.ts";
 import { type Assembler, type Label, LIKELY, UNLIKELY } from "../wasm/assembler.ts";
 import { I32, VOID, W } from "../wasm/opcodes.ts";
 import { BlockEmitter } from "./block.ts";
-import type { DataLayout } from "./data.ts";
 import { analyseFlow, type Flow } from "./dataflow.ts";
 import { type BlockMemory, planMemory } from "./facts.ts";
 import { RegionFrame } from "./frame.ts";
-import { DISPATCHER, dominates, type Graph, isBackEdge } from "./graph.ts";
+import { DISPATCHER, dominates, isBackEdge } from "./graph.ts";
 import { addRegisterUse, type IrBlock, type RegisterUse } from "./ir-block.ts";
 import { transit } from "./locals.ts";
+import type { RegionShape } from "./region-shape.ts";
 import { isCall } from "./region.ts";
 import { emitExit, emitSide } from "./leave.ts";
-import { emitSwitchLookup } from "./switch.ts";
-import { type RegionNames, type Store, TransferEmitter, type TransferTarget } from "./transfer.ts";
-
-/** Node n >= 1 of the graph is blocks[n - 1]. */
-export interface RegionShape {
-  readonly graph: Graph;
-  readonly blocks: readonly IrBlock[];
-  /** Guest address of the anchor; addresses are used only as offsets from it. */
-  readonly anchorPc: number;
-  /** Node by guest address. */
-  readonly nodeByPc: ReadonlyMap<number, number>;
-  readonly layout: DataLayout;
-  /** Nodes that indirect jumps in the region go to; with none, they leave it. */
-  readonly switchTargets: readonly number[];
-  /** Whether accesses share checks (memory.ts). */
-  readonly hasGroups: boolean;
-  /** Whether code comes in at the first entry alone. */
-  readonly isFirstOnly: boolean;
-  /** Functions of the module that make up the region: for the first entry, and for the others. */
-  readonly names: RegionNames;
-  /** Numbers of the links to offsets; more are added. */
-  readonly links: Map<number, number>;
-  readonly foresee: (offset: number, link: number) => string | undefined;
-  /** Whether code at a guest address outside runs often enough for a link of its own. */
-  readonly isBusy: (pc: number) => boolean;
-}
+import { emitBuckets, emitSwitchHash, hashTargets, type SwitchHash } from "./switch.ts";
+import { type Store, TransferEmitter, type TransferTarget } from "./transfer.ts";
 
 export function emitRegion(shape: RegionShape, runtime: RuntimeFunctions): Assembler {
   return new ShapeEmitter(shape, runtime).run();
@@ -70,6 +46,7 @@ class ShapeEmitter {
   readonly #transfer: TransferEmitter;
   readonly #flow: Flow;
   readonly #hasSwitch: boolean;
+  readonly #hash: SwitchHash;
   /** By block (node - 1). */
   readonly #memory: readonly BlockMemory[];
   readonly #isEntry: ReadonlySet<number>;
@@ -79,6 +56,7 @@ class ShapeEmitter {
   #exit: Label = 0;
   #cold: Label = 0;
   #switch: Label = 0;
+  #switchMiss: Label = 0;
 
   constructor(shape: RegionShape, runtime: RuntimeFunctions) {
     this.#shape = shape;
@@ -101,6 +79,8 @@ class ShapeEmitter {
       memory: blocks,
     });
     this.#isEntry = new Set(shape.graph.entries);
+    const offsetOf = (node: number): number => shape.blocks[node - 1]!.basePc - shape.anchorPc;
+    this.#hash = hashTargets(shape.layout.offsets, shape.switchTargets.map(offsetOf));
   }
 
   run(): Assembler {
@@ -124,12 +104,12 @@ class ShapeEmitter {
     this.#block.labels = { side, exit: this.#exit };
     this.#cold = f.block();
     if (dispatches) this.#dispatch = f.loop();
-    if (this.#hasSwitch) this.#switch = f.block();
-    this.#emitTree(DISPATCHER);
     if (this.#hasSwitch) {
-      f.end();
-      this.#emitSwitch();
+      this.#switchMiss = f.block();
+      this.#switch = f.block();
     }
+    this.#emitTree(DISPATCHER);
+    if (this.#hasSwitch) this.#emitSwitch();
     if (dispatches) f.end();
     f.op(W.unreachable);
     f.end();
@@ -204,12 +184,18 @@ class ShapeEmitter {
     const label = (to: number): Label => this.#blockLabels.get(to)!;
     const others = label(node === DISPATCHER ? routes[0]! : fallback);
     if (node === DISPATCHER && this.#dispatch === 0 && !this.#shape.isFirstOnly) this.#emitEntry(others);
-    if (new Set(routes).size === 1 && node === DISPATCHER) {
+    if (new Set(routes).size === 1 && node === DISPATCHER && !this.#hasSwitch) {
       f.br(others);
       return;
     }
+    const labelOf = (entry: number): Label => (routes[entry]! < 0 ? others : label(routes[entry]!));
+    const ways = [...routes.keys()].map(labelOf);
+    if (node === DISPATCHER && this.#hasSwitch) {
+      emitBuckets(this.#frame, this.#hash, { ways, others, miss: this.#switchMiss });
+      return;
+    }
     f.get(this.#frame.entry);
-    f.brTable([...routes].map((to) => (to < 0 ? others : label(to))), others);
+    f.brTable(ways, others);
   }
 
   /** The first entry, which it mostly is, goes straight to its block. */
@@ -491,8 +477,12 @@ class ShapeEmitter {
 
   /** pc holds the target: back to the dispatcher when it is an entry of this region, else a tail call. */
   #emitSwitch(): void {
+    const f = this.#f;
+    f.end();
     this.#lookAtBudget(NOTHING);
-    emitSwitchLookup(this.#frame, this.#shape.layout, this.#dispatch);
+    emitSwitchHash(this.#frame, this.#hash, this.#shape.graph.entries.length);
+    f.br(this.#dispatch);
+    f.end();
     this.#transfer.tail({ offset: undefined, ownEntry: undefined }, NOTHING);
   }
 }

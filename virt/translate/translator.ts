@@ -257,7 +257,7 @@ export class Translator {
     }
     const entries = stored.entries.map(blockAt);
     if (entries.every((block) => block.entry !== 0)) return undefined;
-    const layout = layOut(stored.entries, stored.switchTargets);
+    const layout = layOut(stored.entries);
     const data = this.#allocate(layout, stored.links);
     if (data < 0) return undefined;
     const pages = [...frames].map(([distance, frame]) => ({ distance, frame }));
