@@ -176,6 +176,44 @@ both("the flags of a call's block stay in memory where a loop goes on by the dis
   }
 });
 
+both(
+  "the window of the stack ends where a page is taken away, and no stray stack pointer is in it",
+  (hot) => {
+    const { ram, cpu, space } = machine([
+      [TOY.push, 3],
+      [TOY.load64, 6, 4, 0, 0],
+      [TOY.syscall],
+      [TOY.jump, 0, 0, 0, -32],
+    ], hot);
+    const push = (sp: bigint): number => {
+      setPc(ram, CODE);
+      writeGpr(ram, 3, sp);
+      writeGpr(ram, 4, sp);
+      return cpu.run(1e6);
+    };
+    const low = BigInt(DATA);
+    const frames = [space.frame(), space.frame()]; // one behind the other
+    frames.forEach((frame, n) => space.map(DATA + n * 4096, frame, PTE_WRITE));
+    cpu.flushAll();
+    for (let round = 0n; round < 40n; round++) {
+      const sp = low + 4096n + (round % 2n === 0n ? 8n : 4096n) - 4n * (round % 3n); // within each page, and across
+      assert.equal(push(sp), TRAP_SYSCALL);
+      assert.equal(readGpr(ram, 6), sp, `round ${round}`);
+    }
+    ram.u32[space.leaf(DATA)] = 0;
+    cpu.flushRange(DATA, DATA + 4096);
+    assert.equal(push(low + 4096n + 8n), TRAP_SYSCALL);
+    assert.equal(push(low + 4096n), TRAP_FAULT);
+    assert.equal(cpu.trapAddress, DATA + 4096 - 8);
+    assert.equal(push(low + 8n), TRAP_FAULT);
+    assert.equal(push(low + 8192n), TRAP_SYSCALL);
+    cpu.flushAll();
+    assert.equal(push(0x8765_4321_1235_6008n), TRAP_PROTECTION);
+    assert.equal(push(0n), TRAP_FAULT);
+    assert.equal(push(low + 8192n), TRAP_SYSCALL);
+  },
+);
+
 both("the flags of before a NaN are there for who goes on after it", (hot) => {
   const { ram, cpu, space } = machine([
     [TOY.vload, 0, 5, 0, 0],

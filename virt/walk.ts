@@ -22,7 +22,7 @@ import {
   TLB_WRITE,
 } from "./layout.ts";
 import type { Fetch } from "./frontend.ts";
-import { NO_STACK_ADDEND, NO_STACK_PAGE, STACK_ADDEND, STACK_PAGE, TLB_LOG } from "./runtime/status.ts";
+import { STACK_ROOM, TLB_LOG } from "./runtime/status.ts";
 
 const TWO_47 = 2 ** 47;
 const UPPER_HALF = 2 ** 64 - TWO_47;
@@ -80,10 +80,9 @@ export function clearTlb(ram: Ram): void {
   forgetStack(ram);
 }
 
-function forgetStack(ram: Ram): void {
-  const at = STACK_PAGE >>> 2;
-  [ram.i32[at], ram.i32[at + 1]] = NO_STACK_PAGE;
-  ram.i32[STACK_ADDEND >>> 2] = NO_STACK_ADDEND;
+function forgetStack({ i32 }: Ram): void {
+  const at = STACK_ROOM >>> 2;
+  i32[at] = i32[at + 1] = 0;
 }
 
 /** Drops the translations of pages [first, last) of the current address space. */

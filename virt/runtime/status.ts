@@ -36,16 +36,18 @@ export const LAST_DATA: number = CPU_BASE + 0x554;
 export const LAST_ANCHOR: number = CPU_BASE + 0x558;
 /** i64: links between regions hold while their key is this one: the tag of the address space and a count of changes. */
 export const LINK_KEY: number = CPU_BASE + 0x560;
-/** i64 guest address of a page of the stack that may be written, i32 what makes host addresses of addresses in it. */
-export const STACK_PAGE: number = CPU_BASE + 0x568;
+/**
+ * The window of the stack: pages one behind the other in RAM that may be written, around the one that was used last. i64 guest address of the
+ * first; i32 what makes host addresses of addresses in it; i64 how far from the first an access of up to STACK_SPAN bytes may begin: 0 for
+ * no window, so that no address is in it.
+ */
+export const STACK_START: number = CPU_BASE + 0x568;
 export const STACK_ADDEND: number = CPU_BASE + 0x570;
+export const STACK_ROOM: number = CPU_BASE + 0x588;
+/** One access looks into the window for up to so many bytes. */
+export const STACK_SPAN = 512;
 /** Two i64: the operands of the flags while a region asks where memory lies. */
 export const CC_ASIDE: number = CPU_BASE + 0x578;
-const STRAY_PAGE = 0x6_0000;
-/** The halves of a STACK_PAGE that no canonical address is in, and its addend: what a stray stack pointer finds there is a
- *  page of nobody's, and not what lies at the addend of the stack before. */
-export const NO_STACK_PAGE: readonly [lo: number, hi: number] = [0x1235_6000, 0x8765_4321 | 0];
-export const NO_STACK_ADDEND: number = STRAY_PAGE - 0x1235_6000;
 export const REGIONS_MAX = 60_000;
 /** Like the jump cache, but always to the interpreter: i64 pc xor tag, u32 record. */
 export const SLOW_CACHE = 0x5_4000;

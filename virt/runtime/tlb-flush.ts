@@ -6,14 +6,7 @@
 import { TLB_EMPTY, TLB_EMPTY_LAST, TLB_ENTRIES, TLB_LAST, TLB_READ, TLB_WRITE } from "../layout.ts";
 import { Assembler } from "../wasm/assembler.ts";
 import { I32, W } from "../wasm/opcodes.ts";
-import {
-  NO_STACK_ADDEND,
-  NO_STACK_PAGE,
-  STACK_ADDEND,
-  STACK_PAGE,
-  TLB_LOG,
-  TLB_LOG_ENTRIES,
-} from "./status.ts";
+import { STACK_ROOM, TLB_LOG, TLB_LOG_ENTRIES } from "./status.ts";
 
 /** Clears both TLBs: the logged entries, or everything when the log overflowed. */
 export function emitFlush(): Assembler {
@@ -64,12 +57,9 @@ function emitEmptyLast(f: Assembler, tlb: number): void {
 }
 
 function emitForgetStack(f: Assembler): void {
-  f.i32(STACK_PAGE);
-  f.i64Halves(...NO_STACK_PAGE);
+  f.i32(STACK_ROOM);
+  f.i64(0);
   f.memory(W.i64_store, 0);
-  f.i32(STACK_ADDEND);
-  f.i32(NO_STACK_ADDEND);
-  f.memory(W.i32_store, 0);
 }
 
 /** The log keeps naming the entries: clearing twice is harmless. */

@@ -21,7 +21,7 @@ import { Assembler, type Label } from "../wasm/assembler.ts";
 import type { WasmModule } from "../wasm/encoder.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
 import { countUp, emitFits, pushEntryOf } from "./inline.ts";
-import { emitPageOf, emitReach } from "./reach.ts";
+import { emitPageOf, emitReach, emitReachStack } from "./reach.ts";
 import { emitFlush, emitFlushWrites } from "./tlb-flush.ts";
 import { BOUNCE, COUNT_FILLS, stateAddress, STATUS_CODE_WRITE, TLB_LOG, TLB_LOG_ENTRIES } from "./status.ts";
 
@@ -37,6 +37,8 @@ export interface TlbFunctions {
   readonly probeSlow: number;
   /** (va, bytes, access) -> host address of these bytes where they lie in a row in RAM, or 0. */
   readonly reach: number;
+  /** The same for the stack, whose window it moves to there. */
+  readonly reachStack: number;
   readonly flush: number;
   readonly flushWrites: number;
 }
@@ -44,13 +46,15 @@ export interface TlbFunctions {
 export function addTlbFunctions(module: WasmModule): TlbFunctions {
   const fill = module.add(emitFill());
   const commit = module.add(emitCommit(fill));
+  const reach = module.add(emitReach(module.add(emitPageOf(fill))));
   return {
     fill,
     loadSlow: module.add(emitLoadSlow(fill)),
     storeSlow: module.add(emitStoreSlow(commit)),
     storeSlow128: module.add(emitStoreSlow128(commit)),
     probeSlow: module.add(emitProbeSlow(fill)),
-    reach: module.add(emitReach(module.add(emitPageOf(fill)))),
+    reach,
+    reachStack: module.add(emitReachStack(reach)),
     flush: module.add(emitFlush()),
     flushWrites: module.add(emitFlushWrites()),
   };

@@ -32,6 +32,9 @@ export function importOnUse(module: WasmModule, hasTailCalls: boolean): RuntimeF
     get reach(): number {
       return index("reach");
     },
+    get reachStack(): number {
+      return index("reachStack");
+    },
     get storeSlow(): number {
       return index("storeSlow");
     },

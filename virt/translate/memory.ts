@@ -8,10 +8,10 @@
 // acted cannot be left for the interpreter to do again: there a miss calls the runtime's slow half.
 
 import { ACCESS_READ, ACCESS_WRITE } from "../../include/linux/cpu.ts";
-import { PAGE_SIZE, TLB_READ, TLB_WRITE } from "../layout.ts";
+import { TLB_READ, TLB_WRITE } from "../layout.ts";
 import { type AccessInfo, LOADS, STORES } from "../runtime/access.ts";
 import { pushTlbHit } from "../runtime/inline.ts";
-import { STACK_ADDEND, STACK_PAGE, stateAddress } from "../runtime/status.ts";
+import { STACK_ADDEND, STACK_ROOM, STACK_SPAN, STACK_START, stateAddress } from "../runtime/status.ts";
 import { LIKELY, UNLIKELY } from "../wasm/assembler.ts";
 import { F32, F64, I32, V128, VOID, W } from "../wasm/opcodes.ts";
 import type { BlockEmitter } from "./block.ts";
@@ -125,7 +125,7 @@ export class MemoryEmitter {
       return group;
     }
     this.#setAddress(group.base, group.min);
-    if (isStack(group)) this.#pushStackHost(group);
+    if (isStack(group) && group.end - group.min <= STACK_SPAN) this.#pushStackHost(group);
     else this.#pushRangeHost(group.end - group.min, tlbOf(group));
     group.host = frame.take(I32);
     group.hostMin = group.min;
@@ -181,13 +181,18 @@ export class MemoryEmitter {
 
   /** Leaves the host address of frame.va, by a call, or the region. */
   #reach(bytes: number, tlb: number): void {
-    const { frame, labels, runtime } = this.#block;
+    this.#ask(this.#block.runtime.reach, bytes, tlb);
+  }
+
+  /** The same by one of two functions. */
+  #ask(reach: number, bytes: number, tlb: number): void {
+    const { frame, labels } = this.#block;
     const f = frame.f;
     frame.setCcAside();
     f.get(frame.va);
     f.i32(bytes);
     f.i32(tlb === TLB_WRITE ? ACCESS_WRITE : ACCESS_READ);
-    f.call(runtime.reach);
+    f.call(reach);
     f.set(frame.tlbEntry);
     frame.takeCcBack();
     f.get(frame.tlbEntry);
@@ -204,50 +209,27 @@ export class MemoryEmitter {
     f.op(W.i32_sub);
   }
 
-  /** The stack's page of the last write is known; a range in another page goes through the TLB. */
+  /** What is not in the window of the stack the runtime looks at, and moves the window there. */
   #pushStackHost(group: Group): void {
-    const { frame } = this.#block;
+    const { frame, runtime } = this.#block;
     const f = frame.f;
-    const bytes = group.end - group.min;
     f.get(frame.va);
     f.op(W.i32_wrap_i64);
     f.get(frame.va);
-    f.i32(STACK_PAGE);
+    f.i32(STACK_START);
     f.memory(W.i64_load, 0);
     f.op(W.i64_sub);
-    f.i64(PAGE_SIZE - bytes);
-    f.op(W.i64_le_u);
+    f.i32(STACK_ROOM);
+    f.memory(W.i64_load, 0);
+    f.op(W.i64_lt_u);
     f.if_(I32, LIKELY);
     f.i32(STACK_ADDEND);
     f.memory(W.i32_load, 0);
     f.else_();
-    // A stack that is only read (after a fork, say) may have no write translation.
-    pushTlbHit(f, TLB_WRITE, bytes, frame.va, frame.tlbEntry);
-    f.if_(I32, LIKELY);
-    this.#noteStackPage();
-    f.else_();
-    this.#reach(bytes, group.isWrite ? TLB_WRITE : TLB_READ);
+    this.#ask(runtime.reachStack, group.end - group.min, tlbOf(group));
     this.#lessAddress();
     f.end();
-    f.end();
     f.op(W.i32_add);
-  }
-
-  /** frame.tlbEntry is the write entry of frame.va: leaves its addend. */
-  #noteStackPage(): void {
-    const { frame } = this.#block;
-    const f = frame.f;
-    f.i32(STACK_PAGE);
-    f.get(frame.va);
-    f.i64(-4096);
-    f.op(W.i64_and);
-    f.memory(W.i64_store, 0);
-    f.i32(STACK_ADDEND);
-    f.get(frame.tlbEntry);
-    f.memory(W.i32_load, TLB_WRITE + 8);
-    f.memory(W.i32_store, 0);
-    f.i32(STACK_ADDEND);
-    f.memory(W.i32_load, 0);
   }
 
   #setAddress(base: number, disp: number): void {
