@@ -61,6 +61,11 @@ class Machine {
     return this.ram.view.getBigUint64(CPU_BASE + CPU_STATE.gpr + 8 * register, true);
   }
 
+  /** To an offset in the code. */
+  jump(offset: number): void {
+    this.ram.writeU64(CPU_BASE + CPU_STATE.pc, CODE + offset);
+  }
+
   run(): number {
     return this.cpu.run(1_000_000);
   }
@@ -69,6 +74,30 @@ class Machine {
 function both(name: string, hex: string, body: (machine: Machine) => void): void {
   for (const hot of [0, 1]) test(`${name} (hot ${hot})`, () => body(new Machine(hex, hot)));
 }
+
+// cmp rax, rcx; bt edx, 15; rol dx, 8; mov rsi, [rdi]; add rsi, 1; int3; pushfq; pop rax
+both(
+  "flags that a rotate keeps are there for who leaves before all are set",
+  "4839c8 0fbae20f 66c1c208 488b37 4883c601 cc 9c58",
+  (m) => {
+    for (let round = 0; round < 12; round++) {
+      if (round === 6) m.cpu.translateHot();
+      const isEqual = round % 2 === 0;
+      const carry = BigInt(round >> 1 & 1);
+      m.set(RAX, 5n);
+      m.set(RCX, isEqual ? 5n : 4n);
+      m.set(RDX, carry << 8n);
+      m.set(RDI, BigInt(round % 3 === 2 ? DATA : DATA + 4096));
+      m.jump(0);
+      assert.equal(m.run(), round % 3 === 2 ? TRAP_BREAKPOINT : TRAP_FAULT);
+      if (round % 3 === 2) continue;
+      m.jump(19);
+      assert.equal(m.run(), TRAP_BREAKPOINT);
+      // CF of the rotate; PF, AF, ZF and SF of the comparison.
+      assert.equal(m.get(RAX) & 0xd5n, carry | (isEqual ? 0x44n : 0n), `round ${round}`);
+    }
+  },
+);
 
 // add [rbx+8], r9d; imul r11d, esi; stc; mov ecx, esi; mov esi, r9d
 both("a value made early does not reach its register early", "44014b08 440fafde f9 89f1 4489ce", (m) => {

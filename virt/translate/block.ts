@@ -18,6 +18,14 @@ import type { RegionFrame } from "./frame.ts";
 import type { IrBlock } from "./ir-block.ts";
 import { MemoryEmitter } from "./memory.ts";
 import { emitExtCall } from "./ext-call.ts";
+import {
+  ALL_FLAGS,
+  forgetFlagsAside,
+  joinFlagsAside,
+  type PartialFlags,
+  partialFlags,
+  putFlagsAside,
+} from "./partial-flags.ts";
 
 const CAPACITY = 3072;
 const CANONICAL_SHIFT = 47;
@@ -69,6 +77,8 @@ export class BlockEmitter {
   readonly #mask = new Int32Array(CAPACITY);
   readonly #pinned = new Uint8Array(CAPACITY);
   readonly #dead = new Uint8Array(CAPACITY);
+  /** By record: the mask of the flags that it puts aside. */
+  readonly #aside = new Uint16Array(CAPACITY);
   #pending: number[] = [];
   #insnOffset = 0;
   #insnIndex = -1;
@@ -77,6 +87,9 @@ export class BlockEmitter {
   dirty = 0;
   /** The instruction in progress has changed state: it cannot be done again. */
   #isDirty = false;
+  /** Whether flags are aside where the block has come to, and whether there are any in the block. */
+  #hasAside = false;
+  hasFlagsAside = false;
 
   constructor(frame: RegionFrame, runtime: RuntimeFunctions) {
     this.frame = frame;
@@ -90,6 +103,8 @@ export class BlockEmitter {
     this.ir = ir;
     this.offset = offset;
     this.hasExt = false;
+    this.#hasAside = false;
+    this.hasFlagsAside = false;
     this.#insnIndex = -1;
     this.#siteIsSet = false;
     this.#isDirty = false;
@@ -143,6 +158,7 @@ export class BlockEmitter {
   /** Leaves with `status` set and the pc and count of before this instruction. */
   exitAtInstruction(): void {
     const { frame } = this;
+    if (this.#hasAside) joinFlagsAside(frame, this.runtime.flagsOf);
     frame.setDirty(this.dirty);
     frame.setPc(this.offset + this.#insnOffset);
     frame.f.get(frame.budget);
@@ -171,20 +187,33 @@ export class BlockEmitter {
     this.#local.fill(-1, 0, length);
     if (ir.termTemp >= 0) this.#uses[ir.termTemp] = 1;
     let ccDead = false;
+    // Of the flags before here, those that nobody looks at but who leaves.
+    let shadow = 0;
     for (let i = length - 1; i >= 0; i--) {
       const op = ir.op[i]!;
       this.#dead[i] = 0;
+      this.#aside[i] = 0;
       const flags = OPS[op]!.flags;
       if (op === Op.set_cc || op === Op.set_cc_dynamic) {
         if (ccDead) {
           this.#dead[i] = 1;
           continue;
         }
+        const partial = this.#asidePart(i, shadow);
+        if (partial !== undefined) {
+          this.#aside[i] = partial.mask;
+          this.#uses[partial.value]!++;
+          shadow = partial.mask;
+          continue;
+        }
         ccDead = true;
-      } else if (
-        (flags & FLAG_TRAP) !== 0 || (seesFlags(op) && this.#uses[i] !== 0)
-      ) {
+        shadow = ALL_FLAGS;
+      } else if (seesFlags(op) && this.#uses[i] !== 0) {
         ccDead = false;
+        shadow = 0;
+      } else if ((flags & FLAG_TRAP) !== 0) {
+        ccDead = false;
+        if (op === Op.ext) shadow = 0;
       }
       if ((flags & (FLAG_TRAP | FLAG_WRITE)) === 0 && this.#uses[i] === 0 && op !== Op.insn) {
         this.#dead[i] = 1;
@@ -198,6 +227,13 @@ export class BlockEmitter {
       if (c >= 0) this.#uses[c]!++;
     }
     this.#left.set(this.#uses.subarray(0, length));
+  }
+
+  /** The part of the flags that a record sets, when it can put it aside. */
+  #asidePart(i: number, shadow: number): PartialFlags | undefined {
+    const partial = shadow === 0 ? undefined : partialFlags(this.ir, i);
+    if (partial === undefined || (partial.mask & ~shadow) !== 0) return undefined;
+    return partial.between.some((temp) => this.#uses[temp] !== 0) ? undefined : partial;
   }
 
   #consume(temp: number): void {
@@ -390,6 +426,14 @@ export class BlockEmitter {
     const f = frame.f;
     const isStatic = op === Op.set_cc;
     this.#isDirty = true;
+    if (this.#aside[i] !== 0) {
+      this.push(partialFlags(ir, i)!.value);
+      putFlagsAside(frame, this.#aside[i]!);
+      this.#hasAside = this.hasFlagsAside = true;
+      return;
+    }
+    if (this.#hasAside) forgetFlagsAside(frame);
+    this.#hasAside = false;
     if (isStatic) {
       f.i32(ir.imm[i]!);
       f.set(frame.ccOp);

@@ -3,7 +3,7 @@
 // kept and used elsewhere.
 //
 //   +0   u32  slow exits left until STATUS_SLOW_OFTEN
-//   +4   u32  1 once it was entered by the function for entries other than the first
+//   +4   u32  1 once it was entered by the function for entries other than the first, where there are two
 //   +8   i32  by entry: offset of its block from the anchor
 //   ...  32 bytes by direct transfer to other code, a link: i64 key (valid while it equals LINK_KEY), u32 table index,
 //        u32 entry word, u32 the entry word when the link leads to the function that was foreseen (0: to no one), u32 spare,

@@ -50,6 +50,8 @@ export class RegionFrame {
   readonly ccA: number;
   readonly ccB: number;
   readonly hasCc: boolean;
+  /** Flags that are aside: partial-flags.ts. */
+  readonly partialCc: number;
   // Scratch of memory accesses.
   readonly va: number;
   readonly tlbEntry: number;
@@ -77,6 +79,7 @@ export class RegionFrame {
     this.status = f.local(I32);
     this.site = f.local(I32);
     this.ccOp = f.local(I32);
+    this.partialCc = f.local(I32);
     this.tlbEntry = f.local(I32);
     this.#zeroVector = f.local(V128);
     for (let n = 16; n < 32; n++) if ((touched & (1 << n)) !== 0) this.registers[n] = f.local(V128);
@@ -94,8 +97,8 @@ export class RegionFrame {
     else free.push(local);
   }
 
-  /** From the parameters: where the data is, which entry, the budget. */
-  enter(at: "first entry" | "any entry"): void {
+  /** From the parameters: where the data is, which entry, the budget. `hasOther`: the first entry has another function. */
+  enter(at: "first entry" | "any entry", hasOther: boolean): void {
     const f = this.f;
     f.get(PARAM_ENTRY);
     if (at === "any entry") {
@@ -106,9 +109,11 @@ export class RegionFrame {
       f.i32(DATA_ALIGNMENT - 1);
       f.op(W.i32_and);
       f.set(this.entry);
-      f.get(this.data);
-      f.i32(1);
-      f.memory(W.i32_store, OTHERS_USED_AT);
+      if (hasOther) {
+        f.get(this.data);
+        f.i32(1);
+        f.memory(W.i32_store, OTHERS_USED_AT);
+      }
     } else {
       f.set(this.data);
     }

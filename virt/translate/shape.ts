@@ -26,6 +26,7 @@ import { RegionFrame } from "./frame.ts";
 import { DISPATCHER, dominates, isBackEdge } from "./graph.ts";
 import { addRegisterUse, type IrBlock, type RegisterUse } from "./ir-block.ts";
 import { transit } from "./locals.ts";
+import { joinFlagsAside } from "./partial-flags.ts";
 import type { RegionShape } from "./region-shape.ts";
 import { isCall } from "./region.ts";
 import { emitExit, emitSide } from "./leave.ts";
@@ -41,6 +42,7 @@ const NOTHING: Store = { registers: 0, cc: "no" };
 class ShapeEmitter {
   readonly #shape: RegionShape;
   readonly #frame: RegionFrame;
+  readonly #runtime: RuntimeFunctions;
   readonly #f: Assembler;
   readonly #block: BlockEmitter;
   readonly #transfer: TransferEmitter;
@@ -60,6 +62,7 @@ class ShapeEmitter {
 
   constructor(shape: RegionShape, runtime: RuntimeFunctions) {
     this.#shape = shape;
+    this.#runtime = runtime;
     this.#hasSwitch = shape.switchTargets.length > 0;
     const use: RegisterUse = { used: 0, set: 0, setsCc: false, usesCc: false };
     for (const block of shape.blocks) addRegisterUse(block, use);
@@ -85,8 +88,8 @@ class ShapeEmitter {
 
   run(): Assembler {
     const f = this.#f;
-    const { isFirstOnly } = this.#shape;
-    this.#frame.enter(isFirstOnly ? "first entry" : "any entry");
+    const { isFirstOnly, names } = this.#shape;
+    this.#frame.enter(isFirstOnly ? "first entry" : "any entry", names.first !== names.others);
     const dispatches = this.#hasSwitch || this.#shape.graph.hasDispatchEdges;
     if (isFirstOnly) {
       this.#enterFirst();
@@ -275,6 +278,7 @@ class ShapeEmitter {
     this.#block.emit(block, offset, this.#flow.locals.in[node]!.dirty, this.#memory[node - 1]!);
     f.br(on);
     f.end();
+    if (this.#block.hasFlagsAside) joinFlagsAside(this.#frame, this.#runtime.flagsOf);
     const { effects, locals } = this.#flow;
     this.#dropClean({ ...this.#storeAt(node), registers: locals.in[node]!.dirty | effects[node]!.set });
     f.br(side);
