@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Instructions that set some of the flags and keep the others: rotates, BT, INC of what is not lazy, STC. To keep the others they must be
-// known, which takes a call where they are lazy. Where nobody looks before all of them are set again but who leaves the region in
-// between, the new ones are put aside in a local, and the call is made on the way out.
+// Instructions that set some of the flags and keep the others: rotates, BT, CMPXCHG16B. To keep the others they must be known, which takes a
+// call where they are lazy. Where nobody looks before all of them are set again but who leaves the region in between, the new ones are
+// put aside in a local, and the call is made on the way out.
 //
 // The local is 0, or the new flags in their positions with the mask of them 16 bits further up.
 
