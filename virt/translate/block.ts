@@ -77,8 +77,8 @@ export class BlockEmitter {
   readonly #mask = new Int32Array(CAPACITY);
   readonly #pinned = new Uint8Array(CAPACITY);
   readonly #dead = new Uint8Array(CAPACITY);
-  /** By record: the mask of the flags that it puts aside. */
-  readonly #aside = new Uint16Array(CAPACITY);
+  /** Records that put the flags which they set aside. */
+  readonly #aside = new Map<number, PartialFlags>();
   #pending: number[] = [];
   #insnOffset = 0;
   #insnIndex = -1;
@@ -186,13 +186,13 @@ export class BlockEmitter {
     this.#pinned.fill(0, 0, length);
     this.#local.fill(-1, 0, length);
     if (ir.termTemp >= 0) this.#uses[ir.termTemp] = 1;
+    this.#aside.clear();
     let ccDead = false;
     // Of the flags before here, those that nobody looks at but who leaves.
     let shadow = 0;
     for (let i = length - 1; i >= 0; i--) {
       const op = ir.op[i]!;
       this.#dead[i] = 0;
-      this.#aside[i] = 0;
       const flags = OPS[op]!.flags;
       if (op === Op.set_cc || op === Op.set_cc_dynamic) {
         if (ccDead) {
@@ -201,7 +201,7 @@ export class BlockEmitter {
         }
         const partial = this.#asidePart(i, shadow);
         if (partial !== undefined) {
-          this.#aside[i] = partial.mask;
+          this.#aside.set(i, partial);
           this.#uses[partial.value]!++;
           shadow = partial.mask;
           continue;
@@ -426,9 +426,10 @@ export class BlockEmitter {
     const f = frame.f;
     const isStatic = op === Op.set_cc;
     this.#isDirty = true;
-    if (this.#aside[i] !== 0) {
-      this.push(partialFlags(ir, i)!.value);
-      putFlagsAside(frame, this.#aside[i]!);
+    const partial = this.#aside.get(i);
+    if (partial !== undefined) {
+      this.push(partial.value);
+      putFlagsAside(frame, partial.mask);
       this.#hasAside = this.hasFlagsAside = true;
       return;
     }
