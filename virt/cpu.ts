@@ -26,8 +26,8 @@ import { linkBlock, linkTo, unlinkBlock } from "./interp/links.ts";
 import { LOWERED_BYTES_MAX, Lowering } from "./interp/lower.ts";
 import { IrBuilder } from "./ir/builder.ts";
 import { JUMP_RETURN, TERM_INDIRECT } from "./ir/ops.ts";
-import { type IrBlock, keepIr } from "./translate/ir-block.ts";
-import type { BlockSource } from "./translate/region.ts";
+import { keepIr } from "./translate/ir-block.ts";
+import type { BlockSource, TakenBlock } from "./translate/region.ts";
 import { DATA_ALIGNMENT } from "./translate/data.ts";
 import type { Region } from "./translate/live.ts";
 import { Translator } from "./translate/translator.ts";
@@ -576,7 +576,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     return block === undefined ? -1 : heatOf(this.ram, block, this.#hotEntries);
   }
 
-  take(pc: number): { block: Block; ir: IrBlock; targets: readonly number[] } | undefined {
+  take(pc: number): TakenBlock | undefined {
     // Lifting must not empty the arena here: what is being planned lies in it.
     const block = this.known(pc) ?? (this.#cache.hasRoom(LOWERED_BYTES_MAX) ? this.#blockAt(pc) : 0);
     if (typeof block === "number" || this.#liftInto(pc, this.#blockInstructionsMax) !== 0) return undefined;
@@ -585,6 +585,10 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
       if (this.#cache.add(block, this.#cache.arenaEnd)) this.#runtime.flushTlbWrites();
     }
     return { block, ir: keepIr(this.#builder), targets: this.#indirectTargets(block) };
+  }
+
+  takeCallee(pc: number): TakenBlock | undefined {
+    return this.known(pc) === undefined ? undefined : this.take(pc);
   }
 
   /** The live block at a guest address as it is mapped now. */

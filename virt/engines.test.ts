@@ -9,6 +9,8 @@ import { Ram } from "../lib/ram.ts";
 import { WasmCpu } from "./cpu.ts";
 import type { ExtFunction } from "./frontend.ts";
 import { CPU_BASE, CPU_STATE, FRAMES_START, PTE_EXEC, PTE_WRITE } from "./layout.ts";
+import { type CpuOptions, REGION_LIMITS } from "./options.ts";
+import { MemoryStore } from "./testing/memory-store.ts";
 import { generator, structuredProgram } from "./testing/random-program.ts";
 import {
   assembleToy,
@@ -123,13 +125,9 @@ interface Setting {
 const LOW = DATA + 64;
 const HIGH = DATA + 4000;
 
-function execute(setting: Setting, hotEntries: number, hotBatch: number): Outcome {
+function execute(setting: Setting, options: CpuOptions): Outcome {
   const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
-  const cpu = new WasmCpu(ram, new ToyFrontEnd([mixState]), {
-    hotEntries,
-    hotBatch,
-    blockInstructionsMax: 16,
-  });
+  const cpu = new WasmCpu(ram, new ToyFrontEnd([mixState]), { ...options, blockInstructionsMax: 16 });
   const space = new ToySpace(ram, FRAMES_START);
   const code = [space.frame(), space.frame()];
   const bytes = assembleToy(setting.program);
@@ -152,6 +150,7 @@ function execute(setting: Setting, hotEntries: number, hotBatch: number): Outcom
   for (let n = 0; n < 400 && trap === TRAP_PREEMPTED; n++) trap = cpu.run(1000);
   const state = Buffer.from(ram.u8.subarray(CPU_BASE, CPU_BASE + 0x300));
   if (trap === TRAP_FAULT) state.writeDoubleLE(cpu.trapAddress, 0x2f8);
+  cpu.saveTranslations();
   const memory = Buffer.concat(frames.map((frame) => ram.u8.subarray(frame, frame + 4096)));
   return {
     trap,
@@ -166,17 +165,20 @@ function execute(setting: Setting, hotEntries: number, hotBatch: number): Outcom
 const SEEDS = Number(process.env["ENGINE_SEEDS"] ?? 60);
 const FIRST = Number(process.env["ENGINE_FIRST"] ?? 1);
 
-function compareEngines(settingOf: (seed: number) => Setting, hotBatch: number): void {
+/** `optionsOf`: for the runs of each program that are to be as that of the interpreter alone. */
+function compareEngines(settingOf: (seed: number) => Setting, optionsOf: () => readonly CpuOptions[]): void {
   let compared = 0;
   let regions = 0;
   for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
     const setting = settingOf(seed);
-    const expected = execute(setting, 0, hotBatch);
+    const expected = execute(setting, { hotEntries: 0 });
     // A program that never ends is preempted at different places.
     if (expected.trap === TRAP_PREEMPTED) continue;
-    const actual = execute(setting, 2, hotBatch);
-    regions += actual.statistics["regions"]!;
-    assert.deepEqual({ ...actual, statistics: 0 }, { ...expected, statistics: 0 }, `seed ${seed}`);
+    for (const options of optionsOf()) {
+      const actual = execute(setting, options);
+      regions += actual.statistics["regions"]!;
+      assert.deepEqual({ ...actual, statistics: 0 }, { ...expected, statistics: 0 }, `seed ${seed}`);
+    }
     compared++;
   }
   assert.ok(compared > SEEDS / 2, `${compared} programs ended`);
@@ -189,14 +191,30 @@ test("interpreter and regions agree on random programs", () => {
     rounds: 300,
     frameOrder: [0, 1, 2],
     isSecondReadOnly: false,
-  }), 1);
+  }), () => [{ hotEntries: 2, hotBatch: 1 }]);
 });
 
-test("they agree on programs of functions, whether pages lie in a row or not", () => {
-  compareEngines((seed) => ({
+function functionsOf(seed: number): Setting {
+  return {
     program: structuredProgram(seed, CODE),
     rounds: 60,
     frameOrder: seed % 2 === 0 ? [0, 1, 2] : [2, 0, 1],
     isSecondReadOnly: seed % 5 === 0,
-  }), 1 + (FIRST % 3));
+  };
+}
+
+test("they agree on programs of functions, whether pages lie in a row or not", () => {
+  compareEngines(functionsOf, () => [{ hotEntries: 2, hotBatch: 1 + (FIRST % 3) }]);
+});
+
+test("they agree where functions are put into others", () => {
+  const regionLimits = { ...REGION_LIMITS, inlines: true };
+  compareEngines(functionsOf, () => [{ hotEntries: 2, hotBatch: 1, regionLimits }]);
+});
+
+test("they agree where regions are put together with what was learnt of calls", () => {
+  compareEngines(functionsOf, () => {
+    const run = { hotEntries: 2, hotBatch: 1, store: new MemoryStore() };
+    return [run, run, run];
+  });
 });

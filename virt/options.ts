@@ -24,4 +24,9 @@ export interface CpuOptions {
 export const HOT_ENTRIES = 10_000;
 export const HOT_BATCH = 12;
 /** What is reached later is taken in, so regions start small. */
-export const REGION_LIMITS: RegionLimits = { blocksMax: 150, instructionsMax: 1200, coldest: 256 };
+export const REGION_LIMITS: RegionLimits = {
+  blocksMax: 150,
+  instructionsMax: 1200,
+  coldest: 256,
+  inlines: false,
+};

@@ -12,7 +12,7 @@ import { heatOf } from "./heat.ts";
 import { PAGE_SIZE } from "./layout.ts";
 import type { IrBlock } from "./translate/ir-block.ts";
 import type { Region } from "./translate/live.ts";
-import type { BlockSource } from "./translate/region.ts";
+import type { BlockSource, TakenBlock } from "./translate/region.ts";
 
 /** Where pages go that lie where other code does: the number of the first, and how far apart regions are put. */
 const APART = 2 ** 36;
@@ -93,8 +93,13 @@ export class PlacedCode implements BlockSource, Fetch {
     return block === undefined ? -1 : heatOf(this.#host.ram, block, this.#host.hotEntries);
   }
 
+  /** That it has run can no longer be told. */
+  takeCallee(pc: number): TakenBlock | undefined {
+    return this.take(pc);
+  }
+
   /** Where indirect jumps went is known of the region that is made anew. */
-  take(pc: number): { block: Block; ir: IrBlock; targets: readonly number[] } | undefined {
+  take(pc: number): TakenBlock | undefined {
     const { cache, lift } = this.#host;
     const address = this.addressOf(pc);
     const lifted = address < 0 ? undefined : lift(this, pc, this.#mode);

@@ -2,14 +2,14 @@
 // Translations that outlive a CPU: found by content wherever the code is mapped, and never for other content.
 
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { test } from "node:test";
 
-import type { KeptPage, StoredModule, TranslationStore, UsedModule } from "../include/host/translations.ts";
+import type { TranslationStore } from "../include/host/translations.ts";
 import { TRAP_SYSCALL } from "../include/linux/cpu.ts";
 import { Ram } from "../lib/ram.ts";
 import { WasmCpu } from "./cpu.ts";
 import { FRAMES_START, PTE_EXEC, PTE_WRITE } from "./layout.ts";
+import { MemoryStore } from "./testing/memory-store.ts";
 import {
   assembleToy,
   readGpr,
@@ -19,41 +19,6 @@ import {
   type ToyInstruction,
   ToySpace,
 } from "./testing/toy.ts";
-
-/** A store that keeps everything as it was given. */
-class MemoryStore implements TranslationStore {
-  readonly pages = new Map<string, Uint8Array>();
-  modules: StoredModule[] = [];
-
-  hash(page: Uint8Array): string {
-    return createHash("sha256").update(page).digest("hex");
-  }
-
-  modulesFor(pageHash: string): readonly StoredModule[] {
-    return this.modules.filter(({ regions }) =>
-      regions.some(({ pages }) => pages.some(([distance, hash]) => distance === 0 && hash === pageHash))
-    );
-  }
-
-  bytecodeFor(pageHash: string): Uint8Array | undefined {
-    return this.pages.get(pageHash);
-  }
-
-  saveBytecode(pages: readonly KeptPage[]): void {
-    for (const { hash, bytes } of pages) this.pages.set(hash, bytes);
-  }
-
-  runtime(): undefined {}
-  saveRuntime(): void {}
-
-  save(modules: readonly { readonly used: UsedModule; readonly from: StoredModule | undefined }[]): void {
-    for (const { used, from } of modules) {
-      const compile = from === undefined ? (): WebAssembly.Module => used.module : () => from.compile();
-      this.modules = this.modules.filter((module) => module !== from);
-      if (used.regions.length > 0) this.modules.push({ ...used, compile });
-    }
-  }
-}
 
 /** Sums 1 to `count` by a function that is called for each. */
 function program(count: number): readonly ToyInstruction[] {
@@ -148,6 +113,61 @@ test("what a second run uses is put together as one module, and stays that", () 
   assert.equal(third["storedModules"], 1);
   assert.equal(third["modules"], 0);
   assert.equal(store.modules.length, 1);
+});
+
+/** Calls what r9 or a word of its own page leads to, `count` times: one function adds once, the other twice. */
+function callers(count: number): readonly ToyInstruction[] {
+  return [
+    [TOY.li, 2, 0, 0, count],
+    [TOY.callr, 0, 9], // 8
+    [TOY.call, 0, 0, 0, 40], // 16: to 64
+    [TOY.addi, 2, 2, 0, -1],
+    [TOY.cmpi, 0, 2, 0, 0],
+    [TOY.jcc, 5, 0, 0, -40],
+    [TOY.syscall], // 48
+    [TOY.syscall],
+    [TOY.jumpm, 0, 0, 0, 4096 - 72], // 64: a stub, by the word at 4096
+    [TOY.syscall],
+    [TOY.add, 1, 1, 2], // 80
+    [TOY.ret],
+    [TOY.add, 1, 1, 2], // 96
+    [TOY.add, 1, 1, 2],
+    [TOY.ret],
+  ];
+}
+
+test("a call that was put into its caller goes elsewhere when its target is another", () => {
+  const store = new MemoryStore();
+  const count = 300;
+  const runs = (byRegister: number, byWord: number): Record<string, number> => {
+    const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
+    const cpu = new WasmCpu(ram, new ToyFrontEnd(), { hotEntries: 5, hotBatch: 1, store });
+    const space = new ToySpace(ram, FRAMES_START);
+    const [code, word, data] = [space.frame(), space.frame(), space.frame()];
+    ram.u8.set(assembleToy(callers(count)), code);
+    ram.writeU64(word, 0x40_0000 + byWord);
+    space.map(0x40_0000, code, PTE_EXEC);
+    space.map(0x40_1000, word, 0);
+    space.map(DATA, data, PTE_WRITE);
+    cpu.setAddressSpace(space.root, 1);
+    setPc(ram, 0x40_0000);
+    ram.writeU64(4 * 8, DATA + 4096);
+    ram.writeU64(9 * 8, 0x40_0000 + byRegister);
+    assert.equal(cpu.run(1e6), TRAP_SYSCALL);
+    const times = (target: number): number => (target === 80 ? 1 : 2);
+    const sum = (count * (count + 1)) / 2;
+    assert.equal(readGpr(ram, 1), BigInt(sum * (times(byRegister) + times(byWord))));
+    assert.equal(readGpr(ram, 4), BigInt(DATA + 4096));
+    assert.equal(cpu.retired, 2 + count * (5 + 2 + times(byRegister) + 1 + times(byWord)));
+    cpu.saveTranslations();
+    return cpu.statistics();
+  };
+  runs(80, 96);
+  runs(80, 96);
+  assert.ok(store.modules.every(({ isSettled }) => isSettled));
+  // All of it is in one region now: nothing is left for the dispatcher.
+  assert.ok(runs(80, 96)["dispatches"]! < 10);
+  for (const [byRegister, byWord] of [[96, 96], [80, 80], [96, 80], [80, 96]]) runs(byRegister!, byWord!);
 });
 
 /** In the middle of the first instruction the page ends. */

@@ -23,6 +23,8 @@ export interface StoredRegion {
   readonly links: number;
   /** Links of which it is foreseen that they lead to the first entry of a region in the same module: number, and its name. */
   readonly calls: readonly (readonly [link: number, name: string])[];
+  /** Blocks with indirect calls, and the links that know where these went. */
+  readonly sites: readonly (readonly [offset: number, link: number])[];
   readonly instructions: number;
   readonly generation: number;
   readonly hasGroups: boolean;

@@ -4,7 +4,7 @@
 // Invariant: what leaves the jump cache leaves the near cache (virt/cache.ts).
 
 import { JUMP_CACHE, NEAR_CACHE } from "../layout.ts";
-import { LINK_DIRECT_AT, LINK_ENTRY_AT, LINK_FORESEEN_AT } from "../translate/data.ts";
+import { LINK_DIRECT_AT, LINK_ENTRY_AT, LINK_FORESEEN_AT, LINK_PC_AT } from "../translate/data.ts";
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
 import { OTHER_PLACES, pushJumpCacheEntry, pushKey } from "./inline.ts";
@@ -67,14 +67,7 @@ export function emitLink(promote: number): Assembler {
   const entry = f.local(I32);
   const unknown = f.block();
   emitFind(f, pc, entry, promote, unknown);
-  f.get(link);
-  f.get(entry);
-  f.memory(W.i64_load, JUMP_CACHE + 8);
-  f.memory(W.i64_store, 8);
-  f.get(link);
-  f.i32(LINK_KEY);
-  f.memory(W.i64_load, 0);
-  f.memory(W.i64_store, 0);
+  emitHold(f, link, entry);
   f.get(link);
   f.i32(LINK_KEY);
   f.memory(W.i64_load, 0);
@@ -91,6 +84,36 @@ export function emitLink(promote: number): Assembler {
   f.end();
   f.i32(0);
   return f;
+}
+
+/** The same for the link of a steady jump (virt/translate/stubs.ts), which is for that address alone. */
+export function emitLinkPlace(promote: number): Assembler {
+  const f = new Assembler([I64, I32], [I32]);
+  const [pc, link] = [0, 1];
+  const entry = f.local(I32);
+  const unknown = f.block();
+  emitFind(f, pc, entry, promote, unknown);
+  emitHold(f, link, entry);
+  f.get(link);
+  f.get(pc);
+  f.memory(W.i64_store, LINK_PC_AT);
+  f.i32(1);
+  f.return_();
+  f.end();
+  f.i32(0);
+  return f;
+}
+
+/** A link leads where an entry of the jump cache does, from now on. */
+function emitHold(f: Assembler, link: number, entry: number): void {
+  f.get(link);
+  f.get(entry);
+  f.memory(W.i64_load, JUMP_CACHE + 8);
+  f.memory(W.i64_store, 8);
+  f.get(link);
+  f.i32(LINK_KEY);
+  f.memory(W.i64_load, 0);
+  f.memory(W.i64_store, 0);
 }
 
 /** (pc, its place in the near cache) -> 1 when the jump cache knows a region for it: it is in the near cache now. */

@@ -16,7 +16,7 @@ import { WASM_TYPES } from "./access.ts";
 import { addArithFunctions, type ArithFunctions } from "./arith.ts";
 import { addFlagFunctions, type FlagFunctions } from "./flags.ts";
 import { countUp, pushJumpCacheEntry, pushKey } from "./inline.ts";
-import { emitLink, emitNear, emitPromote, pushProbe } from "./jump-cache.ts";
+import { emitLink, emitLinkPlace, emitNear, emitPromote, pushProbe } from "./jump-cache.ts";
 import {
   COUNT_DISPATCHES,
   COUNT_SLOW,
@@ -36,6 +36,8 @@ export interface RuntimeFunctions extends TlbFunctions, FlagFunctions, ArithFunc
   readonly ext: number;
   /** (guest address, address of a link) -> 1 when the link now leads there, 0 when no region is known. */
   readonly link: number;
+  /** The same for the link of a place in memory that says where to. */
+  readonly linkPlace: number;
   /** (guest address, its place in the near cache) -> 1 when a region for it is there now, 0 when none is known. */
   readonly near: number;
   /** Type of regions' functions. */
@@ -88,6 +90,7 @@ export function buildRuntimeModule(handlers: Handlers): Uint8Array<ArrayBuffer> 
   const regionType = module.typeIndex(REGION_PARAMS, REGION_RESULTS);
   const promote = module.add(emitPromote());
   const link = module.add(emitLink(promote));
+  const linkPlace = module.add(emitLinkPlace(promote));
   const near = module.add(emitNear(promote));
   const runtime: RuntimeFunctions = {
     ext,
@@ -96,6 +99,7 @@ export function buildRuntimeModule(handlers: Handlers): Uint8Array<ArrayBuffer> 
     ...arith,
     near,
     link,
+    linkPlace,
     regionType,
     hasTailCalls: true,
   };
@@ -132,6 +136,7 @@ export const runtimeSignatures: ReadonlyMap<string, Signature> = new Map<string,
   ["flagsOf", { params: [I32, I64, I64], results: [I32] }],
   ["near", { params: [I64, I32], results: [I32] }],
   ["link", { params: [I64, I32], results: [I32] }],
+  ["linkPlace", { params: [I64, I32], results: [I32] }],
   ["flags", { params: [], results: [I32] }],
   ["condOf", { params: [I32, I32], results: [I32] }],
   ["mulHiU", { params: [I64, I64], results: [I64] }],
@@ -161,6 +166,7 @@ export function regionImports(runtime: RuntimeFunctions): Map<string, number> {
     ["probeSlow", runtime.probeSlow],
     ["near", runtime.near],
     ["link", runtime.link],
+    ["linkPlace", runtime.linkPlace],
     ["flagsOf", runtime.flagsOf],
     ["flags", runtime.flags],
     ["condOf", runtime.condOf],

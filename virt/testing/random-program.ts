@@ -34,11 +34,14 @@ const COMPUTE = [
 ];
 const ACCESS = [TOY.load64, TOY.load64, TOY.store64, TOY.load8, TOY.store8, TOY.rmw, TOY.vload, TOY.vstore];
 const FUNCTIONS = 5;
+/** Of these that are small, without loops and calls: such as are put into those that call them. */
+const SMALL = 2;
 
 /** Instructions whose targets are known at the end only. */
 class Writer {
   readonly program: ToyInstruction[] = [];
   readonly #fixes: { at: number; label: number }[] = [];
+  readonly #words: { at: number; label: number; code: number }[] = [];
   readonly #labels: number[] = [];
 
   label(): number {
@@ -60,7 +63,17 @@ class Writer {
     this.program.push([TOY.li, d, 0, 0, code]);
   }
 
+  /** A word of data: the address of a label. */
+  word(label: number, code: number): void {
+    this.#words.push({ at: this.program.length, label, code });
+    this.program.push([TOY.illegal]);
+  }
+
   finish(): ToyInstruction[] {
+    for (const { at, label, code } of this.#words) {
+      const address = code + this.#labels[label]! * 8;
+      this.program[at] = [address & 255, (address >> 8) & 255, (address >> 16) & 255, address >> 24];
+    }
     for (const { at, label } of this.#fixes) {
       const [op, d = 0, , , imm = 0] = this.program[at]!;
       const target = this.#labels[label]!;
@@ -75,28 +88,75 @@ class Writer {
 export function structuredProgram(seed: number, code: number): ToyInstruction[] {
   const random = generator(seed);
   const out = new Writer();
-  const functions = Array.from({ length: FUNCTIONS }, () => out.label());
+  const functions = Array.from({ length: FUNCTIONS }, () => ({ body: out.label(), stub: out.label() }));
   const again = out.label();
   out.place(again);
   // Bases anew each round: what moved stays near.
   out.program.push([TOY.addi, MOVING, random(2) === 0 ? 13 : FIXED, 0, random(12) * 8]);
   out.program.push([TOY.addi, COPY, MOVING, 0, 0]);
-  for (let n = 0; n < 3; n++) out.to(TOY.call, 0, functions[random(2)]!);
+  for (let n = 0; n < 3; n++) writeCall(out, random, functions[random(2)]!, code);
   out.program.push([TOY.addi, ROUND, ROUND, 0, -1], [TOY.cmpi, 0, ROUND, 0, 0]);
   out.to(TOY.jcc, 5, again); // not equal
   out.program.push([TOY.syscall]);
-  functions.forEach((label, n) => {
-    out.place(label);
-    writeBody(out, random, functions.slice(n + 1), code, 3 + random(4));
+  functions.forEach(({ body }, n) => {
+    out.place(body);
+    if (n < FUNCTIONS - SMALL) writeBody(out, random, functions.slice(n + 1), code, 3 + random(4));
+    else writeSmall(out, random);
     out.program.push([TOY.ret]);
   });
+  for (const callee of functions) writeStub(out, callee, code);
   return out.finish();
+}
+
+/** A function, and what a procedure linkage table has for it. */
+interface Callee {
+  readonly body: number;
+  readonly stub: number;
+}
+
+function writeStub(out: Writer, { body, stub }: Callee, code: number): void {
+  const place = out.label();
+  out.place(stub);
+  out.to(TOY.jumpm, 0, place);
+  out.place(place);
+  out.word(body, code);
+}
+
+/** Directly, by the stub, or by a register that mostly holds the same. */
+function writeCall(out: Writer, random: (below: number) => number, callee: Callee, code: number): void {
+  switch (random(4)) {
+    case 0:
+      out.to(TOY.call, 0, callee.stub);
+      break;
+    case 1: {
+      const same = out.label();
+      out.address(9, callee.body, code);
+      out.program.push([TOY.cmpi, 0, ROUND, 0, random(60)]);
+      out.to(TOY.jcc, random(2) === 0 ? 5 : 12, same); // not equal, or less
+      out.address(9, callee.stub, code);
+      out.place(same);
+      out.program.push([TOY.callr, 0, 9]);
+      break;
+    }
+    default:
+      out.to(TOY.call, 0, callee.body);
+  }
+}
+
+function writeSmall(out: Writer, random: (below: number) => number): void {
+  const over = out.label();
+  writePlain(out, random, 1 + random(4));
+  out.program.push([TOY.cmp, 0, random(4), random(4)]);
+  out.to(TOY.jcc, random(16), over);
+  writePlain(out, random, 1 + random(3));
+  out.place(over);
+  writePlain(out, random, random(3));
 }
 
 function writeBody(
   out: Writer,
   random: (below: number) => number,
-  callees: readonly number[],
+  callees: readonly Callee[],
   code: number,
   parts: number,
 ): void {
@@ -114,7 +174,7 @@ function writeBody(
         break;
       }
       case 2:
-        if (callees.length > 0) out.to(TOY.call, 0, callees[random(callees.length)]!);
+        if (callees.length > 0) writeCall(out, random, callees[random(callees.length)]!, code);
         break;
       case 3:
         writeLoop(out, random);

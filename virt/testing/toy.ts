@@ -7,7 +7,7 @@ import type { Ram } from "../../lib/ram.ts";
 import type { ExtFunction, Fetch, FrontEnd, Lifted, LiftLimits } from "../frontend.ts";
 import type { IrBuilder } from "../ir/builder.ts";
 import { CC_SUB, ccOp } from "../ir/cc.ts";
-import { JUMP_CALL, JUMP_RETURN, Op } from "../ir/ops.ts";
+import { JUMP_CALL, JUMP_PLAIN, JUMP_RETURN, Op } from "../ir/ops.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE, PT_SHIFTS, PTE_PRESENT } from "../layout.ts";
 
 export const TOY = {
@@ -43,6 +43,9 @@ export const TOY = {
   push: 29,
   pop: 30,
   setcc: 31,
+  callr: 32,
+  /** Jumps to the address in memory that its own plus imm is the place of. */
+  jumpm: 33,
 } as const;
 
 /** Register 4 is the stack pointer. */
@@ -215,13 +218,19 @@ function liftEnd(b: IrBuilder, op: number, d: number, s: number, imm: number, ne
       b.jump(next + imm);
       return true;
     case TOY.jumpr:
-      b.jumpIndirect(b.getGpr(s), 0);
+      b.jumpIndirect(b.getGpr(s), JUMP_PLAIN);
       return true;
-    case TOY.call: {
+    case TOY.jumpm:
+      b.jumpIndirect(b.load(Op.load64, b.pcConst(next + imm)), JUMP_PLAIN);
+      return true;
+    case TOY.call:
+    case TOY.callr: {
+      const target = op === TOY.callr ? b.getGpr(s) : undefined;
       const sp = b.emit(Op.i64_add, b.getGpr(SP), b.constNumber(-8));
       b.store(Op.store64, sp, 0, b.pcConst(next));
       b.setGpr(SP, sp);
-      b.jump(next + imm, JUMP_CALL, next);
+      if (target === undefined) b.jump(next + imm, JUMP_CALL, next);
+      else b.jumpIndirect(target, JUMP_CALL, next);
       return true;
     }
     case TOY.ret: {

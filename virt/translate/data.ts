@@ -7,7 +7,9 @@
 //   +8   i32  by entry: offset of its block from the anchor
 //   ...  32 bytes by direct transfer to other code, a link: i64 key (valid while it equals LINK_KEY), u32 table index,
 //        u32 entry word, u32 the entry word when the link leads to the function that was foreseen (0: to no one), u32 spare,
-//        i64 the key once more when it does lead there, else all ones
+//        i64 the key once more when it does lead there, else all ones. The link of a steady jump (stubs.ts) has the guest address that
+//        it leads to in the place of that; where an indirect call is only watched, a link has nothing but the address that it went to last, and in the
+//        place of the foreseen one how often that changed
 //
 // The entry word is the address of the data, a multiple of 256, plus the number of the entry.
 
@@ -19,6 +21,8 @@ export const LINK_INDEX_AT = 8;
 export const LINK_ENTRY_AT = 12;
 export const LINK_FORESEEN_AT = 16;
 export const LINK_DIRECT_AT = 24;
+export const LINK_PC_AT = 24;
+export const LINK_CHANGES_AT = 16;
 
 export interface DataLayout {
   readonly offsets: readonly number[];
@@ -28,6 +32,23 @@ export interface DataLayout {
 /** `offsets`: of the entries' blocks from the anchor. */
 export function layOut(offsets: readonly number[]): DataLayout {
   return { offsets, linksAt: (OFFSETS_AT + offsets.length * 4 + 15) & ~15 };
+}
+
+/** The links of a region: what each is for, and its number. */
+export class Links {
+  readonly #numbers = new Map<string, number>();
+
+  /** `kind`: whether `offset` is that of where the jump leads to, of the place that says where, or of a block whose call is watched. */
+  numberOf(kind: "target" | "place" | "site", offset: number): number {
+    const key = `${kind} ${offset}`;
+    const number = this.#numbers.get(key) ?? this.#numbers.size;
+    this.#numbers.set(key, number);
+    return number;
+  }
+
+  get count(): number {
+    return this.#numbers.size;
+  }
 }
 
 export function dataBytes(layout: DataLayout, links: number): number {

@@ -10,7 +10,7 @@ import { DISPATCHER, type Graph } from "./graph.ts";
 import type { Groups } from "./groups.ts";
 import type { IrBlock } from "./ir-block.ts";
 import { type LocalPlan, planLocals } from "./locals.ts";
-import { isCall, isSwitch } from "./region.ts";
+import { isCall, isSwitch } from "./terminators.ts";
 
 /** Registers by bits (0..15 general, 16..31 vectors), and the flags. */
 export interface RegisterSet {

@@ -10,7 +10,7 @@ import { PAGE_SIZE } from "../layout.ts";
 import { MEMORY_PAGES_MAX, type RuntimeFunctions } from "../runtime/module.ts";
 import { Assembler } from "../wasm/assembler.ts";
 import { WasmModule } from "../wasm/encoder.ts";
-import { type DataLayout, layOut } from "./data.ts";
+import { type DataLayout, layOut, Links } from "./data.ts";
 import { importOnUse } from "./imports.ts";
 import type { RegionPlan } from "./region.ts";
 import { emitRegion } from "./shape.ts";
@@ -44,6 +44,8 @@ export interface DraftHost {
   /** How often the block at a guest address has run; -1 when it is not worth a link. */
   readonly heat: (pc: number) => number;
   readonly allocate: (layout: DataLayout, links: number) => number;
+  /** Whether the regions are to tell where their indirect calls went. */
+  readonly watchesCalls: boolean;
 }
 
 /**
@@ -57,12 +59,14 @@ export function draftRegion(
   host: DraftHost,
 ): Draft | undefined {
   const layout = layOut(plan.graph.entries.map((node) => plan.irs[node - 1]!.basePc - plan.anchorPc));
-  const links = new Map<number, number>();
+  const links = new Links();
   const calls = new Map<number, string>();
+  const sites = new Map<number, number>();
   const shape = {
     blocks: plan.irs,
     anchorPc: plan.anchorPc,
-    nodeByPc: plan.nodeByPc,
+    ways: plan.ways,
+    expected: plan.expected,
     layout,
     hasGroups,
     names: { others: name, first: plan.firstGraph === undefined ? name : firstName(name) },
@@ -73,6 +77,8 @@ export function draftRegion(
       return callee === undefined ? undefined : firstName(callee);
     },
     switchTargets: plan.switchTargets.map((pc) => plan.nodeByPc.get(pc)!),
+    watchesCalls: host.watchesCalls,
+    noteSite: (offset: number, link: number): void => void sites.set(offset, link),
     isBusy: (pc: number) => host.heat(pc) >= 0,
   };
   const isFirstOnly = plan.graph.entries.length === 1;
@@ -80,7 +86,8 @@ export function draftRegion(
   const first = plan.firstGraph === undefined
     ? undefined
     : emitRegion({ ...shape, graph: plan.firstGraph, isFirstOnly: true }, runtime);
-  const data = host.allocate(layout, links.size);
+  const own = plan.irs.slice(0, plan.blocks.length);
+  const data = host.allocate(layout, links.count);
   if (data < 0) return undefined;
   return {
     name,
@@ -95,13 +102,14 @@ export function draftRegion(
       name,
       anchorOffset: plan.anchorPc % PAGE_SIZE,
       mode: plan.blocks[0]!.mode,
-      offsets: plan.irs.map((ir) => ir.basePc - plan.anchorPc),
+      offsets: own.map((ir) => ir.basePc - plan.anchorPc),
       entries: layout.offsets,
       switchTargets: plan.switchTargets.map((pc) => pc - plan.anchorPc),
       exits: plan.exits.map((pc) => pc - plan.anchorPc),
-      links: links.size,
+      links: links.count,
       calls: [...calls],
-      instructions: plan.irs.reduce((sum, ir) => sum + ir.instructions, 0),
+      sites: [...sites],
+      instructions: own.reduce((sum, ir) => sum + ir.instructions, 0),
       generation,
       hasGroups,
     },

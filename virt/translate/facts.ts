@@ -20,7 +20,7 @@ import {
   type SlotsByRegister,
 } from "./groups.ts";
 import type { IrBlock } from "./ir-block.ts";
-import { isCall } from "./region.ts";
+import { isCall } from "./terminators.ts";
 
 /** At the end of a block: what the local of `slot` becomes. */
 export interface Publication {

@@ -65,6 +65,9 @@ export function importOnUse(module: WasmModule, hasTailCalls: boolean): RuntimeF
     get link(): number {
       return index("link");
     },
+    get linkPlace(): number {
+      return index("linkPlace");
+    },
     flush: -1,
     flushWrites: -1,
     helpers: named("helper_"),

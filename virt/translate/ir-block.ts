@@ -21,6 +21,8 @@ export interface IrBlock {
   readonly fallTarget: number;
   readonly termTemp: number;
   readonly termKind: number;
+  /** Of a call whose target was looked at before: the guest address of the place that it came from (terminators.ts). */
+  readonly place?: number | undefined;
 }
 
 export function keepIr(ir: IrBuilder): IrBlock {

@@ -1,9 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ways out of a region that all its blocks share: to the interpreter, and to the dispatcher with a status.
 
+import { TRAP_PREEMPTED } from "../../include/linux/cpu.ts";
 import { LAST_ANCHOR, LAST_DATA, STATUS_BASE, STATUS_SLOW } from "../runtime/status.ts";
-import { W } from "../wasm/opcodes.ts";
+import { type Label, UNLIKELY } from "../wasm/assembler.ts";
+import { VOID, W } from "../wasm/opcodes.ts";
 import type { RegionFrame } from "./frame.ts";
+import type { Store } from "./transfer.ts";
+
+/** From blocks to where the ways out meet. */
+export class LeaveEmitter {
+  readonly #frame: RegionFrame;
+  /** Where emitExit follows. */
+  exit: Label = 0;
+
+  constructor(frame: RegionFrame) {
+    this.#frame = frame;
+  }
+
+  /** For TypeScript, to go on at frame.pc, when the budget is used up. */
+  atBudget(store: Store): void {
+    const { f, budget } = this.#frame;
+    f.get(budget);
+    f.i32(0);
+    f.op(W.i32_le_s);
+    f.if_(VOID, UNLIKELY);
+    this.withStatus(TRAP_PREEMPTED, store);
+    f.end();
+  }
+
+  withStatus(status: number, store: Store): void {
+    const { f } = this.#frame;
+    f.i32(status);
+    f.set(this.#frame.status);
+    this.by(this.exit, store);
+  }
+
+  by(label: Label, store: Store): void {
+    if (store !== "by mask") {
+      this.#frame.setDirty(store.registers);
+      this.dropClean(store);
+    }
+    this.#frame.f.br(label);
+  }
+
+  /** What does not differ from memory need not stay in locals. */
+  dropClean({ registers, cc }: Exclude<Store, "by mask">): void {
+    this.#frame.drop(this.#frame.touched & ~registers);
+    if (this.#frame.hasCc && cc === "no") this.#frame.dropCc();
+  }
+}
 
 /** Of what follows `site` in its block nothing has been done: the interpreter takes over there. */
 export function emitSide(frame: RegionFrame): void {

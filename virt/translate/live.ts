@@ -3,7 +3,7 @@
 
 import type { StoredModule, StoredRegion, UsedModule } from "../../include/host/translations.ts";
 import type { Block } from "../cache.ts";
-import { OTHERS_USED_AT } from "./data.ts";
+import { LINK_BYTES, LINK_CHANGES_AT, LINK_PC_AT, OTHERS_USED_AT } from "./data.ts";
 import { firstName, type RegionFacts, TRIFLE } from "./draft.ts";
 
 /** A module of regions, and where it came from when that was a store. */
@@ -94,4 +94,30 @@ export function looseRegions(modules: Iterable<LoadedModule>): Region[] {
   );
   if (found.every(({ module }) => module.from === undefined)) return [];
   return found.sort((a, b) => b.samples - a.samples);
+}
+
+/** A call that has led elsewhere more often than that in one run may do so again. */
+const CHANGES_MAX = 64;
+
+/**
+ * By guest address of a block in one of the regions: where its indirect call went, when that was hardly ever anywhere else. `anchorOf`: where
+ * the anchors are now.
+ */
+export function findCallTargets(
+  regions: readonly Region[],
+  view: DataView,
+  anchorOf: (region: Region) => number,
+): Map<number, number> {
+  const found = new Map<number, number>();
+  for (const region of regions) {
+    const { data, linksAt, facts, anchorPc } = region;
+    for (const [offset, number] of facts.sites) {
+      const link = data + linksAt + number * LINK_BYTES;
+      const changes = view.getUint32(link + LINK_CHANGES_AT, true);
+      const target = Number(view.getBigInt64(link + LINK_PC_AT, true));
+      if (target < 0 || changes > CHANGES_MAX) continue;
+      found.set(anchorOf(region) + offset, anchorOf(region) + target - anchorPc);
+    }
+  }
+  return found;
 }

@@ -11,7 +11,7 @@
 import { DISPATCHER, type Graph } from "./graph.ts";
 import type { Effect } from "./dataflow.ts";
 import type { IrBlock } from "./ir-block.ts";
-import { isCall, isSwitch } from "./region.ts";
+import { isCall, isSwitch } from "./terminators.ts";
 
 /** Sets of registers, by bits. */
 export interface LocalState {

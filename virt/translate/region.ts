@@ -8,16 +8,20 @@
 // after it was left.
 
 import type { Block } from "../cache.ts";
-import { JUMP_CALL, JUMP_PLAIN, TERM_BRANCH, TERM_INDIRECT, TERM_JUMP } from "../ir/ops.ts";
 import { buildGraph, DISPATCHER, type Graph } from "./graph.ts";
+import { inlineCalls, type Inlined, inlineNothing, OTHERWISE } from "./inline.ts";
 import type { IrBlock } from "./ir-block.ts";
 import type { Region } from "./live.ts";
+import { isStub, joinStub } from "./stubs.ts";
+import { flowTargets, isDirectCall, isSwitch, jumpTargets, returnPoints } from "./terminators.ts";
 
 export interface RegionLimits {
   readonly blocksMax: number;
   readonly instructionsMax: number;
   /** Blocks that run this many times less often than the hottest are left out. */
   readonly coldest: number;
+  /** Whether small functions are put into those that call them. */
+  readonly inlines: boolean;
 }
 
 /** What region formation asks of the CPU. */
@@ -27,7 +31,15 @@ export interface BlockSource {
   /** The live block at a guest address. */
   known(pc: number): Block | undefined;
   /** That block with its IR. `targets`: where its indirect jump went lately. */
-  take(pc: number): { block: Block; ir: IrBlock; targets: readonly number[] } | undefined;
+  take(pc: number): TakenBlock | undefined;
+  /** The block that a call leads to, when that may have run. */
+  takeCallee(pc: number): TakenBlock | undefined;
+}
+
+export interface TakenBlock {
+  readonly block: Block;
+  readonly ir: IrBlock;
+  readonly targets: readonly number[];
 }
 
 export interface RegionPlan {
@@ -36,7 +48,12 @@ export interface RegionPlan {
    *  when the other entries cost that way little. Its entries after the first are `switchTargets`, under the same numbers. */
   readonly firstGraph: Graph | undefined;
   readonly blocks: readonly Block[];
+  /** Of the blocks, and then of what was put into the region of others. */
   readonly irs: readonly IrBlock[];
+  /** Of others, by guest address: stubs that became part of the blocks which call them, functions that were copied. */
+  readonly foreign: ReadonlyMap<number, Block>;
+  readonly ways: Inlined["ways"];
+  readonly expected: Inlined["expected"];
   readonly nodeByPc: ReadonlyMap<number, number>;
   readonly anchorPc: number;
   /** Regions whose blocks are all in this one. */
@@ -54,6 +71,8 @@ export interface RegionWish {
   readonly entries: readonly number[];
   /** Where indirect jumps in it are known to go. */
   readonly switchTargets: readonly number[];
+  /** By guest address of a block: where its indirect call went. */
+  readonly callTargets: ReadonlyMap<number, number>;
   /** The region that it is to take the place of. */
   readonly replaces?: Region | undefined;
 }
@@ -87,6 +106,8 @@ class Planner {
   readonly #seen = new Set<number>();
   readonly #waiting: { readonly pc: number; readonly heat: number }[] = [];
   readonly #switchTargets = new Set<number>();
+  readonly #stubs = new Map<number, TakenBlock | undefined>();
+  #inlined!: Inlined; // set by run()
   #instructions = 0;
 
   constructor(source: BlockSource, wish: RegionWish, limits: RegionLimits) {
@@ -105,7 +126,13 @@ class Planner {
     this.#grow();
     if (this.#nodeByPc.get(headPc) !== 1) return undefined;
     this.#beginAt(this.#functionStart());
-    const reachable = this.#makeGraph();
+    const own = { irs: this.#irs, nodeByPc: this.#nodeByPc };
+    this.#inlined = this.#limits.inlines ? this.#inline() : inlineNothing(own);
+    let reachable = this.#makeGraph();
+    if (reachable.entries.some((node) => node > this.#irs.length)) {
+      this.#inlined = inlineNothing(own);
+      reachable = this.#makeGraph();
+    }
     if (reachable.entries.length > ENTRY_NUMBERS) return undefined;
     const switchTargets = [...this.#switchTargets].filter((pc) => this.#isEntry(reachable, pc));
     const isCalled = this.#irs[0]!.basePc % FUNCTION_ALIGNMENT === 0;
@@ -114,7 +141,10 @@ class Planner {
       graph: reachable,
       firstGraph: isCalled && isRouted ? this.#makeFirstGraph(switchTargets) : undefined,
       blocks: this.#blocks,
-      irs: this.#irs,
+      irs: this.#inlined.irs,
+      foreign: this.#foreign(),
+      ways: this.#inlined.ways,
+      expected: this.#inlined.expected,
       nodeByPc: this.#nodeByPc,
       anchorPc: this.#irs[0]!.basePc,
       absorbed: [...this.#absorbed],
@@ -133,7 +163,7 @@ class Planner {
       const found = this.#source.take(pc);
       if (found === undefined) continue;
       this.#blocks.push(found.block);
-      this.#irs.push(found.ir);
+      this.#irs.push(this.#withStub(found.ir));
       this.#nodeByPc.set(pc, this.#blocks.length);
       this.#instructions += found.ir.instructions;
       if (this.#blocks.length >= blocksMax || this.#instructions >= instructionsMax) break;
@@ -145,6 +175,36 @@ class Planner {
         this.#add(to, undefined);
       }
     }
+  }
+
+  #inline(): Inlined {
+    const { headPc } = this.#wish;
+    return inlineCalls({
+      source: this.#source,
+      irs: this.#irs,
+      nodeByPc: this.#nodeByPc,
+      callTargets: this.#wish.callTargets,
+      isNear: (pc) => Math.abs(pc - headPc) < OFFSET_MAX,
+      finish: (ir) => this.#withStub(ir),
+    });
+  }
+
+  #foreign(): Map<number, Block> {
+    const found = new Map(this.#inlined.copied);
+    for (const [pc, stub] of this.#stubs) if (stub !== undefined) found.set(pc, stub.block);
+    return found;
+  }
+
+  /** A block that calls a stub takes it in. */
+  #withStub(ir: IrBlock): IrBlock {
+    const target = ir.basePc + ir.target;
+    if (!isDirectCall(ir) || Math.abs(target - this.#wish.headPc) >= OFFSET_MAX) return ir;
+    if (!this.#stubs.has(target)) {
+      const found = this.#source.takeCallee(target);
+      this.#stubs.set(target, found !== undefined && isStub(found.ir) ? found : undefined);
+    }
+    const stub = this.#stubs.get(target);
+    return stub === undefined ? ir : joinStub(ir, stub.ir);
   }
 
   /**
@@ -200,7 +260,7 @@ class Planner {
    * and compilers align it.
    */
   #functionStart(): number {
-    const hasPredecessor = new Set(this.#successors().flat());
+    const hasPredecessor = new Set(this.#irs.flatMap((ir) => this.#nodes(flowTargets(ir))));
     let start = 1;
     let lowest = Infinity;
     for (const [pc, node] of this.#nodeByPc) {
@@ -222,7 +282,14 @@ class Planner {
   }
 
   #successors(): number[][] {
-    return [[], ...this.#irs.map((ir) => this.#nodes(flowTargets(ir)))];
+    const { irs, ways, expected } = this.#inlined;
+    return [
+      [],
+      ...irs.map((ir, n) => {
+        const target = expected.get(n + 1);
+        return this.#nodes(target === undefined ? flowTargets(ir) : [target, OTHERWISE], ways[n + 1]);
+      }),
+    ];
   }
 
   #makeFirstGraph(switchTargets: readonly number[]): Graph {
@@ -247,10 +314,10 @@ class Planner {
     return buildGraph(successors, [...entries]);
   }
 
-  #nodes(pcs: readonly number[]): number[] {
+  #nodes(pcs: readonly number[], ways: ReadonlyMap<number, number> = this.#nodeByPc): number[] {
     const nodes: number[] = [];
     for (const pc of pcs) {
-      const node = this.#nodeByPc.get(pc);
+      const node = ways.get(pc);
       if (node !== undefined) nodes.push(node);
     }
     return nodes;
@@ -304,28 +371,4 @@ function reachedFrom(
     waiting.push(...successors[node]!);
   }
   return seen;
-}
-
-/** Where a block's own jump or branch goes; a call goes elsewhere. */
-export function jumpTargets(ir: IrBlock): number[] {
-  if (ir.terminator === TERM_JUMP) return ir.termKind === JUMP_CALL ? [] : [ir.basePc + ir.target];
-  return ir.terminator === TERM_BRANCH ? [ir.basePc + ir.target, ir.basePc + ir.fallTarget] : [];
-}
-
-export function isCall(ir: IrBlock): boolean {
-  return (ir.terminator === TERM_JUMP || ir.terminator === TERM_INDIRECT) && ir.termKind === JUMP_CALL
-    && ir.fallTarget >= 0;
-}
-
-/** An indirect jump that may stay in its region. */
-export function isSwitch(ir: IrBlock): boolean {
-  return ir.terminator === TERM_INDIRECT && ir.termKind === JUMP_PLAIN;
-}
-
-function returnPoints(ir: IrBlock): number[] {
-  return isCall(ir) ? [ir.basePc + ir.fallTarget] : [];
-}
-
-function flowTargets(ir: IrBlock): number[] {
-  return [...jumpTargets(ir), ...returnPoints(ir)];
 }

@@ -6,7 +6,7 @@
 // header's code is inside a loop; everything else is emitted where its one predecessor branches to it
 // (N. Ramsey, "Beyond Relooper"). Edges backwards look at the budget. transfer.ts leaves for other code.
 
-import { TRAP_PREEMPTED, TRAP_SYSCALL } from "../../include/linux/cpu.ts";
+import { TRAP_SYSCALL } from "../../include/linux/cpu.ts";
 import {
   JUMP_CALL,
   JUMP_RETURN,
@@ -23,14 +23,15 @@ import { BlockEmitter } from "./block.ts";
 import { analyseFlow, type Flow } from "./dataflow.ts";
 import { type BlockMemory, planMemory } from "./facts.ts";
 import { RegionFrame } from "./frame.ts";
+import { JUMP_GUARD, OTHERWISE } from "./inline.ts";
 import { DISPATCHER, dominates, isBackEdge } from "./graph.ts";
 import { addRegisterUse, type IrBlock, type RegisterUse } from "./ir-block.ts";
 import { transit } from "./locals.ts";
 import { joinFlagsAside } from "./partial-flags.ts";
 import type { RegionShape } from "./region-shape.ts";
-import { isCall } from "./region.ts";
-import { emitExit, emitSide } from "./leave.ts";
+import { emitExit, emitSide, LeaveEmitter } from "./leave.ts";
 import { emitBuckets, emitSwitchHash, hashTargets, type SwitchHash } from "./switch.ts";
+import { isCall, isSwitch, steadyPlace } from "./terminators.ts";
 import { type Store, TransferEmitter, type TransferTarget } from "./transfer.ts";
 
 export function emitRegion(shape: RegionShape, runtime: RuntimeFunctions): Assembler {
@@ -46,6 +47,7 @@ class ShapeEmitter {
   readonly #f: Assembler;
   readonly #block: BlockEmitter;
   readonly #transfer: TransferEmitter;
+  readonly #leave: LeaveEmitter;
   readonly #flow: Flow;
   readonly #hasSwitch: boolean;
   readonly #hash: SwitchHash;
@@ -55,7 +57,6 @@ class ShapeEmitter {
   readonly #loopLabels = new Map<number, Label>();
   readonly #blockLabels = new Map<number, Label>();
   #dispatch: Label = 0;
-  #exit: Label = 0;
   #cold: Label = 0;
   #switch: Label = 0;
   #switchMiss: Label = 0;
@@ -76,6 +77,7 @@ class ShapeEmitter {
     this.#memory = blocks;
     for (const slot of slots) slot.local = this.#f.local(I32);
     this.#transfer = new TransferEmitter(this.#frame, runtime, shape);
+    this.#leave = new LeaveEmitter(this.#frame);
     this.#flow = analyseFlow(shape.graph, shape.blocks, {
       hasSwitch: this.#hasSwitch,
       touched: this.#frame.touched,
@@ -102,9 +104,10 @@ class ShapeEmitter {
       this.#enterFirst();
       f.end();
     }
-    this.#exit = f.block();
+    const exit = f.block();
+    this.#leave.exit = exit;
     const side = f.block();
-    this.#block.labels = { side, exit: this.#exit };
+    this.#block.labels = { side, exit };
     this.#cold = f.block();
     if (dispatches) this.#dispatch = f.loop();
     if (this.#hasSwitch) {
@@ -152,7 +155,7 @@ class ShapeEmitter {
 
   /** pc is set to code that did not run often when this was made: one way out for all of it, by the jump cache. */
   #emitCold(): void {
-    this.#lookAtBudget("by mask");
+    this.#leave.atBudget("by mask");
     this.#transfer.tail({ offset: undefined, ownEntry: undefined }, "by mask");
   }
 
@@ -261,7 +264,10 @@ class ShapeEmitter {
       case TERM_TRAP:
         this.#block.release();
         frame.setPc(offset + block.target);
-        this.#leave(block.terminator === TERM_SYSCALL ? TRAP_SYSCALL : block.termKind, this.#storeAt(node));
+        this.#leave.withStatus(
+          block.terminator === TERM_SYSCALL ? TRAP_SYSCALL : block.termKind,
+          this.#storeAt(node),
+        );
         return;
       default:
         throw new Error("block without terminator");
@@ -280,7 +286,7 @@ class ShapeEmitter {
     f.end();
     if (this.#block.hasFlagsAside) joinFlagsAside(this.#frame, this.#runtime.flagsOf);
     const { effects, locals } = this.#flow;
-    this.#dropClean({ ...this.#storeAt(node), registers: locals.in[node]!.dirty | effects[node]!.set });
+    this.#leave.dropClean({ ...this.#storeAt(node), registers: locals.in[node]!.dirty | effects[node]!.set });
     f.br(side);
     f.end();
     this.#block.labels = { exit, side };
@@ -295,30 +301,52 @@ class ShapeEmitter {
     this.#frame.load(effects[node]!.exposed & ~available);
   }
 
-  /** On the way out: what does not differ from memory need not stay in locals. */
-  #dropClean({ registers, cc }: Exclude<Store, "by mask">): void {
-    this.#frame.drop(this.#frame.touched & ~registers);
-    if (this.#frame.hasCc && cc === "no") this.#frame.dropCc();
-  }
-
   #emitIndirect(node: number, block: IrBlock, mustLook: boolean): void {
     const f = this.#f;
     const frame = this.#frame;
-    this.#block.push(block.termTemp);
-    f.set(frame.pc);
+    if (block.termTemp >= 0) {
+      this.#block.push(block.termTemp);
+      f.set(frame.pc);
+    }
     this.#block.release();
+    const place = steadyPlace(block);
+    const placeOffset = place === undefined ? undefined : place - this.#shape.anchorPc;
+    const target = { offset: undefined, ownEntry: undefined, placeOffset };
     if (block.termKind === JUMP_CALL) {
-      this.#emitCall(node, block, { offset: undefined, ownEntry: undefined }, mustLook);
+      this.#emitCall(node, block, { ...target, siteOffset: block.basePc - this.#shape.anchorPc }, mustLook);
+    } else if (block.termKind === JUMP_GUARD) {
+      this.#emitExpected(node, this.#shape.expected.get(node)!, () => this.#emitEdge(node, OTHERWISE, false));
     } else if (block.termKind === JUMP_RETURN) {
-      if (mustLook) this.#lookAtBudget(this.#storeAt(node));
-      this.#transfer.return_(this.#storeAt(node));
-    } else if (this.#hasSwitch) {
+      if (mustLook) this.#leave.atBudget(this.#storeAt(node));
+      this.#emitReturn(node);
+    } else if (this.#hasSwitch && isSwitch(block)) {
       this.#pass(node, DISPATCHER);
       f.br(this.#switch);
     } else {
-      this.#lookAtBudget(this.#storeAt(node));
-      this.#transfer.tail({ offset: undefined, ownEntry: undefined }, this.#storeAt(node));
+      this.#leave.atBudget(this.#storeAt(node));
+      this.#transfer.tail(target, this.#storeAt(node));
     }
+  }
+
+  /** Out of the function; the return of a copy goes on in the region when it leads where it was called from. */
+  #emitReturn(node: number): void {
+    const expected = this.#shape.expected.get(node);
+    const leave = (): void => this.#transfer.return_(this.#storeAt(node));
+    if (expected === undefined) leave();
+    else this.#emitExpected(node, expected, leave);
+  }
+
+  /** On to a guest address in the region when frame.pc is that. */
+  #emitExpected(node: number, expected: number, otherwise: () => void): void {
+    const f = this.#f;
+    f.get(this.#frame.pc);
+    this.#frame.pushAddress(expected - this.#shape.anchorPc);
+    f.op(W.i64_ne);
+    f.if_(VOID, UNLIKELY);
+    otherwise();
+    f.else_();
+    this.#emitEdge(node, expected, false);
+    f.end();
   }
 
   /** On the way from one node to another: what is to be in memory there, and what in locals. */
@@ -340,9 +368,8 @@ class ShapeEmitter {
   }
 
   #targetAt(pc: number): TransferTarget {
-    const node = this.#shape.nodeByPc.get(pc);
     const offset = pc - this.#shape.anchorPc;
-    const entry = node === undefined ? -1 : this.#shape.layout.offsets.indexOf(offset);
+    const entry = this.#shape.layout.offsets.indexOf(offset);
     return { offset, ownEntry: entry < 0 ? undefined : entry };
   }
 
@@ -353,13 +380,14 @@ class ShapeEmitter {
     const store = this.#storeAt(node);
     if (mustLook) {
       if (target.offset !== undefined) frame.setPc(target.offset);
-      this.#lookAtBudget(store);
+      this.#leave.atBudget(store);
     }
     if (!isCall(block)) throw new Error("a call without a place to return to");
     const returnOffset = returnPc - this.#shape.anchorPc;
-    if (this.#shape.nodeByPc.has(returnPc)) {
+    const to = this.#nodeAt(node, returnPc);
+    if (to !== undefined) {
       this.#transfer.call(target, returnOffset, store);
-      frame.setCc(this.#flow.needIn[this.#nodeAt(returnPc)!]!.cc);
+      frame.setCc(this.#flow.needIn[to]!.cc);
       this.#emitEdge(node, returnPc, true);
       return;
     }
@@ -367,7 +395,7 @@ class ShapeEmitter {
     this.#transfer.call(target, returnOffset, store);
     frame.setPc(returnOffset);
     if (frame.hasCc) frame.forgetCc();
-    this.#lookAtBudget(NOTHING);
+    this.#leave.atBudget(NOTHING);
     this.#transfer.tail({ offset: returnOffset, ownEntry: undefined }, NOTHING);
   }
 
@@ -377,7 +405,7 @@ class ShapeEmitter {
     this.#block.release();
     const taken = block.basePc + block.target;
     const fall = block.basePc + block.fallTarget;
-    const hint = this.#isColdOut(taken) ? UNLIKELY : this.#isColdOut(fall) ? LIKELY : undefined;
+    const hint = this.#isColdOut(node, taken) ? UNLIKELY : this.#isColdOut(node, fall) ? LIKELY : undefined;
     const direct = mustLook ? undefined : this.#plainLabel(node, taken);
     if (direct !== undefined) {
       f.brIf(direct, hint);
@@ -391,19 +419,19 @@ class ShapeEmitter {
     f.end();
   }
 
-  #isColdOut(pc: number): boolean {
-    return this.#nodeAt(pc) === undefined && !this.#shape.isBusy(pc);
+  #isColdOut(from: number, pc: number): boolean {
+    return this.#nodeAt(from, pc) === undefined && !this.#shape.isBusy(pc);
   }
 
-  /** The node that an edge to a guest address leads to: the selector of a loop rather than its header. */
-  #nodeAt(pc: number): number | undefined {
-    const node = this.#shape.nodeByPc.get(pc);
+  /** The node that an edge of another to a guest address leads to: the selector of a loop rather than its header. */
+  #nodeAt(from: number, pc: number): number | undefined {
+    const node = this.#shape.ways[from]!.get(pc);
     return node === undefined ? undefined : this.#shape.graph.selectorOf.get(node) ?? node;
   }
 
   /** The label of a target that is reached by a plain branch forwards, with nothing to be done on the way. */
   #plainLabel(from: number, pc: number): Label | undefined {
-    const to = this.#nodeAt(pc);
+    const to = this.#nodeAt(from, pc);
     if (to === undefined || isBackEdge(this.#shape.graph, from, to)) return undefined;
     const { store, load } = transit(this.#flow.locals, from, to);
     return store === 0 && load === 0 ? this.#blockLabels.get(to) : undefined;
@@ -413,7 +441,7 @@ class ShapeEmitter {
     const f = this.#f;
     const frame = this.#frame;
     const { graph, anchorPc } = this.#shape;
-    const to = this.#nodeAt(pc);
+    const to = this.#nodeAt(from, pc);
     if (to === undefined) {
       this.#emitOut(from, pc);
       return;
@@ -421,7 +449,7 @@ class ShapeEmitter {
     const backwards = isBackEdge(graph, from, to);
     if (backwards || mustLook) {
       frame.setPc(pc - anchorPc);
-      this.#lookAtBudget(this.#storeAfter(from));
+      this.#leave.atBudget(this.#storeAfter(from));
     }
     if (!backwards) {
       this.#pass(from, to);
@@ -446,44 +474,18 @@ class ShapeEmitter {
     const frame = this.#frame;
     frame.setPc(pc - this.#shape.anchorPc);
     if (!this.#shape.isBusy(pc)) {
-      this.#leaveFor(this.#cold, this.#storeAt(from));
+      this.#leave.by(this.#cold, this.#storeAt(from));
       return;
     }
-    this.#lookAtBudget(this.#storeAt(from));
+    this.#leave.atBudget(this.#storeAt(from));
     this.#transfer.tail(this.#targetAt(pc), this.#storeAt(from));
-  }
-
-  /** Leaves for TypeScript, to go on at frame.pc, when the budget is used up. */
-  #lookAtBudget(store: Store): void {
-    const f = this.#f;
-    f.get(this.#frame.budget);
-    f.i32(0);
-    f.op(W.i32_le_s);
-    f.if_(VOID, UNLIKELY);
-    this.#leave(TRAP_PREEMPTED, store);
-    f.end();
-  }
-
-  /** To where ways out meet. */
-  #leaveFor(label: Label, store: Store): void {
-    if (store !== "by mask") {
-      this.#frame.setDirty(store.registers);
-      this.#dropClean(store);
-    }
-    this.#f.br(label);
-  }
-
-  #leave(status: number, store: Store): void {
-    this.#f.i32(status);
-    this.#f.set(this.#frame.status);
-    this.#leaveFor(this.#exit, store);
   }
 
   /** pc holds the target: back to the dispatcher when it is an entry of this region, else a tail call. */
   #emitSwitch(): void {
     const f = this.#f;
     f.end();
-    this.#lookAtBudget(NOTHING);
+    this.#leave.atBudget(NOTHING);
     emitSwitchHash(this.#frame, this.#hash, this.#shape.graph.entries.length);
     f.br(this.#dispatch);
     f.end();

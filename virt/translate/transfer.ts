@@ -14,7 +14,16 @@ import type { RuntimeFunctions } from "../runtime/module.ts";
 import { LINK_KEY } from "../runtime/status.ts";
 import { LIKELY, UNLIKELY } from "../wasm/assembler.ts";
 import { VOID, W } from "../wasm/opcodes.ts";
-import { type DataLayout, LINK_BYTES, LINK_DIRECT_AT, LINK_ENTRY_AT, LINK_INDEX_AT } from "./data.ts";
+import {
+  type DataLayout,
+  LINK_BYTES,
+  LINK_CHANGES_AT,
+  LINK_DIRECT_AT,
+  LINK_ENTRY_AT,
+  LINK_INDEX_AT,
+  LINK_PC_AT,
+  type Links,
+} from "./data.ts";
 import { type Differ, PARAM_DEPTH, PASSED, type RegionFrame, STACK_POINTER } from "./frame.ts";
 
 /** What gets into memory: registers and flags that differ from it; or what differs by the mask in frame.dirty. */
@@ -23,6 +32,10 @@ export type Store = { readonly registers: number; readonly cc: Differ } | "by ma
 export interface TransferTarget {
   /** Offset from the anchor; undefined when frame.pc holds the address. */
   readonly offset: number | undefined;
+  /** Offset of the place in memory that the address was taken from, when it is always the same (stubs.ts). */
+  readonly placeOffset?: number | undefined;
+  /** Of the block whose indirect call this is. */
+  readonly siteOffset?: number | undefined;
   /** When the target is an entry of the region itself: its number. */
   readonly ownEntry: number | undefined;
 }
@@ -40,10 +53,12 @@ export interface RegionNames {
 export interface TransferHome {
   readonly layout: DataLayout;
   readonly names: RegionNames;
-  /** Numbers of the links to offsets: room for them is to be made in the region's data. */
-  readonly links: Map<number, number>;
+  /** Room for them is to be made in the region's data. */
+  readonly links: Links;
   /** The function of the module that a link will lead to most likely; undefined when there is none to be foreseen. */
   readonly foresee: (offset: number, link: number) => string | undefined;
+  readonly watchesCalls: boolean;
+  readonly noteSite: (offset: number, link: number) => void;
 }
 
 export class TransferEmitter {
@@ -134,8 +149,13 @@ export class TransferEmitter {
 
   #pushTransfer(target: TransferTarget, kind: "call" | "tail", store: Store): void {
     if (target.ownEntry !== undefined) this.#toSelf(target.ownEntry, kind, store);
-    else if (target.offset === undefined) this.#byJumpCache(kind, store);
-    else this.#byLink(target.offset, kind, store);
+    else if (target.placeOffset !== undefined) {
+      this.#byPlace(target.placeOffset, target.siteOffset, kind, store);
+    } else if (target.offset !== undefined) this.#byLink(target.offset, kind, store);
+    else {
+      if (target.siteOffset !== undefined && this.#home.watchesCalls) this.#watch(target.siteOffset);
+      this.#byJumpCache(kind, store);
+    }
   }
 
   /** The depth, the budget, and the registers that are passed: from their locals where those are surely good. */
@@ -170,8 +190,7 @@ export class TransferEmitter {
   #byLink(offset: number, kind: "call" | "tail", store: Store): void {
     const { f, pc, data } = this.#frame;
     const { links, layout } = this.#home;
-    const link = links.get(offset) ?? links.size;
-    links.set(offset, link);
+    const link = links.numberOf("target", offset);
     const at = layout.linksAt + link * LINK_BYTES;
     const foreseen = this.#home.foresee(offset, link);
     if (foreseen === undefined) {
@@ -202,18 +221,84 @@ export class TransferEmitter {
 
   /** Through the table, by the link at `at`; the runtime makes one when that does not hold. */
   #byTable(at: number, kind: "call" | "tail", store: Store): void {
-    const { f, pc, data } = this.#frame;
+    const { f } = this.#frame;
     this.#pushHolds(at);
     f.op(W.i32_eqz);
     f.if_(VOID, UNLIKELY);
+    this.#relink(at, this.#runtime.link);
+    f.end();
+    this.#follow(at, kind, store);
+  }
+
+  /** Through the link that a place in memory has, good while frame.pc is what it was made for. */
+  #byPlace(
+    placeOffset: number,
+    siteOffset: number | undefined,
+    kind: "call" | "tail",
+    store: Store,
+  ): void {
+    const { f, pc, data } = this.#frame;
+    const { links, layout } = this.#home;
+    const link = links.numberOf("place", placeOffset);
+    if (siteOffset !== undefined) this.#home.noteSite(siteOffset, link);
+    const at = layout.linksAt + link * LINK_BYTES;
+    f.get(data);
+    f.memory(W.i64_load, at + LINK_PC_AT);
+    f.get(pc);
+    f.op(W.i64_xor);
+    f.get(data);
+    f.memory(W.i64_load, at);
+    f.i32(LINK_KEY);
+    f.memory(W.i64_load, 0);
+    f.op(W.i64_xor);
+    f.op(W.i64_or);
+    f.op(W.i64_eqz);
+    f.op(W.i32_eqz);
+    f.if_(VOID, UNLIKELY);
+    this.#relink(at, this.#runtime.linkPlace);
+    f.end();
+    this.#follow(at, kind, store);
+  }
+
+  /** Notes where an indirect call goes: frame.pc. */
+  #watch(siteOffset: number): void {
+    const { f, pc, data } = this.#frame;
+    const { links, layout } = this.#home;
+    const link = links.numberOf("site", siteOffset);
+    this.#home.noteSite(siteOffset, link);
+    const at = layout.linksAt + link * LINK_BYTES;
+    f.get(data);
+    f.memory(W.i64_load, at + LINK_PC_AT);
+    f.get(pc);
+    f.op(W.i64_ne);
+    f.if_(VOID, UNLIKELY);
+    f.get(data);
+    f.get(pc);
+    f.memory(W.i64_store, at + LINK_PC_AT);
+    f.get(data);
+    f.get(data);
+    f.memory(W.i32_load, at + LINK_CHANGES_AT);
+    f.i32(1);
+    f.op(W.i32_add);
+    f.memory(W.i32_store, at + LINK_CHANGES_AT);
+    f.end();
+  }
+
+  /** Makes the link at `at` lead to frame.pc, or returns that. */
+  #relink(at: number, link: number): void {
+    const { f, pc, data } = this.#frame;
     this.#returnUnless(() => {
       f.get(pc);
       f.get(data);
       f.i32(at);
       f.op(W.i32_add);
-      f.call(this.#runtime.link);
+      f.call(link);
     });
-    f.end();
+  }
+
+  /** Where the link at `at` leads. */
+  #follow(at: number, kind: "call" | "tail", store: Store): void {
+    const { f, pc, data } = this.#frame;
     f.get(pc);
     f.get(data);
     f.memory(W.i32_load, at + LINK_ENTRY_AT);

@@ -19,7 +19,14 @@ import {
   writeData,
 } from "./data.ts";
 import { draftRegion, firstName, ModuleInProgress, type Plan, type RegionFacts } from "./draft.ts";
-import { keepModule, type KeptModule, type LoadedModule, looseRegions, type Region } from "./live.ts";
+import {
+  findCallTargets,
+  keepModule,
+  type KeptModule,
+  type LoadedModule,
+  looseRegions,
+  type Region,
+} from "./live.ts";
 import {
   type BlockSource,
   GENERATIONS_MAX,
@@ -33,7 +40,6 @@ import type { Match } from "./stored.ts";
 
 /** Slow exits between two looks at whether shared checks pay. */
 const SLOW_EXITS = 2_000;
-
 export interface TranslatorHost {
   readonly memory: WebAssembly.Memory;
   /** RAM as it is now. */
@@ -121,11 +127,12 @@ export class Translator {
     frameOf: (pc: number) => number,
   ): Region[] {
     const plans = new Map<string, Plan>();
+    const callTargets = findCallTargets(regions, this.#host.view(), anchorOf);
     for (const region of regions) {
       if (region.isClaimed) continue;
       const { hasGroups, generation, offsets } = region;
-      const limits = { ...this.#limits, blocksMax: offsets.size, instructionsMax: Infinity };
-      const plan = planRegion(source, wishOf(region, anchorOf(region), []), limits);
+      const limits = { ...this.#limits, blocksMax: offsets.size, instructionsMax: Infinity, inlines: true };
+      const plan = planRegion(source, wishOf(region, anchorOf(region), [], callTargets), limits);
       if (plan === undefined) continue;
       for (const old of plan.absorbed) old.isClaimed = true;
       const name = `region${plans.size}`;
@@ -162,7 +169,7 @@ export class Translator {
 
   #wishFor(source: BlockSource, pc: number, address: number): RegionWish {
     const leaver = this.#leavers.get(address);
-    const alone: RegionWish = { headPc: pc, members: [], entries: [], switchTargets: [] };
+    const alone = { headPc: pc, members: [], entries: [], switchTargets: [], callTargets: NO_TARGETS };
     if (leaver === undefined || leaver.region.isDead) return alone;
     const { region, offset } = leaver;
     const { blocksMax, instructionsMax } = this.#limits;
@@ -194,6 +201,7 @@ export class Translator {
       const draft = draftRegion(plan, names, module.runtime, {
         heat: (pc) => source.heat(pc),
         allocate: (layout, links) => this.#allocate(layout, links),
+        watchesCalls: !isSettled,
       });
       if (draft === undefined) { // There is no room for any more.
         for (const { plan: { absorbed } } of plans) for (const region of absorbed) region.isClaimed = false;
@@ -454,8 +462,16 @@ export class Translator {
   }
 }
 
-function wishOf(region: Region, anchorPc: number, more: readonly number[]): RegionWish {
+const NO_TARGETS: ReadonlyMap<number, number> = new Map();
+
+function wishOf(
+  region: Region,
+  anchorPc: number,
+  more: readonly number[],
+  callTargets: ReadonlyMap<number, number> = NO_TARGETS,
+): RegionWish {
   return {
+    callTargets,
     headPc: anchorPc,
     members: [...[...region.offsets].map((offset) => anchorPc + offset), ...more],
     entries: region.facts.entries.map((offset) => anchorPc + offset),
@@ -467,10 +483,12 @@ function wishOf(region: Region, anchorPc: number, more: readonly number[]): Regi
 function pagesOf(plan: RegionPlan): { distance: number; frame: number }[] {
   const anchorPage = Math.floor(plan.anchorPc / PAGE_SIZE);
   const pages = new Map<number, number>();
-  plan.blocks.forEach((block, n) => {
-    const distance = Math.floor(plan.irs[n]!.basePc / PAGE_SIZE) - anchorPage;
+  const add = (pc: number, block: Block): void => {
+    const distance = Math.floor(pc / PAGE_SIZE) - anchorPage;
     pages.set(distance, block.frame);
     if (block.secondFrame >= 0) pages.set(distance + 1, block.secondFrame);
-  });
+  };
+  plan.foreign.forEach((block, pc) => add(pc, block));
+  plan.blocks.forEach((block, n) => add(plan.irs[n]!.basePc, block));
   return [...pages].map(([distance, frame]) => ({ distance, frame }));
 }

@@ -31,6 +31,7 @@ function region(name: string): StoredRegion {
     exits: [],
     links: 0,
     calls: [],
+    sites: [],
     instructions: 3,
     generation: 0,
     hasGroups: true,

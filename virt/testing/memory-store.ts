@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// A store of translations for tests, in memory.
+
+import type {
+  KeptPage,
+  StoredModule,
+  TranslationStore,
+  UsedModule,
+} from "../../include/host/translations.ts";
+
+/** A store that keeps everything as it was given. */
+export class MemoryStore implements TranslationStore {
+  readonly pages: Map<string, Uint8Array> = new Map();
+  modules: StoredModule[] = [];
+
+  hash(page: Uint8Array): string {
+    return page.join(); // no hash is stronger
+  }
+
+  modulesFor(pageHash: string): readonly StoredModule[] {
+    return this.modules.filter(({ regions }) =>
+      regions.some(({ pages }) => pages.some(([distance, hash]) => distance === 0 && hash === pageHash))
+    );
+  }
+
+  bytecodeFor(pageHash: string): Uint8Array | undefined {
+    return this.pages.get(pageHash);
+  }
+
+  saveBytecode(pages: readonly KeptPage[]): void {
+    for (const { hash, bytes } of pages) this.pages.set(hash, bytes);
+  }
+
+  runtime(): undefined {}
+  saveRuntime(): void {}
+
+  save(modules: readonly { readonly used: UsedModule; readonly from: StoredModule | undefined }[]): void {
+    for (const { used, from } of modules) {
+      const compile = from === undefined ? (): WebAssembly.Module => used.module : () => from.compile();
+      this.modules = this.modules.filter((module) => module !== from);
+      if (used.regions.length > 0) this.modules.push({ ...used, compile });
+    }
+  }
+}
