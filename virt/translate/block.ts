@@ -494,7 +494,8 @@ export class BlockEmitter {
     } else {
       const wide = info.name.startsWith("f64");
       f.op(wide ? W.f64x2_ne : W.f32x4_ne);
-      f.op(W.v128_any_true);
+      // Rather than any_true: an instruction of its own on x86, where that is a test and a set.
+      f.op(wide ? W.i64x2_bitmask : W.i32x4_bitmask);
     }
     f.brIf(this.labels.side, UNLIKELY);
   }
