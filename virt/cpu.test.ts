@@ -214,6 +214,30 @@ both(
   },
 );
 
+both("a pointer into the stack is known by the check of what it points to, not by one nearby", (hot) => {
+  const { ram, cpu, space } = machine([
+    [TOY.load8, 1, 4, 0, 0],
+    [TOY.cmpi, 0, 9, 0, 0],
+    [TOY.jcc, 4, 0, 0, 40], // to 64; never
+    [TOY.load8, 1, 4, 0, 0], // 24: checked before
+    [TOY.vload, 0, 4, 0, 250],
+    [TOY.addi, 11, 4, 0, 250],
+    [TOY.jump, 0, 0, 0, 8], // to 64
+    [TOY.syscall],
+    [TOY.load8, 2, 11, 0, 0], // 64
+    [TOY.syscall],
+    [TOY.jump, 0, 0, 0, -88],
+  ], hot);
+  const data = ram.u32[space.leaf(DATA)]! & -PAGE_SIZE;
+  ram.u8[data + 100 + 250] = 77;
+  writeGpr(ram, 4, BigInt(DATA + 100));
+  writeGpr(ram, 9, 1n);
+  for (let round = 0; round < 40; round++) {
+    assert.equal(cpu.run(1e6), TRAP_SYSCALL);
+    assert.equal(readGpr(ram, 2), 77n, `round ${round}`);
+  }
+});
+
 both("the flags of before a NaN are there for who goes on after it", (hot) => {
   const { ram, cpu, space } = machine([
     [TOY.vload, 0, 5, 0, 0],

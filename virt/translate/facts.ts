@@ -345,9 +345,10 @@ function findSource(
     : slots[register]!.find((s) => s.min <= min && end <= s.end);
   // A pointer that walks on is not checked ahead of itself: that would be at the end of a page too often.
   const mayReach = delta === 0 || register === STACK_POINTER;
-  const group = groups.find((g) => {
+  // The group of the origin before all others: where that has checked, the origin's local says nothing.
+  const own = groups.find((g) => g.base === root && !g.isLate && g.slot !== undefined && g.slot === origin);
+  const group = own ?? groups.find((g) => {
     if (g.base !== root || g.isLate) return false;
-    if (g.slot !== undefined && g.slot === origin) return true;
     const width = widths.get(g) ?? { min: g.slot?.min ?? g.min, end: g.slot?.end ?? g.end };
     const wide = { min: Math.min(width.min, min), end: Math.max(width.end, end) };
     const isInside = wide.min === width.min && wide.end === width.end;
