@@ -77,6 +77,10 @@ export function draftRegion(
       return callee === undefined ? undefined : firstName(callee);
     },
     switchTargets: plan.switchTargets.map((pc) => plan.nodeByPc.get(pc)!),
+    expectedCall: (pc: number): number | undefined => {
+      const target = plan.callTargets.get(pc);
+      return target !== undefined && names.has(target) ? target - plan.anchorPc : undefined;
+    },
     watchesCalls: host.watchesCalls,
     noteSite: (offset: number, link: number): void => void sites.set(offset, link),
     isBusy: (pc: number) => host.heat(pc) >= 0,

@@ -27,6 +27,8 @@ export interface RegionShape {
   /** More are added. */
   readonly links: Links;
   readonly foresee: (offset: number, link: number) => string | undefined;
+  /** By guest address of a block with an indirect call: offset of the region of the module that it went to before. */
+  readonly expectedCall: (pc: number) => number | undefined;
   /** Whether it is noted where indirect calls go. */
   readonly watchesCalls: boolean;
   readonly noteSite: (offset: number, link: number) => void;

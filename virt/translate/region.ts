@@ -54,6 +54,7 @@ export interface RegionPlan {
   readonly foreign: ReadonlyMap<number, Block>;
   readonly ways: Inlined["ways"];
   readonly expected: Inlined["expected"];
+  readonly callTargets: RegionWish["callTargets"];
   readonly nodeByPc: ReadonlyMap<number, number>;
   readonly anchorPc: number;
   /** Regions whose blocks are all in this one. */
@@ -145,6 +146,7 @@ class Planner {
       foreign: this.#foreign(),
       ways: this.#inlined.ways,
       expected: this.#inlined.expected,
+      callTargets: this.#wish.callTargets,
       nodeByPc: this.#nodeByPc,
       anchorPc: this.#irs[0]!.basePc,
       absorbed: [...this.#absorbed],

@@ -313,7 +313,10 @@ class ShapeEmitter {
     const placeOffset = place === undefined ? undefined : place - this.#shape.anchorPc;
     const target = { offset: undefined, ownEntry: undefined, placeOffset };
     if (block.termKind === JUMP_CALL) {
-      this.#emitCall(node, block, { ...target, siteOffset: block.basePc - this.#shape.anchorPc }, mustLook);
+      // Behind a guard it is another than was expected.
+      const expectedOffset = block.length === 0 ? undefined : this.#shape.expectedCall(block.basePc);
+      const siteOffset = block.basePc - this.#shape.anchorPc;
+      this.#emitCall(node, block, { ...target, siteOffset, expectedOffset }, mustLook);
     } else if (block.termKind === JUMP_GUARD) {
       this.#emitExpected(node, this.#shape.expected.get(node)!, () => this.#emitEdge(node, OTHERWISE, false));
     } else if (block.termKind === JUMP_RETURN) {

@@ -34,6 +34,8 @@ export interface TransferTarget {
   readonly offset: number | undefined;
   /** Offset of the place in memory that the address was taken from, when it is always the same (stubs.ts). */
   readonly placeOffset?: number | undefined;
+  /** Offset of where frame.pc will lead most likely: a region of the module. */
+  readonly expectedOffset?: number | undefined;
   /** Of the block whose indirect call this is. */
   readonly siteOffset?: number | undefined;
   /** When the target is an entry of the region itself: its number. */
@@ -149,7 +151,9 @@ export class TransferEmitter {
 
   #pushTransfer(target: TransferTarget, kind: "call" | "tail", store: Store): void {
     if (target.ownEntry !== undefined) this.#toSelf(target.ownEntry, kind, store);
-    else if (target.placeOffset !== undefined) {
+    else if (target.expectedOffset !== undefined) {
+      this.#byExpectation(target, target.expectedOffset, kind, store);
+    } else if (target.placeOffset !== undefined) {
       this.#byPlace(target.placeOffset, target.siteOffset, kind, store);
     } else if (target.offset !== undefined) this.#byLink(target.offset, kind, store);
     else {
@@ -258,6 +262,19 @@ export class TransferEmitter {
     this.#relink(at, this.#runtime.linkPlace);
     f.end();
     this.#follow(at, kind, store);
+  }
+
+  /** By name when frame.pc is what is expected. */
+  #byExpectation(target: TransferTarget, offset: number, kind: "call" | "tail", store: Store): void {
+    const { f, pc } = this.#frame;
+    f.get(pc);
+    this.#frame.pushAddress(offset);
+    f.op(W.i64_ne);
+    f.if_(VOID, UNLIKELY);
+    this.#pushTransfer({ ...target, expectedOffset: undefined }, kind, store);
+    f.else_();
+    this.#byLink(offset, kind, store);
+    f.end();
   }
 
   /** Notes where an indirect call goes: frame.pc. */
