@@ -62,50 +62,37 @@ export function emitPromote(): Assembler {
 
 /** Makes a link (virt/translate/data.ts) lead to the region that the jump cache knows for a guest address. */
 export function emitLink(promote: number): Assembler {
-  const f = new Assembler([I64, I32], [I32]);
-  const [pc, link] = [0, 1];
-  const entry = f.local(I32);
-  const unknown = f.block();
-  emitFind(f, pc, entry, promote, unknown);
-  emitHold(f, link, entry);
-  f.get(link);
-  f.i32(LINK_KEY);
-  f.memory(W.i64_load, 0);
-  f.i64(-1);
-  f.get(link);
-  f.memory(W.i32_load, LINK_ENTRY_AT);
-  f.get(link);
-  f.memory(W.i32_load, LINK_FORESEEN_AT);
-  f.op(W.i32_eq);
-  f.op(W.select);
-  f.memory(W.i64_store, LINK_DIRECT_AT);
-  f.i32(1);
-  f.return_();
-  f.end();
-  f.i32(0);
-  return f;
+  return emitLinking(promote, (f, _pc, link) => {
+    f.get(link);
+    f.i32(LINK_KEY);
+    f.memory(W.i64_load, 0);
+    f.i64(-1);
+    f.get(link);
+    f.memory(W.i32_load, LINK_ENTRY_AT);
+    f.get(link);
+    f.memory(W.i32_load, LINK_FORESEEN_AT);
+    f.op(W.i32_eq);
+    f.op(W.select);
+    f.memory(W.i64_store, LINK_DIRECT_AT);
+  });
 }
 
 /** The same for the link of a steady jump (virt/translate/stubs.ts), which is for that address alone. */
 export function emitLinkPlace(promote: number): Assembler {
+  return emitLinking(promote, (f, pc, link) => {
+    f.get(link);
+    f.get(pc);
+    f.memory(W.i64_store, LINK_PC_AT);
+  });
+}
+
+/** `finish`: what the link says besides where it leads. */
+function emitLinking(promote: number, finish: (f: Assembler, pc: number, link: number) => void): Assembler {
   const f = new Assembler([I64, I32], [I32]);
   const [pc, link] = [0, 1];
   const entry = f.local(I32);
   const unknown = f.block();
   emitFind(f, pc, entry, promote, unknown);
-  emitHold(f, link, entry);
-  f.get(link);
-  f.get(pc);
-  f.memory(W.i64_store, LINK_PC_AT);
-  f.i32(1);
-  f.return_();
-  f.end();
-  f.i32(0);
-  return f;
-}
-
-/** A link leads where an entry of the jump cache does, from now on. */
-function emitHold(f: Assembler, link: number, entry: number): void {
   f.get(link);
   f.get(entry);
   f.memory(W.i64_load, JUMP_CACHE + 8);
@@ -114,6 +101,12 @@ function emitHold(f: Assembler, link: number, entry: number): void {
   f.i32(LINK_KEY);
   f.memory(W.i64_load, 0);
   f.memory(W.i64_store, 0);
+  finish(f, pc, link);
+  f.i32(1);
+  f.return_();
+  f.end();
+  f.i32(0);
+  return f;
 }
 
 /** (pc, its place in the near cache) -> 1 when the jump cache knows a region for it: it is in the near cache now. */
