@@ -242,10 +242,13 @@ function writePlain(out: Writer, random: (below: number) => number, count: numbe
       out.program.push([ACCESS[random(ACCESS.length)]!, d, base, 0, displacement]);
     } else if (kind === 5) {
       const [from, by] = [random(2) === 0 ? MOVING : FIXED, random(5) * 8 - 16];
-      if (random(4) === 0) out.program.push([TOY.addi, COPY, SP, 0, random(16) * 8 - 112]); // of its frame
-      else {out.program.push(
-          random(2) === 0 ? [TOY.addi, COPY, from, 0, 0] : [TOY.addi, MOVING, MOVING, 0, by],
-        );}
+      out.program.push(
+        random(4) === 0
+          ? [TOY.addi, COPY, SP, 0, random(16) * 8 - 112] // of its frame
+          : random(2) === 0
+          ? [TOY.addi, COPY, from, 0, 0]
+          : [TOY.addi, MOVING, MOVING, 0, by],
+      );
     } else {
       const op = COMPUTE[random(COMPUTE.length)]!;
       const imm = op === TOY.ext ? 0 : random(op === TOY.setcc ? 16 : 40);

@@ -96,7 +96,7 @@ class Inliner {
 
   #replaceCall(n: number): void {
     const ir = this.#irs[n]!;
-    if (!isCall(ir) || ir.length === 0 || ir.op.includes(Op.ext)) return;
+    if (!isCall(ir) || isCallAlone(ir) || ir.op.includes(Op.ext)) return;
     const target = isDirectCall(ir) ? ir.basePc + ir.target : this.#job.callTargets.get(ir.basePc);
     const back = this.#ways[n + 1]!.get(ir.basePc + ir.fallTarget);
     const body = target === undefined || back === undefined ? undefined : this.#bodyAt(target);
@@ -182,6 +182,11 @@ function callAlone(call: IrBlock): IrBlock {
     termTemp: -1,
     place: steadyPlace(call),
   };
+}
+
+/** Whether a block is what a guard leads to when the target is not what it was before. */
+export function isCallAlone(ir: IrBlock): boolean {
+  return ir.length === 0;
 }
 
 function mayBeCopied(ir: IrBlock): boolean {

@@ -23,7 +23,7 @@ import { BlockEmitter } from "./block.ts";
 import { analyseFlow, type Flow } from "./dataflow.ts";
 import { type BlockMemory, planMemory } from "./facts.ts";
 import { RegionFrame } from "./frame.ts";
-import { JUMP_GUARD, OTHERWISE } from "./inline.ts";
+import { isCallAlone, JUMP_GUARD, OTHERWISE } from "./inline.ts";
 import { DISPATCHER, dominates, isBackEdge } from "./graph.ts";
 import { addRegisterUse, type IrBlock, type RegisterUse } from "./ir-block.ts";
 import { transit } from "./locals.ts";
@@ -313,8 +313,7 @@ class ShapeEmitter {
     const placeOffset = place === undefined ? undefined : place - this.#shape.anchorPc;
     const target = { offset: undefined, ownEntry: undefined, placeOffset };
     if (block.termKind === JUMP_CALL) {
-      // Behind a guard it is another than was expected.
-      const expectedOffset = block.length === 0 ? undefined : this.#shape.expectedCall(block.basePc);
+      const expectedOffset = isCallAlone(block) ? undefined : this.#shape.expectedCall(block.basePc);
       const siteOffset = block.basePc - this.#shape.anchorPc;
       this.#emitCall(node, block, { ...target, siteOffset, expectedOffset }, mustLook);
     } else if (block.termKind === JUMP_GUARD) {
