@@ -19,6 +19,8 @@ import {
   NEAR_CACHE_ENTRIES,
   PAGE_SIZE,
 } from "./layout.ts";
+import { blockKey, type PageBytecode } from "./interp/kept.ts";
+import { unlinkBlock } from "./interp/links.ts";
 import { TERM_NONE } from "./ir/ops.ts";
 import { SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
 
@@ -26,7 +28,6 @@ import { SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
 export const STEP_AREA: number = FRAMES_START - 0x4_0000;
 
 export interface Block {
-  readonly number: number;
   /** Host address of the frame of its first byte, and of its last when that is another one, else -1. */
   readonly frame: number;
   secondFrame: number;
@@ -53,9 +54,8 @@ export interface Block {
 }
 
 /** A block without bytecode. */
-export function newBlock(number: number, frame: number, offset: number, mode: number): Block {
+export function newBlock(frame: number, offset: number, mode: number): Block {
   return {
-    number,
     frame,
     secondFrame: -1,
     tailBytes: 0,
@@ -90,13 +90,11 @@ export function setTail(block: Block, bytes: number, nextFrame: () => number): v
   block.tailBytes = Math.max(tail, 0);
 }
 
-/** What finds a block among those of its frame. */
-export function blockKey(offset: number, mode: number): number {
-  return offset * 4 + mode;
-}
-
 interface FrameCode {
+  /** Those that were made so far, by key. */
   readonly blocks: Map<number, Block>;
+  /** Bytecode of an earlier run, of which blocks are made when they are asked for. */
+  kept: PageBytecode | undefined;
   /** Blocks of other frames whose last instruction ends here. */
   readonly guests: Set<Block>;
   /** Called when the frame's code dies. */
@@ -106,7 +104,6 @@ interface FrameCode {
 export class CodeCache {
   readonly #ram: Ram;
   readonly #frames = new Map<number, FrameCode>();
-  readonly #byNumber: Block[] = [];
   #arenaEnd: number = BYTECODE_ARENA;
   #liveBlocks = 0;
 
@@ -124,15 +121,10 @@ export class CodeCache {
   }
 
   find(frame: number, offset: number, mode: number): Block | undefined {
-    return this.#frames.get(frame)?.blocks.get(blockKey(offset, mode));
-  }
-
-  block(number: number): Block | undefined {
-    return this.#byNumber[number];
-  }
-
-  get nextNumber(): number {
-    return this.#byNumber.length;
+    const code = this.#frames.get(frame);
+    if (code === undefined) return undefined;
+    const key = blockKey(offset, mode);
+    return code.blocks.get(key) ?? this.#makeKept(code, frame, key);
   }
 
   /** True when `bytes` more fit the arena. */
@@ -156,7 +148,6 @@ export class CodeCache {
    *  cached that is one with code from now on. */
   add(block: Block, arenaEnd: number): boolean {
     this.#arenaEnd = (arenaEnd + 15) & ~15;
-    this.#byNumber[block.number] = block;
     const frame = this.#frameCode(block.frame);
     const old = frame.blocks.get(blockKey(block.offset, block.mode));
     if (old !== block) this.#liveBlocks++;
@@ -170,14 +161,63 @@ export class CodeCache {
     return isNew;
   }
 
-  /** Blocks that begin in a frame. */
+  /** Registers the bytecode of an earlier run for all of a frame. True as add(). */
+  addKept(frame: number, kept: PageBytecode): boolean {
+    const code = this.#frameCode(frame);
+    code.kept = kept;
+    this.#liveBlocks += kept.size;
+    // Some may be known without bytecode, as entries of regions.
+    for (const [key, block] of code.blocks) {
+      const found = kept.find(key);
+      if (found === undefined) continue;
+      this.#liveBlocks--;
+      if (block.record !== 0) continue;
+      setBytecode(block, found);
+      block.isTarget = found.isTarget;
+      if (block.entry !== 0) kept.unlink(block.record);
+    }
+    return this.#mark(frame);
+  }
+
+  #makeKept({ kept, blocks }: FrameCode, frame: number, key: number): Block | undefined {
+    const found = kept?.find(key);
+    if (found === undefined) return undefined;
+    const block = newBlock(frame, found.offset, found.mode);
+    setBytecode(block, found);
+    block.isTarget = found.isTarget;
+    block.isEntered = found.isEntered;
+    blocks.set(key, block);
+    return block;
+  }
+
+  /** Blocks that begin in a frame, but for those of an earlier run that nobody has asked for. */
   blocksIn(frame: number): Iterable<Block> {
     return this.#frames.get(frame)?.blocks.values() ?? [];
   }
 
-  /** Live blocks by the frame of their first byte. */
-  *pages(): Generator<[frame: number, blocks: Block[]]> {
-    for (const [frame, { blocks }] of this.#frames) yield [frame, [...blocks.values()]];
+  /** The bytecode of an earlier run in a frame. */
+  keptIn(frame: number): PageBytecode | undefined {
+    return this.#frames.get(frame)?.kept;
+  }
+
+  /** All blocks with bytecode that begin in a frame. */
+  allIn(frame: number): Block[] {
+    const code = this.#frames.get(frame);
+    if (code === undefined) return [];
+    for (const key of code.kept?.keys() ?? []) if (!code.blocks.has(key)) this.#makeKept(code, frame, key);
+    return [...code.blocks.values()].filter(({ record }) => record !== 0);
+  }
+
+  /** Frames in which blocks begin or end. */
+  get frames(): Iterable<number> {
+    return this.#frames.keys();
+  }
+
+  /** Undoes the links that lead to a block. */
+  unlink(block: Block): void {
+    if (block.record === 0) return;
+    unlinkBlock(this.#ram, block, this.blocksIn(block.frame));
+    this.keptIn(block.frame)?.unlink(block.record);
   }
 
   /** Marks a frame as one with code. True as add(). */
@@ -204,6 +244,8 @@ export class CodeCache {
     this.#frames.delete(frame);
     for (const onDeath of [...code.dependants]) onDeath();
     const killed = new Set<number>();
+    const { kept } = code;
+    for (const key of kept?.keys() ?? []) if (!code.blocks.has(key)) this.#liveBlocks--;
     for (const block of [...code.blocks.values(), ...code.guests]) {
       this.#kill(block);
       killed.add(block.record);
@@ -215,14 +257,15 @@ export class CodeCache {
       }
     }
     // The regions of the frame died above; what the jump cache knows of regions is little, and filled anew.
-    this.purgeJumpCache((tableIndex, entry) => tableIndex !== 0 || killed.has(entry));
+    this.purgeJumpCache((tableIndex, entry) =>
+      tableIndex !== 0 || killed.has(entry) || kept?.owns(entry) === true
+    );
     this.#clearSlowCache();
   }
 
   /** Forgets everything and empties the arena. */
   dropAll(): void {
     for (const frame of [...this.#frames.keys()]) this.dropFrame(frame);
-    this.#byNumber.length = 0;
     this.#arenaEnd = BYTECODE_ARENA;
     this.clearJumpCache();
   }
@@ -262,7 +305,7 @@ export class CodeCache {
   #frameCode(frame: number): FrameCode {
     let code = this.#frames.get(frame);
     if (code === undefined) {
-      code = { blocks: new Map(), guests: new Set(), dependants: new Set() };
+      code = { blocks: new Map(), kept: undefined, guests: new Set(), dependants: new Set() };
       this.#frames.set(frame, code);
     }
     return code;

@@ -22,7 +22,7 @@ import { EXT_LEAVE, type Fetch, type FrontEnd, type Lifted, MODE_EXACT, STATUS_E
 import { COUNT_BYTES, heatOf, HOT_AGAIN, NEVER_HOT } from "./heat.ts";
 import { type Handlers, HEADER_BYTES, makeHandlers, TARGETS, TARGETS_BYTES } from "./interp/bytecode.ts";
 import type { KeptBlock } from "./interp/kept.ts";
-import { linkBlock, linkTo, unlinkBlock } from "./interp/links.ts";
+import { linkBlock, linkTo } from "./interp/links.ts";
 import { LOWERED_BYTES_MAX, Lowering } from "./interp/lower.ts";
 import { IrBuilder } from "./ir/builder.ts";
 import { JUMP_RETURN, TERM_INDIRECT } from "./ir/ops.ts";
@@ -368,7 +368,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
       const trap = this.#enterBlock(pc, block);
       if (trap !== 0) return trap;
     }
-    if (isNewPage) this.#spaces.enterAround(pc, this.#cache.blocksIn(block.frame));
+    if (isNewPage) this.#spaces.enterAround(pc, block.frame);
     return 0;
   }
 
@@ -395,7 +395,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     const known = this.known(pc);
     if (known !== undefined) return known;
     const cache = this.#cache;
-    const block = newBlock(cache.nextNumber, walk(this.ram, pc, ACCESS_EXEC), pc % PAGE_SIZE, this.#mode);
+    const block = newBlock(walk(this.ram, pc, ACCESS_EXEC), pc % PAGE_SIZE, this.#mode);
     if (cache.add(block, cache.arenaEnd)) this.#runtime.flushTlbWrites();
     return block;
   }
@@ -428,8 +428,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     }
     const start = cache.arenaEnd;
     const hot = this.#hotEntries === 0 ? NEVER_HOT : this.#hotEntries;
-    const number = bare?.number ?? cache.nextNumber;
-    const end = this.#lowering.lower(this.#builder, start, number, hot, true);
+    const end = this.#lowering.lower(this.#builder, start, hot, true);
     const block: Block = bare ?? this.#known(pc);
     this.#setTail(pc, block);
     const { terminator } = this.#lowering;
@@ -453,7 +452,6 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
 
   /** Bytecode that lies in the arena already becomes that of a block. */
   #takeStraddling(pc: number, block: Block, kept: KeptBlock): Block {
-    this.ram.u32[((kept.record - HEADER_BYTES) >>> 2) + 1] = block.number;
     block.secondFrame = walk(this.ram, nextPage(pc), ACCESS_EXEC);
     block.tailBytes = kept.tail.length;
     setBytecode(block, kept);
@@ -559,7 +557,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
     for (const region of regions) {
       for (const entry of region.entries) {
         if (entry.isEntered) records.add(entry.record);
-        unlinkBlock(this.ram, this.#cache, entry);
+        this.#cache.unlink(entry);
       }
     }
     if (this.#translator.takeDeaths() || records.size > 0) {
@@ -644,7 +642,7 @@ export class WasmCpu implements Cpu, AccessOwner, BlockSource {
       if (walk(this.ram, pc, ACCESS_EXEC) < 0) return recordFault(this.ram, pc, ACCESS_EXEC);
       const trap = this.#liftInto(pc, 1);
       if (trap !== 0) return trap;
-      this.#lowering.lower(this.#builder, STEP_AREA, 0, NEVER_HOT, false);
+      this.#lowering.lower(this.#builder, STEP_AREA, NEVER_HOT, false);
       // A budget of 1 ends the run after the instruction.
       this.ram.writeU64(BUDGET, 1);
       const status = this.#runtime.interpret(STEP_AREA + HEADER_BYTES);

@@ -4,13 +4,19 @@
 
 import type { KeptPage, TranslationStore } from "../include/host/translations.ts";
 import { ACCESS_EXEC } from "../include/linux/cpu.ts";
-import { type Block, blockKey, newBlock, setBytecode } from "./cache.ts";
-import { HEADER_BYTES } from "./interp/bytecode.ts";
-import { linkBlock } from "./interp/links.ts";
-import { arenaBytesOf, decodePage, encodePage, type KeptBlock, NO_TAIL } from "./interp/kept.ts";
+import type { Block } from "./cache.ts";
+import {
+  arenaBytesOf,
+  blockKey,
+  encodePage,
+  type KeptBlock,
+  type KeptCounts,
+  NO_TAIL,
+  PageBytecode,
+} from "./interp/kept.ts";
 import { PAGE_SIZE } from "./layout.ts";
 import { PlacedCode, type PlacedCodeHost } from "./placed-code.ts";
-import { type KeptCounts, StoredRegions } from "./translate/stored.ts";
+import { StoredRegions } from "./translate/stored.ts";
 import type { Region } from "./translate/live.ts";
 import type { Translator } from "./translate/translator.ts";
 import { walk } from "./walk.ts";
@@ -90,28 +96,15 @@ export class KeptCode {
     if (bytes === undefined) return;
     const address = cache.allocate(arenaBytesOf(bytes));
     if (address < 0) return;
-    const blocks: Block[] = [];
-    const straddling = new Map<number, KeptBlock>();
-    decodePage(ram, bytes, address, (kept) => {
-      if (kept.tail.length > 0) {
-        straddling.set(blockKey(kept.offset, kept.mode), kept);
-        return;
-      }
-      // It may be known without bytecode, as an entry of a region.
-      const block = cache.find(frame, kept.offset, kept.mode)
-        ?? newBlock(cache.nextNumber, frame, kept.offset, kept.mode);
-      if (block.record !== 0) return;
-      ram.u32[((kept.record - HEADER_BYTES) >>> 2) + 1] = block.number;
-      setBytecode(block, kept);
-      block.isTarget = kept.isTarget;
-      if (cache.add(block, cache.arenaEnd)) flushTlbWrites();
-      blocks.push(block);
-    });
-    for (const block of blocks) linkBlock(ram, cache, block);
-    if (straddling.size > 0) this.#straddling.set(frame, straddling);
-    const counts = countsOf([...blocks, ...straddling.values()]);
-    this.#regions.noteKept(frame, counts);
-    this.loadedBlocks += counts.blocks;
+    const page = new PageBytecode(ram, bytes, address);
+    if (cache.addKept(frame, page)) flushTlbWrites();
+    const { straddling } = page;
+    if (straddling.length > 0) {
+      const byKey = straddling.map((kept) => [blockKey(kept.offset, kept.mode), kept] as const);
+      this.#straddling.set(frame, new Map(byKey));
+    }
+    this.#regions.noteKept(frame, this.#counts(frame, straddling));
+    this.loadedBlocks += page.size + straddling.length;
   }
 
   /**
@@ -136,11 +129,10 @@ export class KeptCode {
     // A block that was translated starts lower: its region is likely to be there.
     const entriesLeft = (now: number): number => (now > hotEntries ? hotEntries >> 2 : Math.max(now, 1));
     const pages: KeptPage[] = [];
-    for (const [frame, all] of cache.pages()) {
-      const known = all.filter(({ record }) => record !== 0);
+    for (const frame of cache.frames) {
       const waiting = [...this.#straddling.get(frame)?.values() ?? []];
-      if (!this.#regions.hasNews(frame, countsOf([...known, ...waiting]))) continue;
-      const blocks = [...known.map((block) => this.#keep(block)), ...waiting];
+      if (!this.#regions.hasNews(frame, this.#counts(frame, waiting))) continue;
+      const blocks = [...cache.allIn(frame).map((block) => this.#keep(block)), ...waiting];
       pages.push({ hash: this.#regions.hashOf(frame), bytes: encodePage(ram, blocks, entriesLeft) });
     }
     this.#store.saveBytecode(pages);
@@ -151,11 +143,23 @@ export class KeptCode {
     const tail = secondFrame < 0 ? NO_TAIL : this.#host.ram.u8.subarray(secondFrame, secondFrame + tailBytes);
     return { ...block, tail };
   }
-}
 
-function countsOf(blocks: readonly Pick<Block, "isTarget">[]): KeptCounts {
-  return {
-    blocks: blocks.length,
-    targets: blocks.reduce((sum, { isTarget }) => sum + (isTarget ? 1 : 0), 0),
-  };
+  /** `waiting`: blocks of the frame that no content of the next page has been found for. */
+  #counts(frame: number, waiting: readonly KeptBlock[]): KeptCounts {
+    const { cache } = this.#host;
+    const kept = cache.keptIn(frame);
+    let blocks = waiting.length;
+    let targets = waiting.reduce((sum, { isTarget }) => sum + (isTarget ? 1 : 0), 0);
+    if (kept !== undefined) {
+      blocks += kept.size;
+      targets += kept.targets;
+    }
+    for (const block of cache.blocksIn(frame)) {
+      if (block.record === 0) continue;
+      const before = kept?.find(blockKey(block.offset, block.mode));
+      if (before === undefined) blocks++;
+      if (block.isTarget && before?.isTarget !== true) targets++;
+    }
+    return { blocks, targets };
+  }
 }

@@ -107,7 +107,7 @@ export class PlacedCode implements BlockSource, Fetch {
     let block = this.known(pc);
     if (block === undefined || block.record === 0) {
       const offset = address % PAGE_SIZE;
-      block ??= newBlock(cache.nextNumber, address - offset, offset, this.#mode);
+      block ??= newBlock(address - offset, offset, this.#mode);
       setTail(block, lifted.bytes, () => this.addressOf(pc - offset + PAGE_SIZE));
       cache.add(block, cache.arenaEnd);
     }

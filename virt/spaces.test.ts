@@ -33,7 +33,7 @@ test("four addresses of one line are all found, and a fifth takes the place of o
   const pcs: number[] = [];
   for (const pc of sharing(line, tag)) {
     pcs.push(pc);
-    spaces.enterBlock(pc, newBlock(pcs.length, FRAMES_START, pc % 4096, 0));
+    spaces.enterBlock(pc, newBlock(FRAMES_START, pc % 4096, 0));
     assert.ok(found(pc));
     assert.equal(pcs.filter(found).length, Math.min(pcs.length, PLACES));
     if (pcs.length > PLACES) break;

@@ -122,11 +122,11 @@ export class AddressSpaces {
    * The other known code of a page that a space comes to first, as far as there is room for it: what ran there before is likely to run
    * again.
    */
-  enterAround(pc: number, blocks: Iterable<Block>): void {
+  enterAround(pc: number, frame: number): void {
     const page = pc - (pc % PAGE_SIZE);
     let region: Region | undefined;
     let isMapped = false;
-    for (const block of blocks) {
+    for (const block of this.#cache.blocksIn(frame)) {
       if (block.mode !== this.#mode || block.isDead || block.secondFrame >= 0) continue;
       const { home, entry } = block;
       if (entry === 0 && !block.isTarget) continue;
@@ -145,6 +145,9 @@ export class AddressSpaces {
       block.isEntered = true;
       this.#enterIfFree(at, 0, block.record);
     }
+    this.#cache.keptIn(frame)?.enterTargets(this.#mode, (offset, record) => {
+      this.#enterIfFree(page + offset, 0, record);
+    });
   }
 
   #enterIfFree(pc: number, tableIndex: number, entry: number): void {

@@ -12,7 +12,7 @@
 import { FLAG_LANE, FLAG_POOL, HELPERS, Op, type OpInfo, OPS } from "../ir/ops.ts";
 
 export const RECORD_BYTES = 16;
-/** Bytes before a block's first record: u32 0, u32 block number, i32 entries left until hot, u32 spare. */
+/** Bytes before a block's first record: u64 0, i32 entries left until hot, u32 0. */
 export const HEADER_BYTES = 16;
 /** Link words of a jump side {i32 delta, u32 link}: not linked yet, and never to be linked. */
 export const LINK_NONE = 0;

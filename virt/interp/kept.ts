@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytecode of a page of guest code as a host's store keeps it.
+// Bytecode of a page of guest code as a host's store keeps it, and as it lies in the arena when it has been taken from there.
 //
-//   u32 count of blocks, then by block: u16 offset in the page, u8 mode, u8 terminator, u16 guest instructions, u8 flags, u8 bytes in
-//   the next page, u32 bytes of bytecode; for each block with bytes in the next page 16 bytes that begin with those; then the blocks'
-//   headers and records as they lie in the arena, one after the other.
+//   u32 count of blocks, of those with bytes in the next page (the last ones), of links, bytes of bytecode;
+//   by block, in the order of their keys: u16 key, u8 terminator, u8 flags, u16 guest instructions, u8 bytes in the next page, u8 0,
+//   u32 where its first record is, u32 where its last one ends; by link u32 where its word is; for each block with bytes in the next
+//   page 16 bytes that begin with those; then the blocks' headers and records, one after the other.
 //
-// Bytecode names no address but by links and noted targets: links are kept as never made, targets as never seen.
+// Bytecode names no address but by links and noted targets. Links are kept as places in the page's bytecode, or as not made yet,
+// and targets as never seen. So a page is one copy and an addition for each link; what TypeScript has to know of a block is made when it is
+// asked for: most blocks only ever run.
 
 import type { Ram } from "../../lib/ram.ts";
 import { TERM_INDIRECT } from "../ir/ops.ts";
@@ -13,9 +16,17 @@ import { PAGE_SIZE } from "../layout.ts";
 import { HEADER_BYTES, LINK_NEVER, LINK_NONE, TARGETS_BYTES } from "./bytecode.ts";
 import { sidesOf } from "./links.ts";
 
-const ROW_BYTES = 12;
+const HEAD_BYTES = 16;
+const ROW_BYTES = 16;
+const ROW_WORDS = ROW_BYTES / 4;
+const LINK_BYTES = 4;
 const TAIL_BYTES = 16;
-const FLAG_TARGET = 1;
+/** In the first word of a row. */
+const KEY_MASK = 0xffff;
+const TERMINATOR_SHIFT = 16;
+const FLAG_TARGET = 0x0100_0000;
+/** Of a page in the arena: the jump cache may lead there. */
+const FLAG_ENTERED = 0x0200_0000;
 export const NO_TAIL: Uint8Array = new Uint8Array();
 
 /** What describes the bytecode of a block. */
@@ -31,93 +42,221 @@ export interface KeptBlock {
   readonly tail: Uint8Array;
 }
 
+/** Of the blocks of a page. */
+export interface KeptCounts {
+  readonly blocks: number;
+  /** Of these, those that the jump cache was asked for. */
+  readonly targets: number;
+}
+
+/** What finds a block among those of its frame. */
+export function blockKey(offset: number, mode: number): number {
+  return offset * 4 + mode;
+}
+
 /** `entriesLeft`: until a block is hot, by its present count. */
 export function encodePage(
   ram: Ram,
-  blocks: readonly KeptBlock[],
+  all: readonly KeptBlock[],
   entriesLeft: (now: number) => number,
 ): Uint8Array {
-  const sizes = blocks.map((block) => block.end - block.record + HEADER_BYTES);
+  const blocks = all.toSorted((a, b) => order(a) - order(b));
   const tails = blocks.filter(({ tail }) => tail.length > 0);
-  const codeAt = codeStart(blocks.length, tails.length);
-  const bytes = new Uint8Array(codeAt + sizes.reduce((sum, size) => sum + size, 0));
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, blocks.length, true);
-  let at = codeAt;
+  const starts = placesOf(blocks);
+  const codeBytes = starts.at(-1)!;
+  const code = new Uint8Array(codeBytes);
   blocks.forEach((block, n) => {
-    const row = 4 + n * ROW_BYTES;
-    view.setUint16(row, block.offset, true);
-    view.setUint8(row + 2, block.mode);
-    view.setUint8(row + 3, block.terminator);
-    view.setUint16(row + 4, block.instructions, true);
-    view.setUint8(row + 6, block.isTarget ? FLAG_TARGET : 0);
-    view.setUint8(row + 7, block.tail.length);
-    view.setUint32(row + 8, sizes[n]!, true);
-    bytes.set(ram.u8.subarray(block.record - HEADER_BYTES, block.end), at);
-    view.setInt32(at + 8, entriesLeft(view.getInt32(at + 8, true)), true);
-    clean(view, at + sizes[n]!, block);
-    at += sizes[n]!;
+    code.set(ram.u8.subarray(block.record - HEADER_BYTES, block.end), starts[n]);
   });
-  tails.forEach(({ tail }, n) => bytes.set(tail, 4 + blocks.length * ROW_BYTES + n * TAIL_BYTES));
+  const codeView = new DataView(code.buffer);
+  blocks.forEach((block, n) => clean(codeView, starts[n]!, starts[n + 1]!, block, entriesLeft));
+  const links = encodeLinks(codeView, blocks, starts);
+  const linksAt = HEAD_BYTES + blocks.length * ROW_BYTES;
+  const tailsAt = linksAt + links.length * LINK_BYTES;
+  const codeAt = tailsAt + tails.length * TAIL_BYTES;
+  const bytes = new Uint8Array(codeAt + codeBytes);
+  const u32 = new Uint32Array(bytes.buffer);
+  u32.set([blocks.length, tails.length, links.length, codeBytes]);
+  blocks.forEach((block, n) => {
+    const { offset, mode, terminator, isTarget, instructions, tail } = block;
+    const flags = isTarget ? FLAG_TARGET : 0;
+    const key = blockKey(offset, mode) | (terminator << TERMINATOR_SHIFT) | flags;
+    const row = [key, instructions | (tail.length << 16), starts[n]! + HEADER_BYTES, starts[n + 1]!];
+    u32.set(row, HEAD_BYTES / 4 + n * ROW_WORDS);
+  });
+  u32.set(links, linksAt / 4);
+  tails.forEach(({ tail }, n) => bytes.set(tail, tailsAt + n * TAIL_BYTES));
+  bytes.set(code, codeAt);
   return bytes;
 }
 
-/** Undoes links and targets at the end of a block. */
-function clean(view: DataView, end: number, block: KeptBlock): void {
-  for (const before of sidesOf(block.terminator)) {
-    const target = block.offset + view.getInt32(end - before, true);
-    view.setUint32(end - before + 4, target >= 0 && target < PAGE_SIZE ? LINK_NONE : LINK_NEVER, true);
-  }
-  if (block.terminator === TERM_INDIRECT) {
-    for (let at = end - TARGETS_BYTES; at < end; at += 4) view.setUint32(at, 0, true);
-  }
+function order({ offset, mode, tail }: KeptBlock): number {
+  return blockKey(offset, mode) + (tail.length > 0 ? KEY_MASK : 0);
+}
+
+/** Where the header of each block comes to lie, and where the last one ends. */
+function placesOf(blocks: readonly KeptBlock[]): number[] {
+  const starts = [0];
+  for (const { record, end } of blocks) starts.push(starts.at(-1)! + end - record + HEADER_BYTES);
+  return starts;
+}
+
+/** Undoes the count and the targets of a block. */
+function clean(
+  view: DataView,
+  start: number,
+  end: number,
+  block: KeptBlock,
+  entriesLeft: (now: number) => number,
+): void {
+  view.setInt32(start + 8, entriesLeft(view.getInt32(start + 8, true)), true);
+  if (block.terminator !== TERM_INDIRECT) return;
+  for (let at = end - TARGETS_BYTES; at < end; at += 4) view.setUint32(at, 0, true);
+}
+
+/** Makes links within the page what they are in a store. Where those are that may lead somewhere. */
+function encodeLinks(view: DataView, blocks: readonly KeptBlock[], starts: readonly number[]): number[] {
+  const links: number[] = [];
+  const records = new Map<number, number>();
+  blocks.forEach(({ offset, mode, tail }, n) => {
+    if (tail.length === 0) records.set(blockKey(offset, mode), starts[n]! + HEADER_BYTES);
+  });
+  blocks.forEach((block, n) => {
+    for (const before of sidesOf(block.terminator)) {
+      const at = starts[n + 1]! - before;
+      const target = block.offset + view.getInt32(at, true);
+      const isInPage = target >= 0 && target < PAGE_SIZE;
+      const link = isInPage ? records.get(blockKey(target, block.mode)) ?? LINK_NONE : LINK_NEVER;
+      view.setUint32(at + 4, link, true);
+      if (isInPage) links.push(at + 4);
+    }
+  });
+  return links;
 }
 
 /** Bytes of arena that the page needs. */
 export function arenaBytesOf(bytes: Uint8Array): number {
-  return bytes.length - measure(bytes).codeAt;
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(12, true);
 }
 
-/** Copies the page's bytecode to `address` (16-byte aligned) of the arena and tells of each block, where it now lies. */
-export function decodePage(
-  ram: Ram,
-  bytes: Uint8Array,
-  address: number,
-  onBlock: (block: KeptBlock) => void,
-): void {
-  const { view, count, codeAt } = measure(bytes);
-  ram.u8.set(bytes.subarray(codeAt), address);
-  let at = address;
-  let tailAt = 4 + count * ROW_BYTES;
-  for (let n = 0; n < count; n++) {
-    const row = 4 + n * ROW_BYTES;
-    const size = view.getUint32(row + 8, true);
-    const tailLength = view.getUint8(row + 7);
-    onBlock({
-      offset: view.getUint16(row, true),
-      mode: view.getUint8(row + 2),
-      terminator: view.getUint8(row + 3),
-      instructions: view.getUint16(row + 4, true),
-      record: at + HEADER_BYTES,
-      end: at + size,
-      isTarget: (view.getUint8(row + 6) & FLAG_TARGET) !== 0,
-      tail: tailLength === 0 ? NO_TAIL : bytes.subarray(tailAt, tailAt + tailLength),
+/** The bytecode of a page in the arena. */
+export class PageBytecode {
+  readonly #ram: Ram;
+  readonly #address: number;
+  readonly #end: number;
+  /** Of blocks that end in the page. */
+  readonly #rows: Uint32Array;
+  /** How many of them are targets. */
+  readonly targets: number;
+  readonly #links: Uint32Array;
+  /** Blocks that end in the next page: each is good for one content of that. */
+  readonly straddling: readonly KeptBlock[];
+
+  /** Copies the page's bytecode to `address` (16-byte aligned) of the arena. */
+  constructor(ram: Ram, bytes: Uint8Array, address: number) {
+    const [count = 0, tails = 0, links = 0, codeBytes = 0] = words(bytes, 0, HEAD_BYTES);
+    const linksAt = HEAD_BYTES + count * ROW_BYTES;
+    const tailsAt = linksAt + links * LINK_BYTES;
+    const codeAt = tailsAt + tails * TAIL_BYTES;
+    this.#ram = ram;
+    this.#address = address;
+    this.#end = address + codeBytes;
+    this.#links = words(bytes, linksAt, tailsAt);
+    const rows = words(bytes, HEAD_BYTES, linksAt);
+    this.#rows = rows.subarray(0, (count - tails) * ROW_WORDS);
+    ram.u8.set(bytes.subarray(codeAt, codeAt + codeBytes), address);
+    this.#placeLinks();
+    this.straddling = Array.from({ length: tails }, (_, n) => {
+      const row = rows.subarray((count - tails + n) * ROW_WORDS);
+      const tailAt = tailsAt + n * TAIL_BYTES;
+      return this.#describe(row, bytes.slice(tailAt, tailAt + (row[1]! >>> 16)));
     });
-    at += size;
-    if (tailLength > 0) tailAt += TAIL_BYTES;
+    let targets = 0;
+    for (let at = 0; at < this.#rows.length; at += ROW_WORDS) {
+      if ((rows[at]! & FLAG_TARGET) !== 0) targets++;
+    }
+    this.targets = targets;
+  }
+
+  #placeLinks(): void {
+    const { u32 } = this.#ram;
+    for (const link of this.#links) {
+      const at = (this.#address + link) >>> 2;
+      if (u32[at]! > LINK_NEVER) u32[at]! += this.#address;
+    }
+  }
+
+  /** How many blocks end in the page. */
+  get size(): number {
+    return this.#rows.length / ROW_WORDS;
+  }
+
+  /** Keys of the blocks that end in the page. */
+  *keys(): Generator<number> {
+    for (let at = 0; at < this.#rows.length; at += ROW_WORDS) yield this.#rows[at]! & KEY_MASK;
+  }
+
+  /** A block that ends in the page, and whether the jump cache may lead to it. */
+  find(key: number): KeptBlock & { readonly isEntered: boolean } | undefined {
+    const row = this.#rowOf(key);
+    if (row === undefined) return undefined;
+    return { ...this.#describe(row, NO_TAIL), isEntered: (row[0]! & FLAG_ENTERED) !== 0 };
+  }
+
+  /** Calls with what is a target and ends in the page, which the jump cache may lead to from now on. */
+  enterTargets(mode: number, enter: (offset: number, record: number) => void): void {
+    const rows = this.#rows;
+    for (let at = 0; at < rows.length; at += ROW_WORDS) {
+      const word = rows[at]!;
+      if ((word & FLAG_TARGET) === 0 || (word & 3) !== mode) continue;
+      rows[at] = word | FLAG_ENTERED;
+      enter((word & KEY_MASK) >>> 2, this.#address + rows[at + 2]!);
+    }
+  }
+
+  /** Undoes the links that lead to a record. */
+  unlink(record: number): void {
+    const { u32 } = this.#ram;
+    for (const link of this.#links) {
+      const at = (this.#address + link) >>> 2;
+      if (u32[at] === record) u32[at] = LINK_NEVER;
+    }
+  }
+
+  /** Whether a record is one of these. */
+  owns(record: number): boolean {
+    return record >= this.#address && record < this.#end;
+  }
+
+  #rowOf(key: number): Uint32Array | undefined {
+    const rows = this.#rows;
+    let low = 0;
+    let high = this.size;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((rows[middle * ROW_WORDS]! & KEY_MASK) < key) low = middle + 1;
+      else high = middle;
+    }
+    const at = low * ROW_WORDS;
+    return at < rows.length && (rows[at]! & KEY_MASK) === key ? rows.subarray(at, at + ROW_WORDS) : undefined;
+  }
+
+  #describe([word = 0, sizes = 0, record = 0, end = 0]: Uint32Array, tail: Uint8Array): KeptBlock {
+    const key = word & KEY_MASK;
+    return {
+      offset: key >>> 2,
+      mode: key & 3,
+      terminator: (word >>> TERMINATOR_SHIFT) & 0xff,
+      instructions: sizes & 0xffff,
+      record: this.#address + record,
+      end: this.#address + end,
+      isTarget: (word & FLAG_TARGET) !== 0,
+      tail,
+    };
   }
 }
 
-function measure(
-  bytes: Uint8Array,
-): { readonly view: DataView; readonly count: number; readonly codeAt: number } {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const count = view.getUint32(0, true);
-  let tails = 0;
-  for (let n = 0; n < count; n++) if (view.getUint8(4 + n * ROW_BYTES + 7) > 0) tails++;
-  return { view, count, codeAt: codeStart(count, tails) };
-}
-
-function codeStart(blocks: number, tails: number): number {
-  return (4 + blocks * ROW_BYTES + tails * TAIL_BYTES + 15) & ~15;
+/** A copy, so that it is aligned. */
+function words(bytes: Uint8Array, from: number, to: number): Uint32Array {
+  return new Uint32Array(bytes.slice(from, to).buffer);
 }

@@ -41,10 +41,9 @@ export function linkTo(block: Block): number {
   return block.secondFrame < 0 && block.entry === 0 ? block.record : LINK_NEVER;
 }
 
-/** Undoes the links that lead to a block. */
-export function unlinkBlock(ram: Ram, cache: CodeCache, block: Block): void {
-  if (block.record === 0) return;
-  for (const from of cache.blocksIn(block.frame)) {
+/** Undoes the links that lead from some blocks to one. */
+export function unlinkBlock(ram: Ram, block: Block, others: Iterable<Block>): void {
+  for (const from of others) {
     for (const before of sidesOf(from.terminator)) {
       const at = (from.end - before) >>> 2;
       if (ram.u32[at + 1] === block.record) ram.u32[at + 1] = LINK_NEVER;

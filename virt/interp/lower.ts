@@ -96,7 +96,6 @@ export class Lowering {
   lower(
     ir: IrBuilder,
     address: number,
-    blockNumber: number,
     entriesUntilHot: number,
     mayLink: boolean,
   ): number {
@@ -104,7 +103,7 @@ export class Lowering {
     const u32 = this.#ram.u32;
     const word = address >>> 2;
     u32[word] = 0;
-    u32[word + 1] = blockNumber;
+    u32[word + 1] = 0;
     u32[word + 2] = entriesUntilHot;
     u32[word + 3] = 0;
     this.#at = address + HEADER_BYTES;

@@ -6,17 +6,11 @@
 
 import type { StoredModule, StoredRegion, TranslationStore } from "../../include/host/translations.ts";
 import type { Ram } from "../../lib/ram.ts";
+import type { KeptCounts } from "../interp/kept.ts";
 import { PAGE_SIZE } from "../layout.ts";
 
 /** A page is written again when it has a sixteenth more blocks, or as many more of them are targets of jumps. */
 const NEWS_SHIFT = 4;
-
-/** Of the bytecode of a page. */
-export interface KeptCounts {
-  readonly blocks: number;
-  /** Of these, those that the jump cache was asked for. */
-  readonly targets: number;
-}
 
 /** A region that the mapped code matches. */
 export interface Match {

@@ -5,7 +5,7 @@
 // the bytes; a later row for the same page counts. Writers that meet leave rows whose bytes are not what the checksum
 // says: those are passed over.
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import {
   appendFileSync,
   closeSync,
@@ -115,5 +115,5 @@ function sizeOf(path: string): number {
 }
 
 function checksumOf(bytes: Uint8Array): number {
-  return createHash("sha256").update(bytes).digest().readUIntLE(0, CHECKSUM_BYTES);
+  return hash("sha256", bytes, "buffer").readUIntLE(0, CHECKSUM_BYTES);
 }

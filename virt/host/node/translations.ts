@@ -9,7 +9,7 @@
 // Machine code is kept only where the engine can give it (native-code.ts): what it happens to have made at first, and of all that is used
 // when a module settles, at the end of the second run that uses it. Most programs that run once never come again.
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import {
   appendFileSync,
   mkdirSync,
@@ -53,7 +53,7 @@ interface Header {
 
 /** `build` names what the bytes mean on Rookery's side. */
 export function directoryStore(directory: string, build: string): TranslationStore {
-  const key = createHash("sha256").update(`${build} ${process.versions.v8} ${process.arch}`).digest("hex");
+  const key = hash("sha256", `${build} ${process.versions.v8} ${process.arch}`);
   return new DirectoryStore(join(directory, key.slice(0, NAME_BYTES)), nativeCode());
 }
 
@@ -171,7 +171,7 @@ class DirectoryStore implements TranslationStore {
     const head = Buffer.alloc(HEAD_BYTES);
     [MAGIC, json.length, bytes.length, native.length].forEach((word, n) => head.writeUInt32LE(word, n * 4));
     const content = Buffer.concat([head, json, bytes, native]);
-    const digest = createHash("sha256").update(content).digest();
+    const digest = hash("sha256", content, "buffer");
     const aside = `${path}.${process.pid}`;
     writeFileSync(aside, Buffer.concat([content, digest]), { mode: 0o600 });
     renameSync(aside, path);
@@ -183,7 +183,7 @@ class DirectoryStore implements TranslationStore {
       const end = content.length - DIGEST_BYTES;
       const [magic, json = 0, bytes = 0, native = 0] = [0, 4, 8, 12].map((at) => content.readUInt32LE(at));
       if (magic !== MAGIC || HEAD_BYTES + json + bytes + native !== end) return undefined;
-      const digest = createHash("sha256").update(content.subarray(0, end)).digest();
+      const digest = hash("sha256", content.subarray(0, end), "buffer");
       if (!digest.equals(content.subarray(end))) return undefined;
       const header: Header = JSON.parse(content.toString("utf8", HEAD_BYTES, HEAD_BYTES + json)) as Header; // as written
       const bytesAt = HEAD_BYTES + json;
@@ -273,5 +273,5 @@ class FileModule implements StoredModule {
 }
 
 function name(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex").slice(0, NAME_BYTES * 2);
+  return hash("sha256", bytes).slice(0, NAME_BYTES * 2);
 }
