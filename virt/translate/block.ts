@@ -28,6 +28,10 @@ import {
 } from "./partial-flags.ts";
 
 const CAPACITY = 3072;
+/** A site is an offset from the anchor above what is unpaid there. */
+export const SITE_SHIFT = 8;
+/** Most that a block may leave unpaid. */
+export const UNPAID_MAX: number = (1 << SITE_SHIFT) - 1;
 const CANONICAL_SHIFT = 47;
 const NONE = 0;
 const LAZY = 1;
@@ -67,6 +71,8 @@ export class BlockEmitter {
   ir!: IrBlock; // set by emit()
   /** Offset of the block from the anchor. */
   offset = 0;
+  /** Instructions of blocks before that the budget still has to pay for. */
+  #owed = 0;
   /** True when an ext may have asked to leave: the terminator must look at the budget. */
   hasExt = false;
   readonly #memory: MemoryEmitter;
@@ -97,9 +103,10 @@ export class BlockEmitter {
     this.#memory = new MemoryEmitter(this);
   }
 
-  /** `dirty`: registers that differ from memory already. */
-  emit(ir: IrBlock, offset: number, dirty: number, memory: BlockMemory): void {
+  /** `dirty`: registers that differ from memory already. `owed`: what the budget has to pay for already, in instructions. */
+  emit(ir: IrBlock, offset: number, dirty: number, memory: BlockMemory, owed: number): void {
     this.dirty = dirty;
+    this.#owed = owed;
     this.ir = ir;
     this.offset = offset;
     this.hasExt = false;
@@ -127,8 +134,9 @@ export class BlockEmitter {
     return this.#insnOffset;
   }
 
-  get insnIndex(): number {
-    return this.#insnIndex;
+  /** Instructions before this one that the budget has not paid for. */
+  get unpaid(): number {
+    return this.#owed + this.#insnIndex;
   }
 
   /** Pushes a temp; each operand of each record is pushed once, address bases as often as needed. */
@@ -162,7 +170,7 @@ export class BlockEmitter {
     frame.setDirty(this.dirty);
     frame.setPc(this.offset + this.#insnOffset);
     frame.f.get(frame.budget);
-    frame.f.i32(this.#insnIndex);
+    frame.f.i32(this.unpaid);
     frame.f.op(W.i32_sub);
     frame.f.set(frame.budget);
     frame.f.br(this.labels.exit);
@@ -173,7 +181,7 @@ export class BlockEmitter {
     if (this.#siteIsSet) return;
     this.#siteIsSet = true;
     const { f, site } = this.frame;
-    f.i32(((this.offset + this.#insnOffset) << 8) | this.#insnIndex);
+    f.i32(((this.offset + this.#insnOffset) << SITE_SHIFT) | this.unpaid);
     f.set(site);
     this.frame.setDirty(this.dirty);
   }

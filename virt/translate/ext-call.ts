@@ -8,15 +8,15 @@ import type { BlockEmitter } from "./block.ts";
 export function emitExtCall(block: BlockEmitter, id: number): void {
   const { frame } = block;
   const f = frame.f;
-  const takeIndex = (op: number): void => {
+  const pay = (op: number): void => {
     f.get(frame.budget);
-    f.i32(block.insnIndex);
+    f.i32(block.unpaid);
     f.op(op);
     f.set(frame.budget);
   };
   // TypeScript sees the pc and the count of before this instruction.
   frame.setPc(block.offset + block.insnOffset);
-  takeIndex(W.i32_sub);
+  pay(W.i32_sub);
   frame.store(block.dirty);
   frame.storeCc(frame.use.setsCc ? "maybe" : "no");
   frame.storePc();
@@ -30,5 +30,5 @@ export function emitExtCall(block: BlockEmitter, id: number): void {
   frame.loadBudget();
   f.get(frame.status);
   f.brIf(block.labels.exit, UNLIKELY);
-  takeIndex(W.i32_add);
+  pay(W.i32_add);
 }

@@ -5,6 +5,7 @@ import { TRAP_PREEMPTED } from "../../include/linux/cpu.ts";
 import { LAST_ANCHOR, LAST_DATA, STATUS_BASE, STATUS_SLOW } from "../runtime/status.ts";
 import { type Label, UNLIKELY } from "../wasm/assembler.ts";
 import { VOID, W } from "../wasm/opcodes.ts";
+import { SITE_SHIFT, UNPAID_MAX } from "./block.ts";
 import type { RegionFrame } from "./frame.ts";
 import type { Store } from "./transfer.ts";
 
@@ -56,14 +57,14 @@ export function emitSide(frame: RegionFrame): void {
   const { f } = frame;
   f.get(frame.anchor);
   f.get(frame.site);
-  f.i32(8);
+  f.i32(SITE_SHIFT);
   f.op(W.i32_shr_s);
   f.op(W.i64_extend_i32_s);
   f.op(W.i64_add);
   f.set(frame.pc);
   f.get(frame.budget);
   f.get(frame.site);
-  f.i32(0xff);
+  f.i32(UNPAID_MAX);
   f.op(W.i32_and);
   f.op(W.i32_sub);
   f.set(frame.budget);

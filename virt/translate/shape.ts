@@ -19,7 +19,7 @@ import {
 import type { RuntimeFunctions } from "../runtime/module.ts";
 import { type Assembler, type Label, LIKELY, UNLIKELY } from "../wasm/assembler.ts";
 import { I32, VOID, W } from "../wasm/opcodes.ts";
-import { BlockEmitter } from "./block.ts";
+import { BlockEmitter, UNPAID_MAX } from "./block.ts";
 import { analyseFlow, type Flow } from "./dataflow.ts";
 import { type BlockMemory, planMemory } from "./facts.ts";
 import { RegionFrame } from "./frame.ts";
@@ -30,6 +30,7 @@ import { transit } from "./locals.ts";
 import { joinFlagsAside } from "./partial-flags.ts";
 import type { RegionShape } from "./region-shape.ts";
 import { emitExit, emitSide, LeaveEmitter } from "./leave.ts";
+import { StateEmitter } from "./state.ts";
 import { emitBuckets, emitSwitchHash, hashTargets, type SwitchHash } from "./switch.ts";
 import { isCall, isSwitch, steadyPlace } from "./terminators.ts";
 import { type Store, TransferEmitter, type TransferTarget } from "./transfer.ts";
@@ -48,6 +49,7 @@ class ShapeEmitter {
   readonly #block: BlockEmitter;
   readonly #transfer: TransferEmitter;
   readonly #leave: LeaveEmitter;
+  readonly #state: StateEmitter;
   readonly #flow: Flow;
   readonly #hasSwitch: boolean;
   readonly #hash: SwitchHash;
@@ -58,6 +60,8 @@ class ShapeEmitter {
   readonly #blockLabels = new Map<number, Label>();
   #dispatch: Label = 0;
   #cold: Label = 0;
+  /** Instructions on the way that is being emitted which the budget has not paid for. */
+  #owed = 0;
   #switch: Label = 0;
   #switchMiss: Label = 0;
 
@@ -83,6 +87,7 @@ class ShapeEmitter {
       touched: this.#frame.touched,
       memory: blocks,
     });
+    this.#state = new StateEmitter(this.#frame, this.#flow, shape.graph);
     this.#isEntry = new Set(shape.graph.entries);
     const offsetOf = (node: number): number => shape.blocks[node - 1]!.basePc - shape.anchorPc;
     this.#hash = hashTargets(shape.layout.offsets, shape.switchTargets.map(offsetOf));
@@ -94,14 +99,14 @@ class ShapeEmitter {
     this.#frame.enter(isFirstOnly ? "first entry" : "any entry", names.first !== names.others);
     const dispatches = this.#hasSwitch || this.#shape.graph.hasDispatchEdges;
     if (isFirstOnly) {
-      this.#enterFirst();
+      this.#state.enterFirst();
     } else if (dispatches) {
       // Code comes back to the routes below, so everything is loaded before.
       f.get(this.#frame.entry);
       f.if_();
-      this.#enterAnywhere();
+      this.#state.enterAnywhere();
       f.else_();
-      this.#enterFirst();
+      this.#state.enterFirst();
       f.end();
     }
     const exit = f.block();
@@ -127,32 +132,6 @@ class ShapeEmitter {
     return f;
   }
 
-  #enterFirst(): void {
-    const { needIn, locals } = this.#flow;
-    this.#frame.setAnchor("first entry");
-    const first = this.#shape.graph.entries[0]!;
-    this.#frame.loadParameters({ registers: locals.atFirst, cc: needIn[first]!.cc });
-  }
-
-  /** What any entry needs. */
-  #enterAnywhere(): void {
-    const { ccNeededAtAny, locals } = this.#flow;
-    this.#frame.setAnchor("any entry");
-    this.#frame.loadParameters({ registers: locals.atAny, cc: ccNeededAtAny });
-  }
-
-  /** What differs from memory at the end of a block: of a call, when it has come back. */
-  #storeAfter(node: number): Exclude<Store, "by mask"> {
-    return { ...this.#storeAt(node), registers: this.#flow.locals.out[node]!.dirty };
-  }
-
-  /** What is stored at the end of a block. */
-  #storeAt(node: number): Exclude<Store, "by mask"> {
-    const { effects, ccMayDiffer, locals: { dirtyLast } } = this.#flow;
-    const cc = effects[node]!.setsCc ? "surely" : ccMayDiffer[node] === 1 ? "maybe" : "no";
-    return { registers: dirtyLast[node]!, cc };
-  }
-
   /** pc is set to code that did not run often when this was made: one way out for all of it, by the jump cache. */
   #emitCold(): void {
     this.#leave.atBudget("by mask");
@@ -173,6 +152,7 @@ class ShapeEmitter {
     else this.#emitNode(node);
     for (const child of merges.reverse()) {
       f.end();
+      this.#owed = 0;
       this.#emitTree(child);
     }
     if (isHeader) f.end();
@@ -210,10 +190,10 @@ class ShapeEmitter {
     const another = f.block();
     f.get(this.#frame.entry);
     f.brIf(another, UNLIKELY);
-    this.#enterFirst();
+    this.#state.enterFirst();
     f.br(first);
     f.end();
-    this.#enterAnywhere();
+    this.#state.enterAnywhere();
   }
 
   /** Code that comes round the loop goes to the header; the number of an entry inside leads further in. */
@@ -237,18 +217,13 @@ class ShapeEmitter {
       f.set(frame.entry);
     }
     this.#emitStraight(node, block, offset);
-    const count = block.terminator === TERM_TRAP ? block.instructions - 1 : block.instructions;
-    if (count !== 0) {
-      f.get(frame.budget);
-      f.i32(count);
-      f.op(W.i32_sub);
-      f.set(frame.budget);
-    }
+    this.#owed += block.terminator === TERM_TRAP ? block.instructions - 1 : block.instructions;
     const mustLook = this.#block.hasExt;
     switch (block.terminator) {
       case TERM_JUMP:
         this.#block.release();
         if (block.termKind === JUMP_CALL) {
+          this.#pay();
           this.#emitCall(node, block, this.#targetAt(block.basePc + block.target), mustLook);
         } else {
           this.#emitEdge(node, block.basePc + block.target, mustLook);
@@ -263,15 +238,28 @@ class ShapeEmitter {
       case TERM_SYSCALL:
       case TERM_TRAP:
         this.#block.release();
+        this.#pay();
         frame.setPc(offset + block.target);
         this.#leave.withStatus(
           block.terminator === TERM_SYSCALL ? TRAP_SYSCALL : block.termKind,
-          this.#storeAt(node),
+          this.#state.at(node),
         );
         return;
       default:
         throw new Error("block without terminator");
     }
+  }
+
+  /** Takes from the budget what was not taken so far. */
+  #pay(): void {
+    if (this.#owed === 0) return;
+    const f = this.#f;
+    const { budget } = this.#frame;
+    f.get(budget);
+    f.i32(this.#owed);
+    f.op(W.i32_sub);
+    f.set(budget);
+    this.#owed = 0;
   }
 
   /** The block up to its terminator. Who leaves in between need not carry what is in memory as well. */
@@ -280,25 +268,20 @@ class ShapeEmitter {
     const { side, exit } = this.#block.labels;
     const on = f.block();
     this.#block.labels = { exit, side: f.block() };
-    this.#load(node);
-    this.#block.emit(block, offset, this.#flow.locals.in[node]!.dirty, this.#memory[node - 1]!);
+    this.#state.load(node);
+    if (this.#owed + block.instructions > UNPAID_MAX) this.#pay();
+    this.#block.emit(block, offset, this.#flow.locals.in[node]!.dirty, this.#memory[node - 1]!, this.#owed);
     f.br(on);
     f.end();
     if (this.#block.hasFlagsAside) joinFlagsAside(this.#frame, this.#runtime.flagsOf);
     const { effects, locals } = this.#flow;
-    this.#leave.dropClean({ ...this.#storeAt(node), registers: locals.in[node]!.dirty | effects[node]!.set });
+    this.#leave.dropClean({
+      ...this.#state.at(node),
+      registers: locals.in[node]!.dirty | effects[node]!.set,
+    });
     f.br(side);
     f.end();
     this.#block.labels = { exit, side };
-  }
-
-  /** What the block reads gets into locals; what these hold to no purpose is dropped. */
-  #load(node: number): void {
-    const { needIn, effects, locals } = this.#flow;
-    const { touched } = this.#frame;
-    const { available, dirty } = locals.in[node]!;
-    this.#frame.drop(touched & ~dirty & ~(available & needIn[node]!.registers));
-    this.#frame.load(effects[node]!.exposed & ~available);
   }
 
   #emitIndirect(node: number, block: IrBlock, mustLook: boolean): void {
@@ -312,6 +295,7 @@ class ShapeEmitter {
     const place = steadyPlace(block);
     const placeOffset = place === undefined ? undefined : place - this.#shape.anchorPc;
     const target = { offset: undefined, ownEntry: undefined, placeOffset };
+    if (!this.#shape.expected.has(node) || mustLook) this.#pay();
     if (block.termKind === JUMP_CALL) {
       const expectedOffset = isCallAlone(block) ? undefined : this.#shape.expectedCall(block.basePc);
       const siteOffset = block.basePc - this.#shape.anchorPc;
@@ -319,21 +303,21 @@ class ShapeEmitter {
     } else if (block.termKind === JUMP_GUARD) {
       this.#emitExpected(node, this.#shape.expected.get(node)!, () => this.#emitEdge(node, OTHERWISE, false));
     } else if (block.termKind === JUMP_RETURN) {
-      if (mustLook) this.#leave.atBudget(this.#storeAt(node));
+      if (mustLook) this.#leave.atBudget(this.#state.at(node));
       this.#emitReturn(node);
     } else if (this.#hasSwitch && isSwitch(block)) {
-      this.#pass(node, DISPATCHER);
+      this.#state.pass(node, DISPATCHER);
       f.br(this.#switch);
     } else {
-      this.#leave.atBudget(this.#storeAt(node));
-      this.#transfer.tail(target, this.#storeAt(node));
+      this.#leave.atBudget(this.#state.at(node));
+      this.#transfer.tail(target, this.#state.at(node));
     }
   }
 
   /** Out of the function; the return of a copy goes on in the region when it leads where it was called from. */
   #emitReturn(node: number): void {
     const expected = this.#shape.expected.get(node);
-    const leave = (): void => this.#transfer.return_(this.#storeAt(node));
+    const leave = (): void => this.#transfer.return_(this.#state.at(node));
     if (expected === undefined) leave();
     else this.#emitExpected(node, expected, leave);
   }
@@ -344,29 +328,14 @@ class ShapeEmitter {
     f.get(this.#frame.pc);
     this.#frame.pushAddress(expected - this.#shape.anchorPc);
     f.op(W.i64_ne);
+    const owed = this.#owed;
     f.if_(VOID, UNLIKELY);
+    this.#pay();
     otherwise();
     f.else_();
+    this.#owed = owed;
     this.#emitEdge(node, expected, false);
     f.end();
-  }
-
-  /** On the way from one node to another: what is to be in memory there, and what in locals. */
-  #pass(from: number, to: number): void {
-    const { store, load } = transit(this.#flow.locals, from, to);
-    this.#frame.store(store);
-    this.#frame.load(load);
-    if (to === DISPATCHER) this.#forgetForDispatcher(from);
-  }
-
-  /** Locals that differ by where the dispatcher was jumped to from would have to be moved each time. */
-  #forgetForDispatcher(from: number): void {
-    const frame = this.#frame;
-    frame.drop(frame.touched & ~this.#flow.locals.atAny);
-    if (!frame.hasCc) return;
-    // After a call they are in memory already, whatever its block set.
-    frame.storeCc(this.#storeAt(from).cc === "no" ? "no" : "maybe");
-    if (!this.#flow.ccNeededAtAny) frame.dropCc();
   }
 
   #targetAt(pc: number): TransferTarget {
@@ -379,7 +348,7 @@ class ShapeEmitter {
   #emitCall(node: number, block: IrBlock, target: TransferTarget, mustLook: boolean): void {
     const frame = this.#frame;
     const returnPc = block.basePc + block.fallTarget;
-    const store = this.#storeAt(node);
+    const store = this.#state.at(node);
     if (mustLook) {
       if (target.offset !== undefined) frame.setPc(target.offset);
       this.#leave.atBudget(store);
@@ -403,20 +372,23 @@ class ShapeEmitter {
 
   #emitBranch(node: number, block: IrBlock, mustLook: boolean): void {
     const f = this.#f;
-    this.#block.push(block.termTemp);
-    this.#block.release();
     const taken = block.basePc + block.target;
     const fall = block.basePc + block.fallTarget;
-    const hint = this.#isColdOut(node, taken) ? UNLIKELY : this.#isColdOut(node, fall) ? LIKELY : undefined;
     const direct = mustLook ? undefined : this.#plainLabel(node, taken);
+    if (direct !== undefined) this.#pay();
+    this.#block.push(block.termTemp);
+    this.#block.release();
+    const hint = this.#isColdOut(node, taken) ? UNLIKELY : this.#isColdOut(node, fall) ? LIKELY : undefined;
     if (direct !== undefined) {
       f.brIf(direct, hint);
       this.#emitEdge(node, fall, mustLook);
       return;
     }
+    const owed = this.#owed;
     f.if_(VOID, hint);
     this.#emitEdge(node, taken, mustLook);
     f.else_();
+    this.#owed = owed;
     this.#emitEdge(node, fall, mustLook);
     f.end();
   }
@@ -439,29 +411,38 @@ class ShapeEmitter {
     return store === 0 && load === 0 ? this.#blockLabels.get(to) : undefined;
   }
 
+  /** Whether code reaches a node in one way alone, and is emitted there. */
+  #isInline(node: number): boolean {
+    const { graph } = this.#shape;
+    return !this.#blockLabels.has(node) && graph.isLoopHeader[node] === 0 && !graph.headerOf.has(node);
+  }
+
+  /** What has to be paid is paid before where ways meet. */
   #emitEdge(from: number, pc: number, mustLook: boolean): void {
     const f = this.#f;
     const frame = this.#frame;
     const { graph, anchorPc } = this.#shape;
     const to = this.#nodeAt(from, pc);
     if (to === undefined) {
+      this.#pay();
       this.#emitOut(from, pc);
       return;
     }
     const backwards = isBackEdge(graph, from, to);
+    if (backwards || mustLook || !this.#isInline(to)) this.#pay();
     if (backwards || mustLook) {
       frame.setPc(pc - anchorPc);
-      this.#leave.atBudget(this.#storeAfter(from));
+      this.#leave.atBudget(this.#state.after(from));
     }
     if (!backwards) {
-      this.#pass(from, to);
+      this.#state.pass(from, to);
       const label = this.#blockLabels.get(to);
       if (label === undefined) this.#emitTree(to);
       else f.br(label);
       return;
     }
     const loop = dominates(graph, to, from) ? this.#loopLabels.get(to) : undefined;
-    this.#pass(from, loop !== undefined ? to : DISPATCHER);
+    this.#state.pass(from, loop !== undefined ? to : DISPATCHER);
     if (loop !== undefined) {
       f.br(loop);
       return;
@@ -476,11 +457,11 @@ class ShapeEmitter {
     const frame = this.#frame;
     frame.setPc(pc - this.#shape.anchorPc);
     if (!this.#shape.isBusy(pc)) {
-      this.#leave.by(this.#cold, this.#storeAt(from));
+      this.#leave.by(this.#cold, this.#state.at(from));
       return;
     }
-    this.#leave.atBudget(this.#storeAt(from));
-    this.#transfer.tail(this.#targetAt(pc), this.#storeAt(from));
+    this.#leave.atBudget(this.#state.at(from));
+    this.#transfer.tail(this.#targetAt(pc), this.#state.at(from));
   }
 
   /** pc holds the target: back to the dispatcher when it is an entry of this region, else a tail call. */
