@@ -6,9 +6,10 @@
 // registers and temporaries alike are 8- or 16-byte slots; an i32 result is stored zero-extended.
 // Three-operand records keep c in the low half of imm. A terminator holds the instruction count in dst.
 //
-// Handlers come from the table of operations: [variant][op]. Numbers below HOT_HANDLERS live in the main
+// Handlers come from the table of operations: [variant][op], and from sequences.ts. Numbers below hotCount live in the main
 // function, the rest (floats, vectors, calls) in a second one, so that the hot loop stays small.
 
+import { SEQUENCES, SequenceTree } from "./sequences.ts";
 import { FLAG_LANE, FLAG_POOL, HELPERS, Op, type OpInfo, OPS } from "../ir/ops.ts";
 
 export const RECORD_BYTES = 16;
@@ -50,16 +51,26 @@ export interface Handlers {
   readonly branchImmediate: Int16Array;
   /** By helper number. */
   readonly helper: Int16Array;
+  /** Handlers of sequences, and the handlers that each stands for. */
+  readonly sequences: SequenceTree;
+  readonly parts: readonly (readonly number[])[];
   readonly hotCount: number;
   readonly count: number;
   /** What each number is, for the generator and the printer. */
   readonly rows: readonly HandlerRow[];
 }
 
-export type Variant = "special" | "plain" | "immediate" | "branch" | "branchImmediate" | "helper";
+export type Variant =
+  | "special"
+  | "plain"
+  | "immediate"
+  | "branch"
+  | "branchImmediate"
+  | "helper"
+  | "sequence";
 export interface HandlerRow {
   readonly variant: Variant;
-  /** Operation, helper or special number. */
+  /** Number of the operation, helper, special or sequence. */
   readonly id: number;
   readonly name: string;
 }
@@ -155,13 +166,24 @@ export function makeHandlers(): Handlers {
       branchImmediate[info.id] = add("branchImmediate", info.id, `br_${info.name}#`);
     }
   }
+  const numbers = new Map(rows.map(({ name }, n) => [name, n]));
+  const sequences = new SequenceTree(rows.length);
+  const parts = SEQUENCES.map((names) =>
+    names.split(" ").map((name) => {
+      const part = numbers.get(name);
+      if (part === undefined) throw new Error(`no handler ${name} for a sequence`);
+      return part;
+    })
+  );
+  parts.forEach((all, id) => sequences.add(all, add("sequence", id, SEQUENCES[id]!)));
   const hotCount = rows.length;
   for (const info of OPS) {
     if (hasHandler(info) && !isHot(info)) plain[info.id] = add("plain", info.id, info.name);
   }
   const helper = new Int16Array(HELPERS.length);
   for (const info of HELPERS) helper[info.id] = add("helper", info.id, `call_${info.name}`);
-  return { special, plain, immediate, branch, branchImmediate, helper, hotCount, count: rows.length, rows };
+  const tables = { special, plain, immediate, branch, branchImmediate, helper };
+  return { ...tables, sequences, parts, hotCount, count: rows.length, rows };
 }
 
 /** Operations whose immediate is part of the record in another way than `imm`. */

@@ -24,7 +24,15 @@ import {
   SPECIALS,
   TARGETS,
 } from "./bytecode.ts";
-import { emitComputation, pushImmediate64, pushSlot, type SlotContext, storeResult } from "./slots.ts";
+import {
+  emitComputation,
+  emitSetCc,
+  pushImmediate64,
+  pushSlot,
+  type SlotContext,
+  storeResult,
+  storeState,
+} from "./slots.ts";
 
 /** (first record) -> status. */
 export function emitInterpreter(handlers: Handlers, runtime: RuntimeFunctions, rare: number): Assembler {
@@ -44,6 +52,8 @@ class Generator implements SlotContext {
   readonly #count = this.f.local(I32); // instructions of the block that ends
   readonly #entry = this.f.local(I32);
   readonly #memory: MemoryHandlers;
+  /** By number of the handler. */
+  readonly #labels: Label[] = [];
   #top: Label = 0;
   #fault: Label = 0;
   #follow: Label = 0;
@@ -91,14 +101,18 @@ class Generator implements SlotContext {
     const f = this.f;
     const rows = this.#handlers.rows.slice(0, this.#handlers.hotCount);
     const fallback = f.block();
-    const labels: Label[] = [];
-    for (let n = 0; n < rows.length; n++) labels.unshift(f.block());
+    // Sequences first: they go on in the handlers of their records after a miss.
+    const isSequence = (n: number): boolean => rows[n]!.variant === "sequence";
+    const order = [...rows.keys()].sort((a, b) => Number(isSequence(b)) - Number(isSequence(a)));
+    for (const n of order.toReversed()) this.#labels[n] = f.block();
     f.get(this.ip);
     f.memory(W.i32_load16_u, 0);
-    f.brTable(labels, fallback);
-    for (const row of rows) {
+    f.brTable(this.#labels, fallback);
+    for (const n of order) {
       f.end();
-      this.#emitHandler(row);
+      const row = rows[n]!;
+      if (row.variant === "sequence") this.#emitSequence(this.#handlers.parts[row.id]!);
+      else this.#emitHandler(row, undefined);
       f.br(this.#next);
     }
     f.end();
@@ -127,14 +141,22 @@ class Generator implements SlotContext {
     f.br(this.#top);
   }
 
-  #emitHandler(row: HandlerRow): void {
+  #emitSequence(parts: readonly number[]): void {
+    parts.forEach((part, n) => {
+      if (n > 0) this.#advance(RECORD_BYTES);
+      this.#emitHandler(this.#handlers.rows[part]!, this.#labels[part]);
+    });
+  }
+
+  /** `miss`: where an access goes on that misses the TLB. */
+  #emitHandler(row: HandlerRow, miss: Label | undefined): void {
     const f = this.f;
     switch (row.variant) {
       case "special":
         this.#emitSpecial(SPECIALS[row.id]!);
         break;
       case "plain":
-        this.#emitPlain(OPS[row.id]!);
+        this.#emitPlain(OPS[row.id]!, miss);
         break;
       case "immediate": {
         const info = OPS[row.id]!;
@@ -156,7 +178,8 @@ class Generator implements SlotContext {
         break;
       }
       case "helper":
-        throw new Error("helpers are rare");
+      case "sequence":
+        throw new Error("helpers are rare, and sequences of others");
     }
   }
 
@@ -231,8 +254,6 @@ class Generator implements SlotContext {
         this.#chooseSide();
         break;
       case "mov32":
-        storeResult(this, "i", () => pushSlot(this, "i", 0));
-        break;
       case "zext32":
         storeResult(this, "i", () => pushSlot(this, "i", 0));
         break;
@@ -258,7 +279,7 @@ class Generator implements SlotContext {
         });
         break;
       case "set_cc_imm":
-        this.#emitSetCc(() => {
+        emitSetCc(this, () => {
           f.get(this.ip);
           f.memory(W.i64_load32_s, 12);
         });
@@ -429,17 +450,17 @@ class Generator implements SlotContext {
     this.f.return_();
   }
 
-  #emitPlain(info: OpInfo): void {
+  #emitPlain(info: OpInfo, miss: Label | undefined): void {
     const f = this.f;
     switch (info.key) {
       case "load":
-        this.#memory.load(info);
+        this.#memory.load(info, miss);
         break;
       case "store":
-        this.#memory.store(info);
+        this.#memory.store(info, miss);
         break;
       case "probe_write":
-        this.#memory.probe();
+        this.#memory.probe(miss);
         break;
       case "trap_if":
         pushSlot(this, "i", 0);
@@ -451,15 +472,15 @@ class Generator implements SlotContext {
         f.end();
         break;
       case "set_cc":
-        this.#emitSetCc(() => pushSlot(this, "ll", 1));
+        emitSetCc(this, () => pushSlot(this, "ll", 1));
         break;
       case "set_cc_dynamic":
         f.i32(CPU_BASE);
         pushSlot(this, "i", 0);
         f.op(W.i64_extend_i32_u);
         f.memory(W.i64_store, CPU_STATE.ccOp);
-        this.#storeState("ccA", () => pushSlot(this, "ill", 1));
-        this.#storeState("ccB", () => pushSlot(this, "ill", 2));
+        storeState(this, "ccA", () => pushSlot(this, "ill", 1));
+        storeState(this, "ccB", () => pushSlot(this, "ill", 2));
         break;
       case "cc_cond":
         storeResult(this, "i", () => {
@@ -475,21 +496,5 @@ class Generator implements SlotContext {
       default:
         emitComputation(this, info);
     }
-  }
-
-  #storeState(field: "ccA" | "ccB", push: () => void): void {
-    this.f.i32(CPU_BASE);
-    push();
-    this.f.memory(W.i64_store, CPU_STATE[field]);
-  }
-
-  #emitSetCc(pushB: () => void): void {
-    const f = this.f;
-    f.i32(CPU_BASE);
-    f.get(this.ip);
-    f.memory(W.i64_load32_u, 8);
-    f.memory(W.i64_store, CPU_STATE.ccOp);
-    this.#storeState("ccA", () => pushSlot(this, "ll", 0));
-    this.#storeState("ccB", pushB);
   }
 }

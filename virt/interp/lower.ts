@@ -32,6 +32,7 @@ import {
   SAME_BITS,
   TARGETS_BYTES,
 } from "./bytecode.ts";
+import { joinSequences } from "./join.ts";
 
 const CAPACITY = 3072;
 const NEVER = 1 << 30;
@@ -81,6 +82,9 @@ export class Lowering {
   #at = 0;
   #insnOffset = 0;
   #insnIndex = 0;
+  /** Where the block's records are. */
+  readonly #starts = new Int32Array(CAPACITY * 2);
+  #records = 0;
 
   constructor(ram: Ram, handlers: Handlers) {
     this.#ram = ram;
@@ -107,6 +111,7 @@ export class Lowering {
     u32[word + 2] = entriesUntilHot;
     u32[word + 3] = 0;
     this.#at = address + HEADER_BYTES;
+    this.#records = 0;
     this.#nextSlot = CPU_STATE.temps;
     this.#insnIndex = -1;
     this.#insnOffset = 0;
@@ -116,6 +121,7 @@ export class Lowering {
       if (this.#dead[i] === 0) this.#record(ir, i);
     }
     this.#terminator(ir, mayLink);
+    joinSequences(this.#ram, this.#handlers, this.#starts.subarray(0, this.#records));
     return this.#at;
   }
 
@@ -287,6 +293,7 @@ export class Lowering {
 
   #write(handler: number, dst: number, a: number, b: number, imm: number, imm2: number): void {
     const ram = this.#ram;
+    this.#starts[this.#records++] = this.#at;
     const half = this.#at >>> 1;
     const u16 = ram.u16;
     u16[half] = handler;

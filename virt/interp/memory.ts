@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Guest memory in the interpreter: the TLB check in line, the runtime's slow half behind it.
+// Guest memory in the interpreter: the TLB check in line, the runtime's slow half behind it. In a sequence the record's own handler is
+// the slow half.
 
 import { TLB_READ, TLB_WRITE } from "../layout.ts";
 import type { OpInfo } from "../ir/ops.ts";
@@ -27,11 +28,19 @@ export class MemoryHandlers {
     this.#host = context.f.local(I32);
   }
 
-  load(info: OpInfo): void {
+  /** `miss`: where to go on when the TLB has nothing. */
+  load(info: OpInfo, miss: Label | undefined): void {
     const { f, runtime } = this.#context;
     const access = LOADS.get(info.id)!;
     this.#address();
     pushTlbHit(f, TLB_READ, access.bytes, this.#va, this.#entry);
+    if (miss !== undefined) {
+      f.op(W.i32_eqz);
+      f.brIf(miss);
+      this.#findHost(TLB_READ);
+      this.#loadResult(info);
+      return;
+    }
     f.if_();
     this.#findHost(TLB_READ);
     f.else_();
@@ -47,22 +56,33 @@ export class MemoryHandlers {
     f.br(this.fault);
     f.end();
     f.end();
+    this.#loadResult(info);
+  }
+
+  #loadResult(info: OpInfo): void {
+    const { f } = this.#context;
     storeResult(this.#context, info.result, () => {
       f.get(this.#host);
-      f.memory(access.opcode, 0);
+      f.memory(LOADS.get(info.id)!.opcode, 0);
     });
   }
 
-  store(info: OpInfo): void {
+  /** As load(). */
+  store(info: OpInfo, miss: Label | undefined): void {
     const { f, runtime } = this.#context;
     const access = STORES.get(info.id)!;
     this.#address();
     pushTlbHit(f, TLB_WRITE, access.bytes, this.#va, this.#entry);
-    f.if_();
+    if (miss === undefined) f.if_();
+    else {
+      f.op(W.i32_eqz);
+      f.brIf(miss);
+    }
     this.#findHost(TLB_WRITE);
     f.get(this.#host);
     pushSlot(this.#context, info.operands, 1);
     f.memory(access.opcode, 0);
+    if (miss !== undefined) return;
     f.else_();
     f.get(this.#va);
     pushSlot(this.#context, "ll", 1);
@@ -73,8 +93,8 @@ export class MemoryHandlers {
     f.end();
   }
 
-  /** dst holds the width: the check is that of a store with a width known at run time. */
-  probe(): void {
+  /** As load(). dst holds the width: the check is that of a store with a width known at run time. */
+  probe(miss: Label | undefined): void {
     const { f, runtime } = this.#context;
     this.#address();
     pushTlbHit(f, TLB_WRITE, -1, this.#va, this.#entry, () => {
@@ -82,6 +102,10 @@ export class MemoryHandlers {
       f.memory(W.i64_load16_u, 2);
     });
     f.op(W.i32_eqz);
+    if (miss !== undefined) {
+      f.brIf(miss);
+      return;
+    }
     f.if_();
     f.get(this.#va);
     f.get(this.#context.ip);

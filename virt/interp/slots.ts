@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operand access and the pure computations of the interpreter, shared by its two functions.
 
-import { CPU_BASE } from "../layout.ts";
+import { CPU_BASE, CPU_STATE } from "../layout.ts";
 import type { OpInfo } from "../ir/ops.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
 import type { Assembler } from "../wasm/assembler.ts";
@@ -141,4 +141,21 @@ export function emitKey(
       f.call(helper);
     }
   }
+}
+
+/** Flags by what they come from: the record says how, operand 0 is the first value, `pushB` the second. */
+export function emitSetCc(context: SlotContext, pushB: () => void): void {
+  const f = context.f;
+  f.i32(CPU_BASE);
+  f.get(context.ip);
+  f.memory(W.i64_load32_u, 8);
+  f.memory(W.i64_store, CPU_STATE.ccOp);
+  storeState(context, "ccA", () => pushSlot(context, "ll", 0));
+  storeState(context, "ccB", pushB);
+}
+
+export function storeState({ f }: SlotContext, field: "ccA" | "ccB", push: () => void): void {
+  f.i32(CPU_BASE);
+  push();
+  f.memory(W.i64_store, CPU_STATE[field]);
 }

@@ -11,6 +11,9 @@ const VERSION = Number.parseInt(process.versions.v8, 10);
 /** The branch hints of WebAssembly modules are read; a later engine does that anyhow, or has another name for it. */
 const HINTS = "--experimental-wasm-branch-hinting";
 const HAS_HINTS_FLAG = VERSION >= 11 && VERSION <= 13;
+/** V8 11 allocates registers with less care in functions of more than 8,192 values: the interpreter and large regions. */
+const CARE = "--no-turbo-use-mid-tier-regalloc-for-huge-functions";
+const HAS_CARE_FLAG = VERSION === 11;
 /** V8 11 optimises a function after 66 KB of its bytecode were run; most of a short run would be compiled for nothing.
  *  Later engines count otherwise and have a compiler in between. */
 const IS_HASTY = VERSION === 11;
@@ -31,6 +34,7 @@ export function tuneEngine(): void {
   if (settings.isTuned) return;
   settings.isTuned = true;
   if (HAS_HINTS_FLAG) setFlagsFromString(HINTS);
+  if (HAS_CARE_FLAG) setFlagsFromString(CARE);
 }
 
 /** Whether functions are to wait long before they are optimised. */
