@@ -126,8 +126,9 @@ export class KeptCode {
   save(): void {
     const { ram, cache, translator, hotEntries } = this.#host;
     this.#store.save(translator.modulesToKeep((frame) => this.#regions.hashOf(frame)));
-    // A block that was translated starts lower: its region is likely to be there.
-    const entriesLeft = (now: number): number => (now > hotEntries ? hotEntries >> 2 : Math.max(now, 1));
+    // Each run counts for itself: a block that does not become hot in one is not worth it later, and code that came bit by bit would have all
+    // regions made anew run after run. A block that was translated starts lower: its region is likely to be there.
+    const entriesLeft = (now: number): number => (now > hotEntries ? hotEntries >> 2 : hotEntries);
     const pages: KeptPage[] = [];
     for (const frame of cache.frames) {
       const waiting = [...this.#straddling.get(frame)?.values() ?? []];
