@@ -36,14 +36,13 @@ import type { Ram } from "../lib/ram.ts";
 import type { ProcessMm } from "../mm/mm.ts";
 import { pageDown, pageUp } from "../mm/mmap.ts";
 import { PAGE_SIZE, TASK_SIZE } from "../virt/layout.ts";
-import type { LayoutRandom } from "./exec-layout.ts";
+import { type LayoutRandom, programBase } from "./exec-layout.ts";
 import { readFully } from "./exec-file.ts";
 
 const PATH_MAX = 4096;
 /** Where position-independent programs go: two thirds of the address space. */
 export const ELF_ET_DYN_BASE: number = pageDown(Math.floor(TASK_SIZE / 3) * 2);
-const MMAP_RANDOM_BITS = 28;
-const HEAP_RANDOM_BITS = 13;
+const HEAP_RANDOM_BITS = 12;
 
 export interface ElfHeader {
   readonly type: number;
@@ -232,7 +231,7 @@ export function* loadElf(
 function programBias(program: ElfProgram, random: LayoutRandom): number | undefined {
   if (program.header.type !== ET_DYN) return 0;
   if (program.interpreter === undefined) return undefined;
-  let base = ELF_ET_DYN_BASE + random.bits(MMAP_RANDOM_BITS) * PAGE_SIZE;
+  let base = programBase(ELF_ET_DYN_BASE, random);
   const align = maximumAlign(program.segments);
   base -= base % align;
   const first = program.segments.find((segment) => segment.type === PT_LOAD);
@@ -407,7 +406,7 @@ function setBounds(mm: ProcessMm, program: ElfProgram, load: MappedImage): void 
   mm.startBrk = mm.brk = pageUp(load.end);
 }
 
-/** The heap starts up to 32 MiB above the program. A static PIE lies among the mappings, so its heap goes to where
+/** The heap starts up to 16 MiB above the program (Linux: 32; see exec-layout.ts). A static PIE lies among the mappings, so its heap goes to where
  *  other programs lie. */
 function placeBreak(mm: ProcessMm, program: ElfProgram, random: LayoutRandom): void {
   const isStaticPie = program.header.type === ET_DYN && program.interpreter === undefined;
