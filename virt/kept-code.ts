@@ -157,9 +157,9 @@ export class KeptCode {
     }
     for (const block of cache.blocksIn(frame)) {
       if (block.record === 0) continue;
-      const before = kept?.find(blockKey(block.offset, block.mode));
-      if (before === undefined) blocks++;
-      if (block.isTarget && before?.isTarget !== true) targets++;
+      const wasTarget = kept?.isTarget(blockKey(block.offset, block.mode));
+      if (wasTarget === undefined) blocks++;
+      if (block.isTarget && wasTarget !== true) targets++;
     }
     return { blocks, targets };
   }

@@ -74,7 +74,7 @@ export interface TranslationStore {
   hash(page: Uint8Array): string;
   /** Modules with regions whose anchor lies in a page of this hash. */
   modulesFor(pageHash: string): readonly StoredModule[];
-  /** Bytecode of the page with this hash. */
+  /** Bytecode of the page with this hash, good until the next call. */
   bytecodeFor(pageHash: string): Uint8Array | undefined;
   saveBytecode(pages: readonly KeptPage[]): void;
   /** The module of the interpreter and of all that regions call, as an earlier run has left it; the same for all runs of a build. */

@@ -42,6 +42,12 @@ export interface KeptBlock {
   readonly tail: Uint8Array;
 }
 
+/** A block of a page in the arena. */
+export interface FoundBlock extends KeptBlock {
+  /** Whether the jump cache may lead to it. */
+  readonly isEntered: boolean;
+}
+
 /** Of the blocks of a page. */
 export interface KeptCounts {
   readonly blocks: number;
@@ -150,7 +156,7 @@ export class PageBytecode {
   readonly targets: number;
   readonly #links: Uint32Array;
   /** Blocks that end in the next page: each is good for one content of that. */
-  readonly straddling: readonly KeptBlock[];
+  readonly straddling: readonly FoundBlock[];
 
   /** Copies the page's bytecode to `address` (16-byte aligned) of the arena. */
   constructor(ram: Ram, bytes: Uint8Array, address: number) {
@@ -167,9 +173,9 @@ export class PageBytecode {
     ram.u8.set(bytes.subarray(codeAt, codeAt + codeBytes), address);
     this.#placeLinks();
     this.straddling = Array.from({ length: tails }, (_, n) => {
-      const row = rows.subarray((count - tails + n) * ROW_WORDS);
+      const row = (count - tails + n) * ROW_WORDS;
       const tailAt = tailsAt + n * TAIL_BYTES;
-      return this.#describe(row, bytes.slice(tailAt, tailAt + (row[1]! >>> 16)));
+      return this.#describe(rows, row, bytes.slice(tailAt, tailAt + (rows[row + 1]! >>> 16)));
     });
     let targets = 0;
     for (let at = 0; at < this.#rows.length; at += ROW_WORDS) {
@@ -196,11 +202,16 @@ export class PageBytecode {
     for (let at = 0; at < this.#rows.length; at += ROW_WORDS) yield this.#rows[at]! & KEY_MASK;
   }
 
-  /** A block that ends in the page, and whether the jump cache may lead to it. */
-  find(key: number): KeptBlock & { readonly isEntered: boolean } | undefined {
+  /** A block that ends in the page. */
+  find(key: number): FoundBlock | undefined {
     const row = this.#rowOf(key);
-    if (row === undefined) return undefined;
-    return { ...this.#describe(row, NO_TAIL), isEntered: (row[0]! & FLAG_ENTERED) !== 0 };
+    return row < 0 ? undefined : this.#describe(this.#rows, row, NO_TAIL);
+  }
+
+  /** Whether a block that ends in the page is a target; undefined when there is none. */
+  isTarget(key: number): boolean | undefined {
+    const row = this.#rowOf(key);
+    return row < 0 ? undefined : (this.#rows[row]! & FLAG_TARGET) !== 0;
   }
 
   /** Calls with what is a target and ends in the page, which the jump cache may lead to from now on. */
@@ -228,7 +239,8 @@ export class PageBytecode {
     return record >= this.#address && record < this.#end;
   }
 
-  #rowOf(key: number): Uint32Array | undefined {
+  /** Where the row of a block is, or -1. */
+  #rowOf(key: number): number {
     const rows = this.#rows;
     let low = 0;
     let high = this.size;
@@ -237,20 +249,22 @@ export class PageBytecode {
       if ((rows[middle * ROW_WORDS]! & KEY_MASK) < key) low = middle + 1;
       else high = middle;
     }
-    const at = low * ROW_WORDS;
-    return at < rows.length && (rows[at]! & KEY_MASK) === key ? rows.subarray(at, at + ROW_WORDS) : undefined;
+    const row = low * ROW_WORDS;
+    return row < rows.length && (rows[row]! & KEY_MASK) === key ? row : -1;
   }
 
-  #describe([word = 0, sizes = 0, record = 0, end = 0]: Uint32Array, tail: Uint8Array): KeptBlock {
+  #describe(rows: Uint32Array, row: number, tail: Uint8Array): FoundBlock {
+    const word = rows[row]!;
     const key = word & KEY_MASK;
     return {
       offset: key >>> 2,
       mode: key & 3,
       terminator: (word >>> TERMINATOR_SHIFT) & 0xff,
-      instructions: sizes & 0xffff,
-      record: this.#address + record,
-      end: this.#address + end,
+      instructions: rows[row + 1]! & 0xffff,
+      record: this.#address + rows[row + 2]!,
+      end: this.#address + rows[row + 3]!,
       isTarget: (word & FLAG_TARGET) !== 0,
+      isEntered: (word & FLAG_ENTERED) !== 0,
       tail,
     };
   }

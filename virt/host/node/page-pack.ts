@@ -36,17 +36,21 @@ export class PagePack {
   readonly #directory: string;
   #rows: Map<string, Row> | undefined;
   #file: number | undefined;
+  /** What was read last: hundreds of arrays of their own would have to be cleared and collected. */
+  #read = new Uint8Array();
 
   constructor(directory: string) {
     this.#directory = directory;
   }
 
+  /** The bytecode of a page, good until the next call. */
   read(hash: string): Uint8Array | undefined {
     const row = this.#index().get(hash);
     if (row === undefined) return undefined;
     try {
       this.#file ??= openSync(this.#packPath, "r");
-      const bytes = new Uint8Array(row.length);
+      if (this.#read.length < row.length) this.#read = new Uint8Array(2 * row.length);
+      const bytes = this.#read.subarray(0, row.length);
       const count = readSync(this.#file, bytes, 0, row.length, row.offset);
       return count === row.length && checksumOf(bytes) === row.checksum ? bytes : undefined;
     } catch {
