@@ -125,8 +125,7 @@ export class MemoryEmitter {
       return group;
     }
     this.#setAddress(group.base, group.min);
-    if (isStack(group) && group.end - group.min <= STACK_SPAN) this.#pushStackHost(group);
-    else this.#pushRangeHost(group.end - group.min, tlbOf(group));
+    this.#pushRangeHost(group, group.end - group.min);
     group.host = frame.take(I32);
     group.hostMin = group.min;
     frame.f.set(group.host);
@@ -141,7 +140,7 @@ export class MemoryEmitter {
     f.op(W.i32_eqz);
     f.if_(VOID, UNLIKELY);
     this.#setAddress(group.base, slot.min);
-    this.#reach(slot.end - slot.min, tlbOf(group));
+    this.#pushRangeHost(group, slot.end - slot.min);
     f.set(slot.local);
     f.end();
     useSlot(group);
@@ -161,8 +160,14 @@ export class MemoryEmitter {
     f.op(W.i32_add);
   }
 
-  /** The same for a range: what is no hit, and more often lies over two pages, the runtime looks at in full. */
-  #pushRangeHost(bytes: number, tlb: number): void {
+  /** The same for a range of a group. */
+  #pushRangeHost(group: Group, bytes: number): void {
+    if (isStack(group) && bytes <= STACK_SPAN) this.#pushStackHost(bytes, tlbOf(group));
+    else this.#pushObjectHost(bytes, tlbOf(group));
+  }
+
+  /** What is no hit, and more often lies over two pages, the runtime looks at in full. */
+  #pushObjectHost(bytes: number, tlb: number): void {
     const { frame } = this.#block;
     const f = frame.f;
     // Both ways give the addend: engines know the sum for a 32-bit address, and would have to cut a choice of two down.
@@ -173,18 +178,13 @@ export class MemoryEmitter {
     f.get(frame.tlbEntry);
     f.memory(W.i32_load, tlb + 8);
     f.else_();
-    this.#reach(bytes, tlb);
+    this.#ask(this.#block.runtime.reach, bytes, tlb);
     this.#lessAddress();
     f.end();
     f.op(W.i32_add);
   }
 
-  /** Leaves the host address of frame.va, by a call, or the region. */
-  #reach(bytes: number, tlb: number): void {
-    this.#ask(this.#block.runtime.reach, bytes, tlb);
-  }
-
-  /** The same by one of two functions. */
+  /** Leaves the host address of frame.va, by a call of one of two functions, or the region. */
   #ask(reach: number, bytes: number, tlb: number): void {
     const { frame, labels } = this.#block;
     const f = frame.f;
@@ -210,7 +210,7 @@ export class MemoryEmitter {
   }
 
   /** What is not in the window of the stack the runtime looks at, and moves the window there. */
-  #pushStackHost(group: Group): void {
+  #pushStackHost(bytes: number, tlb: number): void {
     const { frame, runtime } = this.#block;
     const f = frame.f;
     f.get(frame.va);
@@ -226,7 +226,7 @@ export class MemoryEmitter {
     f.i32(STACK_ADDEND);
     f.memory(W.i32_load, 0);
     f.else_();
-    this.#ask(runtime.reachStack, group.end - group.min, tlbOf(group));
+    this.#ask(runtime.reachStack, bytes, tlb);
     this.#lessAddress();
     f.end();
     f.op(W.i32_add);
