@@ -53,6 +53,19 @@ export function pushTlbHit(
   f.op(W.i64_le_u);
 }
 
+/** Leaves 0 when [va, va + 16) hits and va is aligned; entry as above. Such a range crosses no page. */
+export function pushAlignedMiss(f: Assembler, tlb: number, va: number, entry: number): void {
+  pushTlbIndex(f, va);
+  f.tee(entry);
+  f.memory(W.i64_load, tlb);
+  f.get(va);
+  f.op(W.i64_xor);
+  f.i64(~(PAGE_SIZE - 16));
+  f.op(W.i64_and);
+  f.i64(0);
+  f.op(W.i64_ne);
+}
+
 /** Leaves the address of the entry for `va`, which is in `entry` as well. */
 export function pushEntryOf(f: Assembler, va: number, access: number, entry: number): void {
   pushTlbIndex(f, va);

@@ -13,6 +13,7 @@ import { LOADS, STORES, WASM_TYPES } from "../runtime/access.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
 import { type Label, UNLIKELY } from "../wasm/assembler.ts";
 import { VOID, W } from "../wasm/opcodes.ts";
+import { alignedAccess } from "./alignment.ts";
 import type { BlockMemory } from "./facts.ts";
 import type { RegionFrame } from "./frame.ts";
 import type { IrBlock } from "./ir-block.ts";
@@ -83,6 +84,8 @@ export class BlockEmitter {
   readonly #mask = new Int32Array(CAPACITY);
   readonly #pinned = new Uint8Array(CAPACITY);
   readonly #dead = new Uint8Array(CAPACITY);
+  /** Accesses whose check is that of their alignment too. */
+  readonly #aligned = new Set<number>();
   /** Records that put the flags which they set aside. */
   readonly #aside = new Map<number, PartialFlags>();
   #pending: number[] = [];
@@ -116,8 +119,8 @@ export class BlockEmitter {
     this.#siteIsSet = false;
     this.#isDirty = false;
     this.#pending = [];
-    this.#analyse();
     this.#memory.begin(memory);
+    this.#analyse();
     for (let i = 0; i < ir.length; i++) if (this.#dead[i] === 0) this.#record(i);
     this.#memory.publish();
   }
@@ -158,6 +161,11 @@ export class BlockEmitter {
     this.#toLocal(temp);
   }
 
+  /** Whether the trap for an access that is not aligned was left out, because its check is to look at that. */
+  asksAlignment(i: number): boolean {
+    return this.#aligned.has(i);
+  }
+
   /** True when the instruction has changed state, so that a side exit would do it twice. */
   get isDirty(): boolean {
     return this.#isDirty;
@@ -195,6 +203,7 @@ export class BlockEmitter {
     this.#local.fill(-1, 0, length);
     if (ir.termTemp >= 0) this.#uses[ir.termTemp] = 1;
     this.#aside.clear();
+    this.#aligned.clear();
     let ccDead = false;
     // Of the flags before here, those that nobody looks at but who leaves.
     let shadow = 0;
@@ -202,6 +211,12 @@ export class BlockEmitter {
       const op = ir.op[i]!;
       this.#dead[i] = 0;
       const flags = OPS[op]!.flags;
+      const aligned = op === Op.trap_if ? alignedAccess(ir, i) : -1;
+      if (aligned >= 0 && this.#memory.checksAlone(aligned)) {
+        this.#aligned.add(aligned);
+        this.#dead[i] = 1;
+        continue;
+      }
       if (op === Op.set_cc || op === Op.set_cc_dynamic) {
         if (ccDead) {
           this.#dead[i] = 1;

@@ -10,7 +10,7 @@
 import { ACCESS_READ, ACCESS_WRITE } from "../../include/linux/cpu.ts";
 import { TLB_READ, TLB_WRITE } from "../layout.ts";
 import { type AccessInfo, LOADS, STORES } from "../runtime/access.ts";
-import { pushTlbHit } from "../runtime/inline.ts";
+import { pushAlignedMiss, pushTlbHit } from "../runtime/inline.ts";
 import { STACK_ADDEND, STACK_ROOM, STACK_SPAN, STACK_START, stateAddress } from "../runtime/status.ts";
 import { LIKELY, UNLIKELY } from "../wasm/assembler.ts";
 import { F32, F64, I32, V128, VOID, W } from "../wasm/opcodes.ts";
@@ -24,6 +24,12 @@ export class MemoryEmitter {
 
   constructor(block: BlockEmitter) {
     this.#block = block;
+  }
+
+  /** Whether an access has a check for itself alone: it may look at the alignment as well. */
+  checksAlone(i: number): boolean {
+    const group = this.#memory.groups.byRecord[i];
+    return group === undefined || !isShared(group);
   }
 
   load(i: number): void {
@@ -62,7 +68,7 @@ export class MemoryEmitter {
     if (block.isDirty) this.#probeSlow(i, block.ir.imm2[i]!);
     else {
       this.#setAddress(block.ir.a[i]!, block.ir.imm[i]!);
-      this.#pushAccessHost(block.ir.imm2[i]!, TLB_WRITE);
+      this.#pushAccessHost(i, block.ir.imm2[i]!, TLB_WRITE);
       block.frame.f.op(W.drop);
     }
   }
@@ -146,14 +152,17 @@ export class MemoryEmitter {
     useSlot(group);
   }
 
-  /** Leaves the host address of frame.va, or the region. */
-  #pushAccessHost(bytes: number, tlb: number): void {
+  /** Leaves the host address of frame.va, where record i accesses memory, or the region. */
+  #pushAccessHost(i: number, bytes: number, tlb: number): void {
     const { frame, labels } = this.#block;
     const f = frame.f;
     f.get(frame.va);
     f.op(W.i32_wrap_i64);
-    pushTlbHit(f, tlb, bytes, frame.va, frame.tlbEntry);
-    f.op(W.i32_eqz);
+    if (this.#block.asksAlignment(i)) pushAlignedMiss(f, tlb, frame.va, frame.tlbEntry);
+    else {
+      pushTlbHit(f, tlb, bytes, frame.va, frame.tlbEntry);
+      f.op(W.i32_eqz);
+    }
     f.brIf(labels.side, UNLIKELY);
     f.get(frame.tlbEntry);
     f.memory(W.i32_load, tlb + 8);
@@ -267,7 +276,7 @@ export class MemoryEmitter {
     const f = frame.f;
     if (!block.isDirty) {
       this.#setAddress(ir.a[i]!, ir.imm[i]!);
-      this.#pushAccessHost(bytes, TLB_READ);
+      this.#pushAccessHost(i, bytes, TLB_READ);
       return;
     }
     this.#pushHit(i, bytes, TLB_READ);
@@ -296,7 +305,7 @@ export class MemoryEmitter {
     const f = frame.f;
     if (!block.isDirty) {
       this.#setAddress(ir.a[i]!, ir.imm[i]!);
-      this.#pushAccessHost(access.bytes, TLB_WRITE);
+      this.#pushAccessHost(i, access.bytes, TLB_WRITE);
       block.push(ir.b[i]!);
       f.memory(access.opcode, 0);
       return;
