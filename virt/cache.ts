@@ -200,6 +200,12 @@ export class CodeCache {
     return this.#frames.get(frame)?.kept;
   }
 
+  /** Calls with each target of an earlier run that nobody has asked for in this one: the jump cache may lead there from now on. */
+  enterUnasked(frame: number, mode: number, enter: (offset: number, record: number) => void): void {
+    const code = this.#frames.get(frame);
+    code?.kept?.enterTargets(mode, (key) => code.blocks.has(key), enter);
+  }
+
   /** All blocks with bytecode that begin in a frame. */
   allIn(frame: number): Block[] {
     const code = this.#frames.get(frame);

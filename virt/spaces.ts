@@ -145,7 +145,7 @@ export class AddressSpaces {
       block.isEntered = true;
       this.#enterIfFree(at, 0, block.record);
     }
-    this.#cache.keptIn(frame)?.enterTargets(this.#mode, (offset, record) => {
+    this.#cache.enterUnasked(frame, this.#mode, (offset, record) => {
       this.#enterIfFree(page + offset, 0, record);
     });
   }

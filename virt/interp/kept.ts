@@ -214,12 +214,16 @@ export class PageBytecode {
     return row < 0 ? undefined : (this.#rows[row]! & FLAG_TARGET) !== 0;
   }
 
-  /** Calls with what is a target and ends in the page, which the jump cache may lead to from now on. */
-  enterTargets(mode: number, enter: (offset: number, record: number) => void): void {
+  /** Calls with what is a target, ends in the page and is not known by its key: the jump cache may lead there from now on. */
+  enterTargets(
+    mode: number,
+    isKnown: (key: number) => boolean,
+    enter: (offset: number, record: number) => void,
+  ): void {
     const rows = this.#rows;
     for (let at = 0; at < rows.length; at += ROW_WORDS) {
       const word = rows[at]!;
-      if ((word & FLAG_TARGET) === 0 || (word & 3) !== mode) continue;
+      if ((word & FLAG_TARGET) === 0 || (word & 3) !== mode || isKnown(word & KEY_MASK)) continue;
       rows[at] = word | FLAG_ENTERED;
       enter((word & KEY_MASK) >>> 2, this.#address + rows[at + 2]!);
     }
