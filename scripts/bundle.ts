@@ -5,7 +5,8 @@
 // content.
 
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 
 import { build, type BuildOptions, type Plugin } from "esbuild";
 
@@ -120,12 +121,42 @@ async function bundleRun(): Promise<void> {
   }
 }
 
-if (process.argv[1]?.endsWith("bundle.js") === true) {
+const OUTPUTS: readonly string[] = [BIN_DIRECTORY, BROWSER_DIRECTORY];
+const STAMP = `${BIN_DIRECTORY}/inputs`;
+
+/** Names what bundles are made of as it is now: the compiled files by name, size and time, and the installed packages. */
+function inputsIdentity(): string {
+  const hash = createHash("sha256");
+  const note = (path: string): void => {
+    const { size, mtimeMs } = statSync(path);
+    hash.update(`${path} ${size} ${mtimeMs}\n`);
+  };
+  for (const file of readdirSync(`${top}dist`, { recursive: true, encoding: "utf8" }).sort()) {
+    const path = join(`${top}dist`, file);
+    if (file.endsWith(".js") && !OUTPUTS.some((folder) => path.startsWith(`${folder}/`))) note(path);
+  }
+  const packages = `${top}node_modules/.package-lock.json`;
+  if (existsSync(packages)) note(packages);
+  return hash.digest("hex");
+}
+
+/** Whether the bundles are those of the inputs: every start of a checkout asks. */
+function isDone(inputs: string): boolean {
+  return OUTPUTS.every((folder) => existsSync(folder)) && existsSync(STAMP)
+    && readFileSync(STAMP, "utf8") === inputs;
+}
+
+async function bundleAll(): Promise<void> {
+  const inputs = inputsIdentity();
+  if (isDone(inputs)) return;
   // Chunks of earlier builds stay otherwise.
-  for (const path of [BIN_DIRECTORY, BROWSER_DIRECTORY]) rmSync(path, { recursive: true, force: true });
+  for (const path of OUTPUTS) rmSync(path, { recursive: true, force: true });
   await build(OTHER_COMMANDS);
   await build(COMMAND_LINE);
   writeFileSync(`${BIN_DIRECTORY}/package.json`, `${JSON.stringify({ type: "commonjs" })}\n`);
   await bundleRun();
   await build(BROWSER);
+  writeFileSync(STAMP, inputs); // the last: what is torn is made anew
 }
+
+if (process.argv[1]?.endsWith("bundle.js") === true) await bundleAll();
