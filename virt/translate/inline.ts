@@ -19,7 +19,7 @@ const BODY_INSTRUCTIONS_MAX = 60;
 const DEPTH_MAX = 2;
 /** A region grows by so many instructions at most. */
 const GROWTH_MAX = 200;
-/** And to no more than so many: beyond, an engine takes less care with its registers (V8 11: more than 8,192 values). */
+/** And to no more than so many: larger regions lose more by it than they gain. */
 const INSTRUCTIONS_MAX = 500;
 /** How the call that a guard stands before ends: an indirect jump of this kind goes on in the region one way or the other. */
 export const JUMP_GUARD = 3;
