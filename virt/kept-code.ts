@@ -15,6 +15,7 @@ import {
   PageBytecode,
 } from "./interp/kept.ts";
 import { PAGE_SIZE } from "./layout.ts";
+import type { EarlierBlocks, MappedCode } from "./mapped-code.ts";
 import { PlacedCode, type PlacedCodeHost } from "./placed-code.ts";
 import { StoredRegions } from "./translate/stored.ts";
 import type { Region } from "./translate/live.ts";
@@ -24,15 +25,12 @@ import { walk } from "./walk.ts";
 /** What it works with and asks of the CPU. */
 export interface KeptCodeHost extends PlacedCodeHost {
   readonly translator: Translator;
-  /** The block at a mapped guest address, made when it is not known. */
-  readonly blockAt: (pc: number) => Block;
-  /** Host address of the code at a guest address, or -1. */
-  readonly frameOf: (pc: number) => number;
+  readonly code: MappedCode;
   /** A frame was marked as one with code: no write translation of it may stay. */
   readonly flushTlbWrites: () => void;
 }
 
-export class KeptCode {
+export class KeptCode implements EarlierBlocks {
   readonly #store: TranslationStore;
   readonly #host: KeptCodeHost;
   readonly #regions: StoredRegions;
@@ -76,14 +74,19 @@ export class KeptCode {
 
   /** Takes what the store has for the page of a guest address, which lies in `frame`. The regions that are new. */
   offer(pc: number, frame: number, mode: number): Region[] {
-    const { ram, translator, blockAt, frameOf } = this.#host;
+    const { ram, translator, code } = this.#host;
     if (!this.#regions.isLoaded(frame)) this.#loadBytecode(frame);
     const page = pc - (pc % PAGE_SIZE);
     const frameAt = (distance: number): number => walk(ram, page + distance * PAGE_SIZE, ACCESS_EXEC);
     const found: Region[] = [];
     for (const match of this.#regions.match(frame, mode, frameAt)) {
       const anchorPc = page + match.stored.anchorOffset;
-      const region = translator.adopt(match, anchorPc, (offset) => blockAt(anchorPc + offset), frameOf);
+      const region = translator.adopt(
+        match,
+        anchorPc,
+        (offset) => code.knownOrBare(anchorPc + offset),
+        code.addressOf,
+      );
       if (region !== undefined) found.push(region);
     }
     return found;

@@ -20,8 +20,8 @@ function place(code: PlacedCode, anchorPc: number, frames: readonly number[]): n
 
 function placedCode(): PlacedCode {
   const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
-  const lift = (): undefined => undefined;
-  return new PlacedCode({ ram, cache: new CodeCache(ram), hotEntries: 1, lift }, 0);
+  const code = { liftFrom: (): undefined => undefined };
+  return new PlacedCode({ ram, cache: new CodeCache(ram), hotEntries: 1, code }, 0);
 }
 
 test("code is where it was mapped", () => {

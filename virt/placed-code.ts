@@ -10,7 +10,7 @@ import { type Block, type CodeCache, newBlock, setTail } from "./cache.ts";
 import type { Fetch } from "./frontend.ts";
 import { heatOf } from "./heat.ts";
 import { PAGE_SIZE } from "./layout.ts";
-import type { IrBlock } from "./translate/ir-block.ts";
+import type { MappedCode } from "./mapped-code.ts";
 import type { Region } from "./translate/live.ts";
 import type { BlockSource, TakenBlock } from "./translate/region.ts";
 
@@ -22,12 +22,7 @@ export interface PlacedCodeHost {
   readonly ram: Ram;
   readonly cache: CodeCache;
   readonly hotEntries: number;
-  /** Lifts a block: its IR, and how many bytes of code it is. */
-  readonly lift: (
-    fetch: Fetch,
-    pc: number,
-    mode: number,
-  ) => { readonly ir: IrBlock; readonly bytes: number } | undefined;
+  readonly code: Pick<MappedCode, "liftFrom">;
 }
 
 type Pages = Region["pages"];
@@ -100,9 +95,9 @@ export class PlacedCode implements BlockSource, Fetch {
 
   /** Where indirect jumps went is known of the region that is made anew. */
   take(pc: number): TakenBlock | undefined {
-    const { cache, lift } = this.#host;
+    const { cache, code } = this.#host;
     const address = this.addressOf(pc);
-    const lifted = address < 0 ? undefined : lift(this, pc, this.#mode);
+    const lifted = address < 0 ? undefined : code.liftFrom(this, pc, this.#mode);
     if (lifted === undefined) return undefined;
     let block = this.known(pc);
     if (block === undefined || block.record === 0) {

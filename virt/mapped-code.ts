@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// Guest code as it is mapped now: its blocks, found in the code cache, taken from the store, or lifted and lowered here.
+//
+// Invariants: blocks are those of the current mode. Lifting may empty the arena where blocks are asked for by blockAt(), and
+// nowhere else; what is being planned (take()) lies in it.
+
+import { ACCESS_EXEC } from "../include/linux/cpu.ts";
+import type { Ram } from "../lib/ram.ts";
+import { type Block, type CodeCache, newBlock, setBytecode, setTail, STEP_AREA } from "./cache.ts";
+import type { Fetch, FrontEnd, Lifted } from "./frontend.ts";
+import { heatOf, NEVER_HOT } from "./heat.ts";
+import { type Handlers, HEADER_BYTES, TARGETS, TARGETS_BYTES } from "./interp/bytecode.ts";
+import type { KeptBlock } from "./interp/kept.ts";
+import { linkBlock } from "./interp/links.ts";
+import { LOWERED_BYTES_MAX, Lowering } from "./interp/lower.ts";
+import { IrBuilder } from "./ir/builder.ts";
+import { JUMP_RETURN, TERM_INDIRECT } from "./ir/ops.ts";
+import { PAGE_SIZE } from "./layout.ts";
+import type { AddressSpaces } from "./spaces.ts";
+import { type IrBlock, keepIr } from "./translate/ir-block.ts";
+import type { BlockSource, TakenBlock } from "./translate/region.ts";
+import { CodeFetch, nextPage, recordFault, walk } from "./walk.ts";
+
+/** What it works with and asks of the CPU. */
+export interface MappedCodeHost {
+  readonly ram: Ram;
+  readonly frontEnd: FrontEnd;
+  readonly handlers: Handlers;
+  readonly cache: CodeCache;
+  readonly spaces: AddressSpaces;
+  /** A frame was marked as one with code: no write translation of it may stay. */
+  readonly flushTlbWrites: () => void;
+  readonly blockInstructionsMax: number;
+  /** As CpuOptions has it. */
+  readonly hotEntries: number;
+}
+
+/** Blocks of earlier runs that go into what is mapped one by one. */
+export interface EarlierBlocks {
+  /** The kept block at a guest address in `frame` that ends in the next page, when that page has the bytes it was made from. */
+  straddling(pc: number, frame: number, mode: number): KeptBlock | undefined;
+  /** All code was dropped. */
+  forgetAll(): void;
+}
+
+export class MappedCode implements BlockSource {
+  readonly #ram: Ram;
+  readonly #frontEnd: FrontEnd;
+  readonly #cache: CodeCache;
+  readonly #spaces: AddressSpaces;
+  readonly #flushTlbWrites: () => void;
+  readonly #blockInstructionsMax: number;
+  readonly #hotEntries: number;
+  readonly #builder = new IrBuilder();
+  readonly #lowering: Lowering;
+  readonly #fetch: CodeFetch;
+  readonly #lifted: Lifted = { bytes: 0, faultPc: 0 };
+  /** MODE_* of what is found and made. */
+  mode = 0;
+  /** Where there is a store. */
+  earlier: EarlierBlocks | undefined;
+  readonly counters = { lifted: 0, liftedInstructions: 0, emptied: 0 };
+
+  constructor(host: MappedCodeHost) {
+    this.#ram = host.ram;
+    this.#frontEnd = host.frontEnd;
+    this.#cache = host.cache;
+    this.#spaces = host.spaces;
+    this.#flushTlbWrites = host.flushTlbWrites;
+    this.#blockInstructionsMax = host.blockInstructionsMax;
+    this.#hotEntries = host.hotEntries;
+    this.#lowering = new Lowering(host.ram, host.handlers);
+    this.#fetch = new CodeFetch(host.ram);
+  }
+
+  /** The block at a guest address, or the trap that its fetch makes. */
+  blockAt(pc: number): Block | number {
+    const frame = walk(this.#ram, pc, ACCESS_EXEC);
+    if (frame < 0) return recordFault(this.#ram, pc, ACCESS_EXEC);
+    const known = this.#cache.find(frame, pc % PAGE_SIZE, this.mode);
+    if (known !== undefined && !known.isDead && known.record !== 0) {
+      if (known.secondFrame < 0 || walk(this.#ram, nextPage(pc), ACCESS_EXEC) === known.secondFrame) {
+        return known;
+      }
+    }
+    return this.#make(pc, frame, known?.record === 0 && !known.isDead ? known : undefined);
+  }
+
+  /** The live block at a guest address as it is mapped now. */
+  known(pc: number): Block | undefined {
+    const frame = walk(this.#ram, pc, ACCESS_EXEC);
+    if (frame < 0) return undefined;
+    const block = this.#cache.find(frame, pc % PAGE_SIZE, this.mode);
+    if (block === undefined || block.isDead) return undefined;
+    if (block.secondFrame >= 0 && walk(this.#ram, nextPage(pc), ACCESS_EXEC) !== block.secondFrame) {
+      return undefined;
+    }
+    return block;
+  }
+
+  /** The block at a mapped guest address, without bytecode when it is new. */
+  knownOrBare(pc: number): Block {
+    const known = this.known(pc);
+    if (known !== undefined) return known;
+    const block = newBlock(walk(this.#ram, pc, ACCESS_EXEC), pc % PAGE_SIZE, this.mode);
+    this.#add(block, this.#cache.arenaEnd);
+    return block;
+  }
+
+  /** Host address of the code at a guest address, or -1. */
+  readonly addressOf = (pc: number): number => {
+    const frame = walk(this.#ram, pc, ACCESS_EXEC);
+    return frame < 0 ? -1 : frame + (pc % PAGE_SIZE);
+  };
+
+  /** Bytecode of the one instruction at `pc`, in the area for steps. 0, or the trap of a failed fetch. */
+  lowerStep(pc: number): number {
+    const trap = this.#lift(pc, 1);
+    if (trap === 0) this.#lowering.lower(this.#builder, STEP_AREA, NEVER_HOT, false);
+    return trap;
+  }
+
+  /** IR of a block read by `fetch`, and how many bytes of code it is. */
+  liftFrom(
+    fetch: Fetch,
+    pc: number,
+    mode: number,
+  ): { readonly ir: IrBlock; readonly bytes: number } | undefined {
+    return this.#lift(pc, this.#blockInstructionsMax, fetch, mode) === 0
+      ? { ir: keepIr(this.#builder), bytes: this.#lifted.bytes }
+      : undefined;
+  }
+
+  /** BlockSource: known blocks that have run a fair share of the times that make one hot. */
+  heat(pc: number): number {
+    const block = this.known(pc);
+    return block === undefined ? -1 : heatOf(this.#ram, block, this.#hotEntries);
+  }
+
+  take(pc: number): TakenBlock | undefined {
+    // Lifting must not empty the arena here: what is being planned lies in it.
+    const block = this.known(pc) ?? (this.#cache.hasRoom(LOWERED_BYTES_MAX) ? this.blockAt(pc) : 0);
+    if (typeof block === "number" || this.#lift(pc, this.#blockInstructionsMax) !== 0) return undefined;
+    if (block.record === 0) {
+      this.#setTail(pc, block);
+      this.#add(block, this.#cache.arenaEnd);
+    }
+    return { block, ir: keepIr(this.#builder), targets: this.#indirectTargets(block) };
+  }
+
+  takeCallee(pc: number): TakenBlock | undefined {
+    return this.known(pc) === undefined ? undefined : this.take(pc);
+  }
+
+  /** `bare`: the block when it is known without bytecode. */
+  #make(pc: number, frame: number, bare: Block | undefined): Block | number {
+    const kept = this.earlier?.straddling(pc, frame, this.mode);
+    if (kept !== undefined) return this.#takeStraddling(pc, bare ?? this.knownOrBare(pc), kept);
+    const trap = this.#lift(pc, this.#blockInstructionsMax);
+    if (trap !== 0) return trap;
+    const cache = this.#cache;
+    if (!cache.hasRoom(LOWERED_BYTES_MAX)) this.#empty();
+    const start = cache.arenaEnd;
+    const hot = this.#hotEntries === 0 ? NEVER_HOT : this.#hotEntries;
+    const end = this.#lowering.lower(this.#builder, start, hot, true);
+    const block: Block = bare ?? this.knownOrBare(pc);
+    this.#setTail(pc, block);
+    const { terminator } = this.#lowering;
+    const { instructions } = this.#builder;
+    setBytecode(block, { record: start + HEADER_BYTES, end, terminator, instructions });
+    this.#add(block, end);
+    linkBlock(this.#ram, cache, block);
+    this.counters.lifted++;
+    this.counters.liftedInstructions += instructions;
+    return block;
+  }
+
+  /** The arena is full: all code goes. */
+  #empty(): void {
+    this.#cache.dropAll();
+    this.earlier?.forgetAll();
+    this.counters.emptied++;
+    this.#spaces.breakLinks();
+  }
+
+  #add(block: Block, arenaEnd: number): void {
+    if (this.#cache.add(block, arenaEnd)) this.#flushTlbWrites();
+  }
+
+  /** Of the block that was lifted last. */
+  #setTail(pc: number, block: Block): void {
+    setTail(block, this.#lifted.bytes, () => walk(this.#ram, nextPage(pc), ACCESS_EXEC));
+  }
+
+  /** Bytecode that lies in the arena already becomes that of a block. */
+  #takeStraddling(pc: number, block: Block, kept: KeptBlock): Block {
+    block.secondFrame = walk(this.#ram, nextPage(pc), ACCESS_EXEC);
+    block.tailBytes = kept.tail.length;
+    setBytecode(block, kept);
+    this.#add(block, this.#cache.arenaEnd);
+    linkBlock(this.#ram, this.#cache, block);
+    return block;
+  }
+
+  /** Lifts into the builder. 0, or the trap of a failed fetch. */
+  #lift(
+    pc: number,
+    instructionsMax: number,
+    fetch: Fetch = this.#fetch,
+    mode: number = this.mode,
+  ): number {
+    const builder = this.#builder;
+    builder.begin(pc);
+    this.#fetch.reset();
+    const lifted = this.#lifted;
+    lifted.bytes = 0;
+    const limits = { instructionsMax, endPc: nextPage(pc) };
+    this.#frontEnd.lift(builder, fetch, pc, limits, mode, lifted);
+    return lifted.bytes > 0 ? 0 : recordFault(this.#ram, lifted.faultPc, ACCESS_EXEC);
+  }
+
+  /** Where the indirect jump at the end of the block, which was lifted last, went lately. */
+  #indirectTargets(block: Block): number[] {
+    const { terminator, termKind } = this.#builder;
+    if (block.record === 0 || terminator !== TERM_INDIRECT || termKind === JUMP_RETURN) return [];
+    const at = block.end - TARGETS_BYTES;
+    const targets: number[] = [];
+    for (let n = 0; n < TARGETS; n++) targets.push(this.#ram.readU64(at + n * 8));
+    return targets.filter((pc) => pc !== 0); // 0: none was noted
+  }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which regions there are: made from blocks that became hot, taken from the store, or made again when their shared checks
+// did not pay.
+//
+// Invariants: hot blocks that wait are those of the current address space. After regions have come or gone, no link leads past an entry
+// of one, and the jump cache has nothing that is gone.
+
+import { ACCESS_EXEC } from "../include/linux/cpu.ts";
+import type { Ram } from "../lib/ram.ts";
+import type { Block, CodeCache } from "./cache.ts";
+import { COUNT_BYTES, HOT_AGAIN, NEVER_HOT } from "./heat.ts";
+import type { KeptCode } from "./kept-code.ts";
+import type { MappedCode } from "./mapped-code.ts";
+import { LAST_ANCHOR, LAST_DATA } from "./runtime/status.ts";
+import type { AddressSpaces } from "./spaces.ts";
+import { DATA_ALIGNMENT } from "./translate/data.ts";
+import type { Region } from "./translate/live.ts";
+import type { Translator } from "./translate/translator.ts";
+import { walk } from "./walk.ts";
+
+/** Slow exits of a region are rare when so many instructions lie between two looks. */
+const SLOW_RARE = 20_000_000;
+/** Modules after which hot blocks wait twice as long, three times, and so on. */
+const PATIENT_MODULES = 16;
+/** Instructions that a hot block waits for others at most. */
+const WAIT_MAX = 150_000;
+
+export interface RegionsHost {
+  readonly ram: Ram;
+  readonly cache: CodeCache;
+  readonly spaces: AddressSpaces;
+  readonly code: MappedCode;
+  readonly translator: Translator;
+  readonly kept: KeptCode | undefined;
+  /** As CpuOptions has them. */
+  readonly hotBatch: number;
+  readonly translateOnDemand: boolean;
+}
+
+export class Regions {
+  readonly #ram: Ram;
+  readonly #cache: CodeCache;
+  readonly #spaces: AddressSpaces;
+  readonly #code: MappedCode;
+  readonly #translator: Translator;
+  readonly #kept: KeptCode | undefined;
+  readonly #hotBatch: number;
+  readonly #onDemand: boolean;
+  /** Where hot blocks are that translateHot() is to take. */
+  readonly #waitingPcs = new Set<number>();
+  /** Instructions retired when the first of them came. */
+  #waitingSince = 0;
+
+  constructor(host: RegionsHost) {
+    this.#ram = host.ram;
+    this.#cache = host.cache;
+    this.#spaces = host.spaces;
+    this.#code = host.code;
+    this.#translator = host.translator;
+    this.#kept = host.kept;
+    this.#hotBatch = host.hotBatch;
+    this.#onDemand = host.translateOnDemand;
+  }
+
+  /** The entry of a region at a guest address, perhaps one that the store has just given; or else the known block. */
+  entryAt(pc: number): Block | undefined {
+    const known = this.#code.known(pc);
+    if (this.#kept === undefined || (known !== undefined && known.entry !== 0)) return known;
+    const frame = walk(this.#ram, pc, ACCESS_EXEC);
+    if (frame < 0) return undefined;
+    this.#entriesChanged(this.#kept.offer(pc, frame, this.#code.mode));
+    return this.#code.known(pc);
+  }
+
+  /** The block at `pc` is worth translating: not at once, because regions made together cost less. True when it is time. */
+  noteHot(pc: number, retired: number): boolean {
+    const block = this.entryAt(pc) ?? this.#code.blockAt(pc); // the store may have it
+    if (typeof block === "number") return false;
+    const isTranslated = block.entry !== 0;
+    this.#ram.i32[(block.record - COUNT_BYTES) >>> 2] = isTranslated ? NEVER_HOT : HOT_AGAIN;
+    if (isTranslated) return false;
+    if (this.#waitingPcs.size === 0) this.#waitingSince = retired;
+    this.#waitingPcs.add(pc);
+    return this.#waitingPcs.size >= this.#hotBatch * this.#patience && !this.#onDemand;
+  }
+
+  /** Whether hot blocks have waited for long enough. */
+  isOverdue(retired: number): boolean {
+    return this.#waitingPcs.size > 0 && retired - this.#waitingSince > WAIT_MAX * this.#patience
+      && !this.#onDemand;
+  }
+
+  /** What waits was hot in another address space. */
+  forgetHot(): void {
+    this.#waitingPcs.clear();
+  }
+
+  /** Translates what has become hot since, as one module. */
+  translateHot(): void {
+    // The lowest first: where functions begin.
+    const pcs = [...this.#waitingPcs].sort((a, b) => a - b);
+    this.#waitingPcs.clear();
+    this.#entriesChanged(this.#translator.translate(this.#code, pcs, this.#code.addressOf));
+  }
+
+  /** Grows with the number of modules: each new one costs the engine time for every one that shares the table. */
+  get #patience(): number {
+    return 1 + this.#translator.counters.modules / PATIENT_MODULES;
+  }
+
+  /** The budget ran out at `pc`: it does in what runs most. */
+  sample(pc: number): void {
+    const region = this.#code.known(pc)?.home?.region;
+    if (region !== undefined) region.samples++;
+  }
+
+  /** Shared checks of the region that was left last fail often: by how often, they are worth less than they cost. */
+  slowOften(retired: number): void {
+    const region = this.#translator.byData(this.#ram.u32[LAST_DATA >>> 2]!);
+    if (region === undefined) return;
+    const since = retired - region.watchedSince;
+    this.#translator.watchSlowExits(region, retired);
+    if (since > SLOW_RARE) return;
+    const anchorPc = this.#ram.readU64(LAST_ANCHOR);
+    this.#entriesChanged(this.#translator.ungroup(this.#code, region, anchorPc, this.#code.addressOf));
+  }
+
+  /** Leaves what was translated to the store. */
+  save(): void {
+    this.#entriesChanged(this.#kept?.gather() ?? []);
+    this.#kept?.save();
+  }
+
+  /** Links past the regions' entries are undone; the jump cache forgets those entries, and regions that are gone. */
+  #entriesChanged(regions: readonly Region[]): void {
+    if (regions.length === 0) return;
+    const records = new Set<number>();
+    for (const region of regions) {
+      for (const entry of region.entries) {
+        if (entry.isEntered) records.add(entry.record);
+        this.#cache.unlink(entry);
+      }
+    }
+    if (this.#translator.takeDeaths() || records.size > 0) {
+      this.#cache.purgeJumpCache((tableIndex, entry) =>
+        tableIndex === 0 ? records.has(entry) : this.#translator.byData(entry & -DATA_ALIGNMENT) === undefined
+      );
+    }
+    this.#spaces.breakLinks();
+  }
+}
