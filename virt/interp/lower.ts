@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lowers an IR block to the interpreter's bytecode, in two passes over flat arrays.
+// Lowers an IR block to the interpreter's bytecode, in two passes over flat arrays: backwards (analysis.ts), then forwards
+// for the records.
 //
-// Backwards: last uses, dead code, which register reads may stay aliases of the register's slot, and which
-// results may be made in the register's slot at once ("retargeted"): when no trap, no other set and no reader
-// of the old value lies between. Forwards: records. wrap and extend_u are aliases, because i32 results are
-// stored zero-extended. Registers 0..15 are the general ones, 16..31 the vector ones.
+// wrap and extend_u are aliases, because i32 results are stored zero-extended. Registers 0..15 are the general ones, 16..31 the
+// vector ones. A constant is made where it is first needed, and not at all where an immediate will do.
 
 import { CPU_STATE } from "../layout.ts";
 import type { IrBuilder, Temp } from "../ir/builder.ts";
 import {
   FLAG_TRAP,
-  FLAG_WRITE,
   HELPERS,
   Op,
   OPS,
@@ -21,6 +19,7 @@ import {
   TERM_TRAP,
 } from "../ir/ops.ts";
 import type { Ram } from "../../lib/ram.ts";
+import { Analysis, CAPACITY, FLAGS } from "./analysis.ts";
 import {
   type Handlers,
   hasLane,
@@ -34,9 +33,6 @@ import {
 } from "./bytecode.ts";
 import { joinSequences } from "./join.ts";
 
-const CAPACITY = 3072;
-const NEVER = 1 << 30;
-const FLAGS: Uint16Array = Uint16Array.from(OPS, (info) => info.flags);
 const OPERANDS: Uint8Array = Uint8Array.from(OPS, (info) => info.operands.length);
 const HAS_RESULT: Uint8Array = Uint8Array.from(OPS, (info) => (info.result === "" ? 0 : 1));
 const LANE_SCALE: Uint8Array = Uint8Array.from(
@@ -64,17 +60,12 @@ export const LOWERED_BYTES_MAX: number = HEADER_BYTES + (CAPACITY + 64) * 2 * RE
 export class Lowering {
   readonly #ram: Ram;
   readonly #handlers: Handlers;
-  readonly #lastUse = new Int32Array(CAPACITY);
-  readonly #setBy = new Int32Array(CAPACITY);
-  readonly #limit = new Int32Array(CAPACITY);
-  /** Register in whose slot a result may be made, or -1. For get_gpr and get_xmm: 1 when an alias will do. */
-  readonly #retarget = new Int8Array(CAPACITY);
-  readonly #dead = new Uint8Array(CAPACITY);
+  readonly #analysis: Analysis;
+  readonly #lastUse: Int32Array;
+  readonly #retarget: Int8Array;
+  readonly #dead: Uint8Array;
   readonly #slot = new Int32Array(CAPACITY);
   readonly #clean = new Uint8Array(CAPACITY);
-  readonly #nextSet = new Int32Array(32);
-  /** By register: the next record that reads it. */
-  readonly #nextGet = new Int32Array(32);
   readonly #holder = new Int32Array(32);
   #fused = -1;
   #nextSlot = 0;
@@ -89,6 +80,10 @@ export class Lowering {
   constructor(ram: Ram, handlers: Handlers) {
     this.#ram = ram;
     this.#handlers = handlers;
+    const { lastUse, retarget, dead } = (this.#analysis = new Analysis(handlers));
+    this.#lastUse = lastUse;
+    this.#retarget = retarget;
+    this.#dead = dead;
   }
 
   /** TERM_* of the records written last: a jump too far for a record is an indirect one. */
@@ -103,7 +98,7 @@ export class Lowering {
     entriesUntilHot: number,
     mayLink: boolean,
   ): number {
-    this.#analyse(ir);
+    this.#fused = this.#analysis.analyse(ir);
     const u32 = this.#ram.u32;
     const word = address >>> 2;
     u32[word] = 0;
@@ -123,112 +118,6 @@ export class Lowering {
     this.#terminator(ir, mayLink);
     joinSequences(this.#ram, this.#handlers, this.#starts.subarray(0, this.#records));
     return this.#at;
-  }
-
-  #analyse(ir: IrBuilder): void {
-    const length = ir.length;
-    this.#lastUse.fill(-1, 0, length);
-    this.#setBy.fill(-1, 0, length);
-    this.#retarget.fill(-1, 0, length);
-    this.#nextSet.fill(NEVER);
-    this.#nextGet.fill(NEVER);
-    this.#fused = this.#findFused(ir);
-    if (this.#fused >= 0) {
-      this.#lastUse[ir.a[this.#fused]!] = length;
-      if (ir.b[this.#fused]! >= 0) this.#lastUse[ir.b[this.#fused]!] = length;
-    } else if (ir.termTemp >= 0) {
-      this.#lastUse[ir.termTemp] = length;
-    }
-    let nextTrap = NEVER;
-    let ccDead = false;
-    for (let i = length - 1; i >= 0; i--) {
-      const op = ir.op[i]!;
-      this.#dead[i] = 0;
-      if (op === Op.set_cc || op === Op.set_cc_dynamic) {
-        if (ccDead) {
-          this.#dead[i] = 1;
-          continue;
-        }
-        ccDead = true;
-        this.#use(ir, i);
-        continue;
-      }
-      const flags = FLAGS[op]!;
-      if (op >= Op.get_cc_op && op <= Op.cc_flags && this.#lastUse[i]! >= 0) ccDead = false;
-      if (op === Op.set_gpr || op === Op.set_xmm) {
-        this.#analyseSet(ir, i, op === Op.set_gpr ? ir.imm[i]! : 16 + ir.imm[i]!);
-        continue;
-      }
-      if (
-        (flags & (FLAG_TRAP | FLAG_WRITE)) === 0 && (this.#lastUse[i]! < 0 || i === this.#fused)
-        && op !== Op.insn
-      ) {
-        this.#dead[i] = 1;
-        continue;
-      }
-      this.#analyseResult(ir, i, op, nextTrap);
-      if ((flags & FLAG_TRAP) !== 0) {
-        nextTrap = i;
-        ccDead = false;
-        if (op === Op.ext) this.#nextSet.fill(i);
-      }
-    }
-  }
-
-  /** The comparison that the branch can do itself: nothing else uses it. */
-  #findFused(ir: IrBuilder): Temp {
-    if (ir.terminator !== TERM_BRANCH) return -1;
-    const cond = ir.termTemp;
-    const op = ir.op[cond]!;
-    const eqz = op === Op.i32_eqz || op === Op.i64_eqz;
-    if (!eqz && this.#handlers.branch[op]! < 0) return -1;
-    for (let i = cond + 1; i < ir.length; i++) {
-      if (ir.a[i] === cond || ir.b[i] === cond || ir.c[i] === cond) return -1;
-    }
-    return cond;
-  }
-
-  #use(ir: IrBuilder, i: number): void {
-    const lastUse = this.#lastUse;
-    const a = ir.a[i]!;
-    if (a < 0) return;
-    if (lastUse[a]! < i) lastUse[a] = i;
-    const b = ir.b[i]!;
-    if (b >= 0 && lastUse[b]! < i) lastUse[b] = i;
-    const c = ir.c[i]!;
-    if (c >= 0 && lastUse[c]! < i) lastUse[c] = i;
-  }
-
-  #analyseSet(ir: IrBuilder, i: number, register: number): void {
-    this.#limit[i] = this.#nextSet[register]!;
-    this.#nextSet[register] = i;
-    this.#setBy[ir.a[i]!] = i;
-    this.#use(ir, i);
-  }
-
-  #analyseResult(ir: IrBuilder, i: number, op: number, nextTrap: number): void {
-    if (op === Op.get_gpr || op === Op.get_xmm) {
-      const register = op === Op.get_gpr ? ir.imm[i]! : 16 + ir.imm[i]!;
-      this.#retarget[i] = this.#lastUse[i]! <= this.#nextSet[register]! ? 1 : 0;
-      this.#nextGet[register] = i;
-      return;
-    }
-    const set = this.#setBy[i]!;
-    if (set >= 0) {
-      const register = ir.op[set] === Op.set_gpr ? ir.imm[set]! : 16 + ir.imm[set]!;
-      // A value shared with an earlier instruction may be made before the register's old value is read.
-      const isFree = this.#nextSet[register] === set && this.#nextGet[register]! > set;
-      if (isFree && nextTrap > set && this.#lastUse[i]! <= this.#limit[set]!) {
-        this.#retarget[i] = register;
-      }
-    }
-    if (op === Op.i32_wrap_i64 || op === Op.i64_extend_i32_u) {
-      const a = ir.a[i]!;
-      if (this.#lastUse[a]! < this.#lastUse[i]!) this.#lastUse[a] = this.#lastUse[i]!;
-      if (op === Op.i64_extend_i32_u && set >= 0) this.#setBy[a] = set;
-    } else {
-      this.#use(ir, i);
-    }
   }
 
   #slotOfRegister(register: number): number {
