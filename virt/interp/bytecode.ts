@@ -31,12 +31,11 @@ export const SPECIALS = [
   "syscall", // dst count, imm delta
   "trap", // dst count retired, a kind, imm delta
   "branch", // dst count, a condition; second record: {delta, link} taken, {delta, link} not
-  "mov32",
+  "mov32", // the upper half of dst becomes 0, as of every i32 result
   "mov64",
   "const64",
   "pc_const",
   "set_cc_imm",
-  "zext32",
   "mov128",
   "mov32_narrow", // leaves the upper half of dst alone
 ] as const;

@@ -254,7 +254,6 @@ class Generator implements SlotContext {
         this.#chooseSide();
         break;
       case "mov32":
-      case "zext32":
         storeResult(this, "i", () => pushSlot(this, "i", 0));
         break;
       case "mov64":

@@ -284,7 +284,7 @@ export class Lowering {
       this.#clean[i] = 1;
       return;
     }
-    this.#write(this.#handlers.special.zext32, this.#place(ir, i), slot, 0, 0, 0);
+    this.#write(this.#handlers.special.mov32, this.#place(ir, i), slot, 0, 0, 0);
   }
 
   #setCc(ir: IrBuilder, i: number): void {
