@@ -46,11 +46,18 @@ function allTests(): string[] {
   ).sort();
 }
 
-/** Compiles when the binary is older than its source. Returns its path. */
+/** Headers that a test may include: those of its folder and of all. */
+function headersOf(source: string): string[] {
+  return [SOURCE, dirname(source)].flatMap((folder) =>
+    readdirSync(folder).filter((name) => name.endsWith(".h")).map((name) => join(folder, name))
+  );
+}
+
+/** Compiles when the binary is older than what it is made of. Returns its path. */
 function build(name: string): string {
   const source = join(SOURCE, `${name}.c`);
   const binary = join(BUILD, name);
-  const sources = [source, join(SOURCE, "check.h")].map((path) => statSync(path).mtimeMs);
+  const sources = [source, ...headersOf(source)].map((path) => statSync(path).mtimeMs);
   if (existsSync(binary) && statSync(binary).mtimeMs > Math.max(...sources)) return binary;
   mkdirSync(dirname(binary), { recursive: true });
   execFileSync("cc", [

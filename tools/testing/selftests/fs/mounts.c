@@ -8,14 +8,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define SHOW(call) \
-  do { \
-    errno = 0; \
-    long r_ = (long)(call); \
-    int e_ = errno; \
-    printf("%s = %ld%s%s\n", #call, r_, r_ == -1 ? " " : "", r_ == -1 ? strerrorname_np(e_) : ""); \
-  } while (0)
-
 static void list(const char *path) {
   DIR *d = opendir(path);
   if (!d) { printf("%s: %s\n", path, strerrorname_np(errno)); return; }

@@ -12,6 +12,15 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+/* What a call gave, by the name of its error. */
+#define SHOW(call) \
+  do { \
+    errno = 0; \
+    long r_ = (long)(call); \
+    int e_ = errno; \
+    printf("%s = %ld%s%s\n", #call, r_, r_ == -1 ? " " : "", r_ == -1 ? strerrorname_np(e_) : ""); \
+  } while (0)
+
 static const char *place; /* an empty directory on a tmpfs */
 
 static void remove_tree(const char *path) {
