@@ -18,22 +18,18 @@ import { CAP_SYS_RESOURCE } from "../include/uapi/capability.ts";
 import { E2BIG, EAGAIN, EIDRM, EINTR, EINVAL, ENOMSG, EPERM } from "../lib/errno.ts";
 import { readS64, readU64, viewOf, words64, writeS64 } from "../lib/little-view.ts";
 import { mmOf } from "../kernel/task.ts";
-import { copyOutResult, withBytes } from "../kernel/uaccess.ts";
+import { withBytes } from "../kernel/uaccess.ts";
 import { waitUntil } from "../kernel/wait.ts";
 import { capable } from "../security/commoncap.ts";
+import { control, type IpcKind, plainCommand } from "./control.ts";
 import {
   applyPermissions,
   checkAccess,
-  checkOwner,
   encodePermissions,
   IPC_CREAT,
   IPC_EXCL,
-  IPC_INFO,
   IPC_NOWAIT,
   IPC_READ,
-  IPC_RMID,
-  IPC_SET,
-  IPC_STAT,
   IPC_WRITE,
   IpcObject,
   IpcTable,
@@ -47,8 +43,6 @@ const MSG_NOERROR = 0o10000;
 const MSG_EXCEPT = 0o20000;
 const MSG_COPY = 0o40000;
 const MSG_STAT = 11;
-const MSG_INFO = 12;
-const MSG_STAT_ANY = 13;
 
 interface Message {
   readonly type: number;
@@ -66,10 +60,53 @@ class MessageQueue extends IpcObject {
   receivePid = 0;
 }
 
-const QUEUES = new StateKey<IpcTable<MessageQueue>>("ipc-msg");
+class Queues implements IpcKind<MessageQueue> {
+  readonly table = new IpcTable<MessageQueue>(MSGMNI);
+  readonly statCommand = MSG_STAT;
+  readonly structBytes = 120;
 
-function tableOf(kernel: Kernel): IpcTable<MessageQueue> {
-  return kernel.state(QUEUES, () => new IpcTable<MessageQueue>(MSGMNI));
+  /** struct msqid64_ds. */
+  encode(queue: MessageQueue): Uint8Array {
+    const bytes = new Uint8Array(this.structBytes);
+    const view = viewOf(bytes);
+    encodePermissions(view, queue);
+    [queue.sendTime, queue.receiveTime, queue.changeTime, queue.bytes, queue.messages.length, queue.bytesMax]
+      .forEach((value, index) => writeS64(view, 48 + index * 8, value));
+    view.setInt32(96, queue.sendPid);
+    view.setInt32(100, queue.receivePid);
+    return bytes;
+  }
+
+  /** struct msginfo, 32 bytes: msgpool, msgmap, msgmax, msgmnb, msgmni, msgssz, msgtql, msgseg. */
+  info(isUsage: boolean): Uint8Array {
+    const bytes = new Uint8Array(32);
+    const view = viewOf(bytes);
+    const all = this.table.all();
+    const pool = isUsage ? all.length : 0;
+    const map = isUsage ? all.reduce((sum, queue) => sum + queue.messages.length, 0) : 0;
+    const total = isUsage ? all.reduce((sum, queue) => sum + queue.bytes, 0) : 0;
+    [pool, map, MSGMAX, MSGMNB, MSGMNI, 16, total].forEach((value, index) => view.setInt32(index * 4, value));
+    return bytes;
+  }
+
+  set(task: Task, queue: MessageQueue, bytes: Uint8Array): void {
+    const limit = readU64(viewOf(bytes), 88);
+    if (limit > MSGMNB && !capable(task, CAP_SYS_RESOURCE)) throw EPERM;
+    applyPermissions(task, queue, bytes);
+    queue.bytesMax = limit;
+    queue.queue.wakeAll(0);
+  }
+
+  remove(queue: MessageQueue): void {
+    this.table.remove(queue);
+    queue.queue.wakeAll(0);
+  }
+}
+
+const QUEUES = new StateKey<Queues>("ipc-msg");
+
+function queuesOf(kernel: Kernel): Queues {
+  return kernel.state(QUEUES, () => new Queues());
 }
 
 function* send(task: Task, queue: MessageQueue, message: Message, flags: number): Sleeps<number> {
@@ -136,7 +173,7 @@ function* receive(
 ): Sleeps<number> {
   if (length > Number.MAX_SAFE_INTEGER || id < 0) throw EINVAL;
   if ((flags & MSG_COPY) !== 0 && ((flags & MSG_EXCEPT) !== 0 || (flags & IPC_NOWAIT) === 0)) throw EINVAL;
-  const queue = tableOf(task.kernel).get(id);
+  const queue = queuesOf(task.kernel).table.get(id);
   const message = yield* waitUntil(task, queue.queue, 0, () => take(task, queue, length, type, flags), {
     interrupted: EINTR,
   });
@@ -147,67 +184,10 @@ function* receive(
   return bytes.length;
 }
 
-/** struct msqid64_ds, 120 bytes. */
-function encode(queue: MessageQueue): Uint8Array {
-  const bytes = new Uint8Array(120);
-  const view = viewOf(bytes);
-  encodePermissions(view, queue);
-  [queue.sendTime, queue.receiveTime, queue.changeTime, queue.bytes, queue.messages.length, queue.bytesMax]
-    .forEach((value, index) => writeS64(view, 48 + index * 8, value));
-  view.setInt32(96, queue.sendPid);
-  view.setInt32(100, queue.receivePid);
-  return bytes;
-}
-
-/** struct msginfo, 32 bytes: msgpool, msgmap, msgmax, msgmnb, msgmni, msgssz, msgtql, msgseg. */
-function info(table: IpcTable<MessageQueue>, isUsage: boolean): Uint8Array {
-  const bytes = new Uint8Array(32);
-  const view = viewOf(bytes);
-  const all = table.all();
-  const pool = isUsage ? all.length : 0;
-  const map = isUsage ? all.reduce((sum, queue) => sum + queue.messages.length, 0) : 0;
-  const total = isUsage ? all.reduce((sum, queue) => sum + queue.bytes, 0) : 0;
-  [pool, map, MSGMAX, MSGMNB, MSGMNI, 16, total].forEach((value, index) => view.setInt32(index * 4, value));
-  return bytes;
-}
-
-function set(task: Task, queue: MessageQueue, bytes: Uint8Array): number {
-  const limit = readU64(viewOf(bytes), 88);
-  if (limit > MSGMNB && !capable(task, CAP_SYS_RESOURCE)) throw EPERM;
-  applyPermissions(task, queue, bytes);
-  queue.bytesMax = limit;
-  queue.queue.wakeAll(0);
-  return 0;
-}
-
 function msgctl(task: Task, id: number, rawCommand: number, address: number): SyscallAnswer {
-  const table = tableOf(task.kernel);
-  const command = rawCommand & ~0x100; // IPC_64
-  switch (command) {
-    case IPC_INFO:
-    case MSG_INFO:
-      return copyOutResult(task, address, info(table, command === MSG_INFO), table.highest);
-    case IPC_STAT:
-    case MSG_STAT:
-    case MSG_STAT_ANY: {
-      const queue = command === IPC_STAT ? table.get(id) : table.at(id);
-      if (command !== MSG_STAT_ANY) checkAccess(task, queue, IPC_READ);
-      return copyOutResult(task, address, encode(queue), command === IPC_STAT ? 0 : queue.id);
-    }
-    case IPC_SET: {
-      const queue = table.get(id);
-      return withBytes(task, address, 120, (bytes) => set(task, queue, bytes));
-    }
-    case IPC_RMID: {
-      const queue = table.get(id);
-      checkOwner(task, queue);
-      table.remove(queue);
-      queue.queue.wakeAll(0);
-      return 0;
-    }
-    default:
-      throw EINVAL;
-  }
+  const answer = control(task, queuesOf(task.kernel), id, plainCommand(rawCommand), address);
+  if (answer === undefined) throw EINVAL;
+  return answer;
 }
 
 export const msgSyscalls: readonly Syscall[] = [
@@ -215,14 +195,20 @@ export const msgSyscalls: readonly Syscall[] = [
     "msgget",
     [int, flagsOf({ IPC_CREAT, IPC_EXCL })],
     (task, key, flags) =>
-      tableOf(task.kernel).open(task, key, flags, () => {}, (id) => new MessageQueue(task, id, key, flags)),
+      queuesOf(task.kernel).table.open(
+        task,
+        key,
+        flags,
+        () => {},
+        (id) => new MessageQueue(task, id, key, flags),
+      ),
   ),
   syscall("msgsnd", [int, bufferIn, size, int], (task, id, address, length, flags) => {
     if (length > MSGMAX || id < 0) throw EINVAL;
     return withBytes(task, address, 8 + length, (bytes) => {
       const type = readS64(viewOf(bytes), 0);
       if (type < 1) throw EINVAL;
-      return send(task, tableOf(task.kernel).get(id), { type, bytes: bytes.slice(8) }, flags);
+      return send(task, queuesOf(task.kernel).table.get(id), { type, bytes: bytes.slice(8) }, flags);
     });
   }),
   syscall("msgrcv", [int, bufferOut, size, long, int], receive),

@@ -20,19 +20,15 @@ import { viewOf, writeS64 } from "../lib/little-view.ts";
 import { self, type TaskStruct, type ThreadGroupStruct } from "../kernel/task.ts";
 import { readTimespecNs } from "../kernel/time/timespec.ts";
 import { copyOutResult, withBytes } from "../kernel/uaccess.ts";
+import { control, type IpcKind, plainCommand } from "./control.ts";
 import {
   applyPermissions,
   checkAccess,
-  checkOwner,
   encodePermissions,
   IPC_CREAT,
   IPC_EXCL,
-  IPC_INFO,
   IPC_NOWAIT,
   IPC_READ,
-  IPC_RMID,
-  IPC_SET,
-  IPC_STAT,
   IPC_WRITE,
   IpcObject,
   IpcTable,
@@ -52,8 +48,6 @@ const GETZCNT = 15;
 const SETVAL = 16;
 const SETALL = 17;
 const SEM_STAT = 18;
-const SEM_INFO = 19;
-const SEM_STAT_ANY = 20;
 
 interface Operation {
   readonly index: number;
@@ -162,10 +156,49 @@ class UndoList {
   }
 }
 
-class Semaphores {
+class Semaphores implements IpcKind<SemaphoreSet> {
   readonly table = new IpcTable<SemaphoreSet>(SEMMNI);
+  readonly statCommand = SEM_STAT;
+  readonly structBytes = 104;
   /** Threads of a process share one list, as the C library's CLONE_SYSVSEM asks for. */
   readonly undos = new Map<ThreadGroupStruct, UndoList>();
+
+  /** struct semid64_ds. */
+  encode(set: SemaphoreSet): Uint8Array {
+    const bytes = new Uint8Array(this.structBytes);
+    const view = viewOf(bytes);
+    encodePermissions(view, set);
+    writeS64(view, 48, set.operationTime);
+    writeS64(view, 64, set.changeTime);
+    writeS64(view, 80, set.values.length);
+    return bytes;
+  }
+
+  /** struct seminfo: semmap, semmni, semmns, semmnu, semmsl, semopm, semume, semusz, semvmx, semaem. */
+  info(isUsage: boolean): Uint8Array {
+    const bytes = new Uint8Array(40);
+    const view = viewOf(bytes);
+    const sets = this.table.all();
+    const total = sets.reduce((sum, set) => sum + set.values.length, 0);
+    const usz = isUsage ? sets.length : 20;
+    const aem = isUsage ? total : SEMVMX;
+    [SEMMNI * SEMMSL, SEMMNI, SEMMNI * SEMMSL, SEMMNI * SEMMSL, SEMMSL, SEMOPM, SEMOPM, usz, SEMVMX, aem]
+      .forEach((value, index) => view.setInt32(index * 4, value));
+    return bytes;
+  }
+
+  set(task: Task, set: SemaphoreSet, bytes: Uint8Array): void {
+    applyPermissions(task, set, bytes);
+  }
+
+  remove(set: SemaphoreSet): void {
+    this.table.remove(set);
+    for (const sleeper of set.sleepers) {
+      sleeper.answer = EIDRM;
+      sleeper.task.wake();
+    }
+    set.sleepers.clear();
+  }
 }
 
 const SEMAPHORES = new StateKey<Semaphores>("ipc-sem");
@@ -246,39 +279,6 @@ function* sleep(set: SemaphoreSet, sleeper: Sleeper, timeoutNs: number | undefin
   }
 }
 
-function destroy(semaphores: Semaphores, set: SemaphoreSet): void {
-  semaphores.table.remove(set);
-  for (const sleeper of set.sleepers) {
-    sleeper.answer = EIDRM;
-    sleeper.task.wake();
-  }
-  set.sleepers.clear();
-}
-
-/** struct semid64_ds, 104 bytes. */
-function encode(set: SemaphoreSet): Uint8Array {
-  const bytes = new Uint8Array(104);
-  const view = viewOf(bytes);
-  encodePermissions(view, set);
-  writeS64(view, 48, set.operationTime);
-  writeS64(view, 64, set.changeTime);
-  writeS64(view, 80, set.values.length);
-  return bytes;
-}
-
-function info(semaphores: Semaphores, isUsage: boolean): Uint8Array {
-  const bytes = new Uint8Array(40);
-  const view = viewOf(bytes);
-  const sets = semaphores.table.all();
-  const total = sets.reduce((sum, set) => sum + set.values.length, 0);
-  // semmap, semmni, semmns, semmnu, semmsl, semopm, semume, semusz, semvmx, semaem
-  const usz = isUsage ? sets.length : 20;
-  const aem = isUsage ? total : SEMVMX;
-  [SEMMNI * SEMMSL, SEMMNI, SEMMNI * SEMMSL, SEMMNI * SEMMSL, SEMMSL, SEMOPM, SEMOPM, usz, SEMVMX, aem]
-    .forEach((value, index) => view.setInt32(index * 4, value));
-  return bytes;
-}
-
 function setAll(task: Task, set: SemaphoreSet, address: number): SyscallAnswer {
   checkAccess(task, set, IPC_WRITE);
   return withBytes(task, address, set.values.length * 2, (bytes) => {
@@ -327,31 +327,10 @@ function ofOne(task: Task, set: SemaphoreSet, index: number, command: number, va
 function semctl(task: Task, id: number, index: number, rawCommand: number, argument: number): SyscallAnswer {
   const semaphores = semaphoresOf(task.kernel);
   const { table } = semaphores;
-  const command = rawCommand & ~0x100; // IPC_64
+  const command = plainCommand(rawCommand);
+  const answer = control(task, semaphores, id, command, argument);
+  if (answer !== undefined) return answer;
   switch (command) {
-    case IPC_INFO:
-    case SEM_INFO:
-      return copyOutResult(task, argument, info(semaphores, command === SEM_INFO), table.highest);
-    case IPC_STAT:
-    case SEM_STAT:
-    case SEM_STAT_ANY: {
-      const set = command === IPC_STAT ? table.get(id) : table.at(id);
-      if (command !== SEM_STAT_ANY) checkAccess(task, set, IPC_READ);
-      return copyOutResult(task, argument, encode(set), command === IPC_STAT ? 0 : set.id);
-    }
-    case IPC_SET: {
-      const set = table.get(id);
-      return withBytes(task, argument, 104, (bytes) => {
-        applyPermissions(task, set, bytes);
-        return 0;
-      });
-    }
-    case IPC_RMID: {
-      const set = table.get(id);
-      checkOwner(task, set);
-      destroy(semaphores, set);
-      return 0;
-    }
     case GETALL:
       return getAll(task, table.get(id), argument);
     case SETALL:

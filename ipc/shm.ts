@@ -30,8 +30,8 @@ import {
 import { EEXIST, EINVAL } from "../lib/errno.ts";
 import { viewOf, writeS64 } from "../lib/little-view.ts";
 import { mmOf } from "../kernel/task.ts";
-import { copyOutResult, withBytes } from "../kernel/uaccess.ts";
 import { createShmemFile, type ShmemFile } from "../mm/shmem_file.ts";
+import { control, type IpcKind, plainCommand } from "./control.ts";
 import {
   applyPermissions,
   checkAccess,
@@ -39,11 +39,7 @@ import {
   encodePermissions,
   IPC_CREAT,
   IPC_EXCL,
-  IPC_INFO,
   IPC_READ,
-  IPC_RMID,
-  IPC_SET,
-  IPC_STAT,
   IPC_WRITE,
   IpcObject,
   IpcTable,
@@ -62,8 +58,6 @@ const SHM_DEST = 0o1000;
 const SHM_LOCK = 11;
 const SHM_UNLOCK = 12;
 const SHM_STAT = 13;
-const SHM_INFO = 14;
-const SHM_STAT_ANY = 15;
 
 class Segment extends IpcObject {
   readonly sizeBytes: number;
@@ -86,8 +80,10 @@ class Segment extends IpcObject {
   }
 }
 
-class Segments {
+class Segments implements IpcKind<Segment> {
   readonly table = new IpcTable<Segment>(SHMMNI);
+  readonly statCommand = SHM_STAT;
+  readonly structBytes = 112;
   readonly byFile = new Map<File, Segment>();
   /** Removed while attached: they keep their ids until the last one detaches. */
   readonly #dying = new Set<Segment>();
@@ -109,7 +105,43 @@ class Segments {
     return this.table.get(id);
   }
 
-  destroy(segment: Segment): void {
+  /** struct shmid64_ds. */
+  encode(segment: Segment): Uint8Array {
+    const bytes = new Uint8Array(this.structBytes);
+    const view = viewOf(bytes);
+    encodePermissions(view, segment, segment.isRemoved ? SHM_DEST : 0);
+    [segment.sizeBytes, segment.attachTime, segment.detachTime, segment.changeTime].forEach(
+      (value, index) => {
+        writeS64(view, 48 + index * 8, value);
+      },
+    );
+    view.setInt32(80, segment.creatorPid);
+    view.setInt32(84, segment.lastPid);
+    writeS64(view, 88, segment.attached);
+    return bytes;
+  }
+
+  /** struct shminfo64, or struct shm_info: used_ids, shm_tot, shm_rss, shm_swp, swap_attempts, swap_successes. */
+  info(isUsage: boolean): Uint8Array {
+    const bytes = new Uint8Array(isUsage ? 48 : 72);
+    const view = viewOf(bytes);
+    if (isUsage) {
+      const all = this.table.all();
+      const pages = all.reduce((sum, segment) => sum + Math.ceil(segment.sizeBytes / 4096), 0);
+      view.setInt32(0, all.length);
+      writeS64(view, 8, pages);
+      writeS64(view, 16, pages);
+    } else {
+      [SHMMAX, 1, SHMMNI, SHMMNI, SHMMAX].forEach((value, index) => writeS64(view, index * 8, value));
+    }
+    return bytes;
+  }
+
+  set(task: Task, segment: Segment, bytes: Uint8Array): void {
+    applyPermissions(task, segment, bytes);
+  }
+
+  remove(segment: Segment): void {
     if (segment.isRemoved) return;
     segment.isRemoved = true;
     // Whoever has it attached holds the pages.
@@ -190,72 +222,15 @@ function shmdt(task: Task, address: number): number {
   return 0;
 }
 
-/** struct shmid64_ds, 112 bytes. */
-function encode(segment: Segment): Uint8Array {
-  const bytes = new Uint8Array(112);
-  const view = viewOf(bytes);
-  encodePermissions(view, segment, segment.isRemoved ? SHM_DEST : 0);
-  [segment.sizeBytes, segment.attachTime, segment.detachTime, segment.changeTime].forEach((value, index) => {
-    writeS64(view, 48 + index * 8, value);
-  });
-  view.setInt32(80, segment.creatorPid);
-  view.setInt32(84, segment.lastPid);
-  writeS64(view, 88, segment.attached);
-  return bytes;
-}
-
-function info(kernel: Kernel, isUsage: boolean): Uint8Array {
-  const { table } = segmentsOf(kernel);
-  const bytes = new Uint8Array(isUsage ? 48 : 72);
-  const view = viewOf(bytes);
-  if (isUsage) {
-    const all = table.all();
-    const pages = all.reduce((sum, segment) => sum + Math.ceil(segment.sizeBytes / 4096), 0);
-    view.setInt32(0, all.length);
-    writeS64(view, 8, pages);
-    writeS64(view, 16, pages);
-  } else {
-    [SHMMAX, 1, SHMMNI, SHMMNI, SHMMAX].forEach((value, index) => writeS64(view, index * 8, value));
-  }
-  return bytes;
-}
-
 function shmctl(task: Task, id: number, rawCommand: number, address: number): SyscallAnswer {
-  const { kernel } = task;
-  const segments = segmentsOf(kernel);
-  const command = rawCommand & ~0x100; // IPC_64
+  const segments = segmentsOf(task.kernel);
   segments.sweep();
-  switch (command) {
-    case IPC_INFO:
-    case SHM_INFO:
-      return copyOutResult(task, address, info(kernel, command === SHM_INFO), segments.table.highest);
-    case IPC_STAT:
-    case SHM_STAT:
-    case SHM_STAT_ANY: {
-      const segment = command === IPC_STAT ? segments.get(id) : segments.table.at(id);
-      if (command !== SHM_STAT_ANY) checkAccess(task, segment, IPC_READ);
-      return copyOutResult(task, address, encode(segment), command === IPC_STAT ? 0 : segment.id);
-    }
-    case IPC_SET: {
-      const segment = segments.get(id);
-      return withBytes(task, address, 112, (bytes) => {
-        applyPermissions(task, segment, bytes);
-        return 0;
-      });
-    }
-    case IPC_RMID: {
-      const segment = segments.get(id);
-      checkOwner(task, segment);
-      segments.destroy(segment);
-      return 0;
-    }
-    case SHM_LOCK:
-    case SHM_UNLOCK:
-      checkOwner(task, segments.get(id));
-      return 0;
-    default:
-      throw EINVAL;
-  }
+  const command = plainCommand(rawCommand);
+  const answer = control(task, segments, id, command, address);
+  if (answer !== undefined) return answer;
+  if (command !== SHM_LOCK && command !== SHM_UNLOCK) throw EINVAL;
+  checkOwner(task, segments.get(id));
+  return 0;
 }
 
 export const shmSyscalls: readonly Syscall[] = [
