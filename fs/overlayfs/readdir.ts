@@ -7,6 +7,7 @@
 import type { DirEntry, Inode } from "../../include/linux/fs.ts";
 import { isSleeping, type Sleeps } from "../../include/linux/wait.ts";
 import { DT_CHR } from "../../include/uapi/stat.ts";
+import { partitionPoint } from "../../lib/partition-point.ts";
 import { isWhiteout, type OverlayNode } from "./layers.ts";
 
 /** Entries of the upper layer that are asked for at a time. */
@@ -44,13 +45,7 @@ export function* mergeEntries(node: OverlayNode): Sleeps<readonly DirEntry[]> {
 
 /** The index of the first entry with a higher serial number. */
 export function firstAfter(node: OverlayNode, entries: readonly DirEntry[], serial: number): number {
-  let [low, high] = [0, entries.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((node.serials.get(entries[middle]!.name) ?? 0) <= serial) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return partitionPoint(entries, ({ name }) => (node.serials.get(name) ?? 0) <= serial);
 }
 
 /** New names get their numbers: those of the lowest layer first, as Linux lists them. */

@@ -2,8 +2,7 @@
 // tmpfs: a file system whose only storage is memory. Also ramfs and the root file system that everything starts from.
 //
 // Invariants: an inode's nlink counts its names (directories: 2 plus subdirectories); its pages go when it has neither
-// a name nor an open file. A directory keeps its entries in order of creation; positions for readdir are serial
-// numbers, so they survive changes. Source: tmpfs(5).
+// a name nor an open file. Source: tmpfs(5).
 
 import {
   type AttributeChange,
@@ -18,15 +17,7 @@ import type { Cred, Kernel, Task } from "../../include/linux/sched.ts";
 import type { Sleeps } from "../../include/linux/wait.ts";
 import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from "../../include/uapi/fcntl.ts";
 import { TMPFS_MAGIC } from "../../include/uapi/fs.ts";
-import {
-  direntType,
-  isDirectory,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-} from "../../include/uapi/stat.ts";
+import { isDirectory, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../../include/uapi/stat.ts";
 import { EEXIST, EINVAL, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EPERM } from "../../lib/errno.ts";
 import type { ShmemAccounting } from "../../mm/shmem.ts";
 import { ShmemMapping } from "../../mm/shmem.ts";
@@ -34,16 +25,12 @@ import { applyAttributes } from "../libfs.ts";
 import { inheritFrom } from "../permission.ts";
 import { allocateAnonymousDevice, SimpleSuperBlock } from "../super.ts";
 import { TmpfsFile } from "./file.ts";
+import { Names } from "./names.ts";
 import { parseOptions, showOptions, type TmpfsOptions } from "./options.ts";
 import { XattrTable } from "./xattrs.ts";
 
 /** What Linux charges a directory entry with, for st_size of a directory. */
 const BOGO_DIRENT_BYTES = 20;
-/** Listings go from the newest name to the oldest, as Linux's do: positions count down from here. */
-const SERIALS_END = 0x7fff_0000;
-/** Entries that are gone and stay listed, beside as many as there are. */
-const GONE_MAX = 100;
-
 export class TmpfsSuperBlock extends SimpleSuperBlock implements ShmemAccounting {
   readonly kernel: Kernel;
   options: TmpfsOptions;
@@ -102,19 +89,11 @@ export class TmpfsSuperBlock extends SimpleSuperBlock implements ShmemAccounting
   }
 }
 
-interface Entry {
-  readonly name: string;
-  readonly inode: TmpfsInode;
-  readonly serial: number;
-}
-
 export class TmpfsInode extends Inode {
   readonly superBlock: TmpfsSuperBlock;
   readonly ino: number;
-  readonly #entries: Map<string, Entry> | undefined;
-  /** By serial number, with some that are gone. */
-  #bySerial: Entry[] = [];
-  #nextSerial = 1;
+  /** Of a directory. */
+  readonly #names: Names<TmpfsInode> | undefined;
   #target = "";
   #xattrs: XattrTable | undefined;
   /** The page cache of a regular file. */
@@ -132,7 +111,7 @@ export class TmpfsInode extends Inode {
       this.btime =
         superBlock.kernel.time.realtime();
     if (isDirectory(mode)) {
-      this.#entries = new Map();
+      this.#names = new Names();
       this.size = 2 * BOGO_DIRENT_BYTES; // "." and ".."
     }
     if ((mode & S_IFMT) === S_IFREG) this.pages = new ShmemMapping(superBlock.kernel, this, superBlock);
@@ -145,7 +124,7 @@ export class TmpfsInode extends Inode {
   }
 
   override lookup(name: string): Inode | undefined {
-    return this.#directory().get(name)?.inode;
+    return this.#directory().get(name);
   }
 
   override create(name: string, mode: number, rdev: number, cred: Cred): TmpfsInode {
@@ -170,7 +149,7 @@ export class TmpfsInode extends Inode {
 
   override link(name: string, target: Inode): void {
     if (!(target instanceof TmpfsInode)) throw EPERM;
-    if (this.#directory().has(name)) throw EEXIST;
+    if (this.#directory().get(name) !== undefined) throw EEXIST;
     target.nlink++;
     target.#changed();
     this.#insert(name, target);
@@ -204,7 +183,7 @@ export class TmpfsInode extends Inode {
   ): void {
     if (!(toDirectory instanceof TmpfsInode)) throw EINVAL;
     const moved = this.#entry(name, source);
-    const former = toDirectory.#directory().get(toName)?.inode;
+    const former = toDirectory.#directory().get(toName);
     if (former !== undefined && (flags & RENAME_NOREPLACE) !== 0) throw EEXIST;
     if (former === moved) return;
     if ((flags & RENAME_EXCHANGE) !== 0) {
@@ -243,24 +222,7 @@ export class TmpfsInode extends Inode {
   }
 
   override iterate(position: number, emit: (entry: DirEntry, next: number) => boolean): void {
-    const entries = this.#directory();
-    for (let n = this.#countBelow(SERIALS_END - position) - 1; n >= 0; n--) {
-      const entry = this.#bySerial[n]!;
-      const { name, inode, serial } = entry;
-      if (entries.get(name) !== entry) continue;
-      if (!emit({ name, ino: inode.ino, type: direntType(inode.mode) }, SERIALS_END - serial)) return;
-    }
-  }
-
-  /** How many have a lower serial number. */
-  #countBelow(serial: number): number {
-    let [low, high] = [0, this.#bySerial.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#bySerial[middle]!.serial < serial) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    this.#directory().iterate(position, emit);
   }
 
   override readlink(): string {
@@ -304,19 +266,19 @@ export class TmpfsInode extends Inode {
     this.pages?.evict();
   }
 
-  #directory(): Map<string, Entry> {
-    if (this.#entries === undefined) throw ENOTDIR;
-    return this.#entries;
+  #directory(): Names<TmpfsInode> {
+    if (this.#names === undefined) throw ENOTDIR;
+    return this.#names;
   }
 
   #entry(name: string, expected: Inode): TmpfsInode {
-    const entry = this.#directory().get(name);
-    if (entry === undefined || entry.inode !== expected) throw ENOENT;
-    return entry.inode;
+    const inode = this.#directory().get(name);
+    if (inode === undefined || inode !== expected) throw ENOENT;
+    return inode;
   }
 
   #make(name: string, mode: number, cred: Cred): TmpfsInode {
-    if (this.#directory().has(name)) throw EEXIST;
+    if (this.#directory().get(name) !== undefined) throw EEXIST;
     const owner = inheritFrom(this, mode, cred);
     const inode = new TmpfsInode(this.superBlock, owner.mode);
     inode.uid = owner.uid;
@@ -326,18 +288,12 @@ export class TmpfsInode extends Inode {
   }
 
   #insert(name: string, inode: TmpfsInode): void {
-    const entry = { name, inode, serial: this.#nextSerial++ };
-    this.#directory().set(name, entry);
-    this.#bySerial.push(entry);
+    this.#directory().add(name, inode);
     this.size += BOGO_DIRENT_BYTES;
     this.#modified();
   }
   #delete(name: string): void {
-    const entries = this.#directory();
-    entries.delete(name);
-    if (this.#bySerial.length > 2 * entries.size + GONE_MAX) {
-      this.#bySerial = this.#bySerial.filter((entry) => entries.get(entry.name) === entry);
-    }
+    this.#directory().delete(name);
     this.size -= BOGO_DIRENT_BYTES;
     this.#modified();
   }
