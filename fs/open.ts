@@ -54,7 +54,7 @@ import { dcacheAdd, DentryNode } from "./dcache.ts";
 import { announceInode, announceName, announceOpen } from "./fsnotify.ts";
 import { DirectoryFile } from "./libfs.ts";
 import { asDentry } from "./namespace.ts";
-import { lookupLast, type Walk } from "./path-walk.ts";
+import { lookupLast, type Walk, type WalkOptions } from "./path-walk.ts";
 import {
   CAP_FSETID,
   checkAccess,
@@ -89,11 +89,7 @@ export function tryOpenPath(
   at: Path | undefined,
 ): File | undefined {
   if ((flags & (O_CREAT | O_TRUNC | O_PATH | __O_TMPFILE)) !== 0) return undefined;
-  const found = vfs.resolve(task, path, {
-    at,
-    followLast: (flags & O_NOFOLLOW) === 0,
-    directory: (flags & O_DIRECTORY) !== 0,
-  });
+  const found = vfs.resolve(task, path, walkOptions(flags, at, 0));
   if (isSleeping(found)) return undefined;
   const inode = inodeOf(found);
   const type = inode.mode & S_IFMT;
@@ -122,16 +118,20 @@ export function* openPath(
     return yield* openTemporary(vfs, task, path, flags, mode, at, resolve);
   }
   if ((flags & O_CREAT) !== 0) return yield* openOrCreate(vfs, task, path, flags, mode, at, resolve);
-  const answer = vfs.resolve(task, path, {
-    at,
-    followLast: (flags & O_NOFOLLOW) === 0,
-    directory: (flags & O_DIRECTORY) !== 0,
-    resolve,
-  });
+  const answer = vfs.resolve(task, path, walkOptions(flags, at, resolve));
   if (isSleeping(answer) && (resolve & RESOLVE_CACHED) !== 0) throw EAGAIN;
   const found = isSleeping(answer) ? yield* answer : answer;
   if ((flags & O_PATH) !== 0) return new PathFile(found, flags);
   return yield* openFound(vfs, task, found, flags);
+}
+
+function walkOptions(flags: number, at: Path | undefined, resolve: number): WalkOptions {
+  return {
+    at,
+    followLast: (flags & O_NOFOLLOW) === 0,
+    directory: (flags & O_DIRECTORY) !== 0,
+    resolve,
+  };
 }
 
 function inodeOf(path: Path): Inode {
@@ -251,9 +251,7 @@ function* createRegular(
 ): Sleeps<File | undefined> {
   const directory = walk.dentry.inode;
   if (directory === undefined || walk.dentry.isRemoved) throw ENOENT;
-  checkWritable(walk.mount);
-  checkPermission(directory, MAY_WRITE | MAY_EXEC, task.cred);
-  const full = S_IFREG | creationMode(task, directory, mode & S_IALLUGO);
+  const full = newFileMode(task, walk.mount, directory, mode);
   let inode: Inode;
   try {
     const answer = directory.create(walk.lastName, full, 0, task.cred);
@@ -271,6 +269,13 @@ function* createRegular(
   return file;
 }
 
+/** The mode of a regular file that is made in `directory`; throws when it may not be. */
+function newFileMode(task: Task, mount: Path["mount"], directory: Inode, mode: number): number {
+  checkWritable(mount);
+  checkPermission(directory, MAY_WRITE | MAY_EXEC, task.cred);
+  return S_IFREG | creationMode(task, directory, mode & S_IALLUGO);
+}
+
 /** O_TMPFILE: a file without a name in the directory `path`. */
 function* openTemporary(
   vfs: VfsImpl,
@@ -284,9 +289,7 @@ function* openTemporary(
   const answer = vfs.resolve(task, path, { at, followLast: true, directory: true, resolve });
   const found = isSleeping(answer) ? yield* answer : answer;
   const directory = inodeOf(found);
-  checkWritable(found.mount);
-  checkPermission(directory, MAY_WRITE | MAY_EXEC, task.cred);
-  const made = directory.tmpfile(S_IFREG | creationMode(task, directory, mode & S_IALLUGO), task.cred);
+  const made = directory.tmpfile(newFileMode(task, found.mount, directory, mode), task.cred);
   const inode = isSleeping(made) ? yield* made : made;
   yield* finishCreation(directory, inode);
   const dentry = new DentryNode(`#${inode.ino}`, asDentry(found.dentry), inode);
