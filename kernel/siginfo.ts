@@ -45,11 +45,11 @@ function encodeUnion(view: LittleView, info: SignalInfo): void {
     writeS64(view, 32, info.userTicks ?? 0);
     writeS64(view, 40, info.systemTicks ?? 0);
   } else if (isByKernel && info.signal === SIGSYS) {
-    writeS64(view, 16, info.address ?? 0);
+    writeAddress(view, info);
     view.setInt32(24, info.status ?? 0); // the call's number
     view.setInt32(28, Number(info.value ?? 0n)); // AUDIT_ARCH_*
   } else if (isByKernel && isFault(info.signal)) {
-    writeS64(view, 16, info.address ?? 0);
+    writeAddress(view, info);
   } else if (info.band !== undefined || (isByKernel && info.signal === SIGIO)) {
     writeS64(view, 16, info.band ?? 0);
     view.setInt32(24, info.fd ?? 0);
@@ -57,6 +57,11 @@ function encodeUnion(view: LittleView, info: SignalInfo): void {
     encodeSender(view, info);
     view.setBigInt64(24, BigInt.asIntN(64, info.value ?? 0n));
   }
+}
+
+function writeAddress(view: LittleView, { address = 0 }: SignalInfo): void {
+  if (typeof address === "bigint") view.setBigInt64(16, BigInt.asIntN(64, address));
+  else writeS64(view, 16, address);
 }
 
 function encodeSender(view: LittleView, info: SignalInfo): void {

@@ -40,7 +40,7 @@ export function signalName(signal: number): string {
   return SIGNAL_NAMES[signal] ?? String(signal);
 }
 
-export function hexText(value: number): string {
+export function hexText(value: number | bigint): string {
   return value === 0 ? "NULL" : `0x${value.toString(16)}`;
 }
 

@@ -243,7 +243,7 @@ export class TaskStruct implements Task {
   /** How the call that ended with RestartError is to go on; read on the way back to the program. */
   restart: RestartError["when"] | undefined = undefined;
   /** The last exception of the program, for signal frames. */
-  trap: { readonly number: number; readonly errorCode: number; readonly address: number } = NO_TRAP;
+  trap: { readonly number: number; readonly errorCode: number; readonly address: number | bigint } = NO_TRAP;
 
   sighand: SigHand;
   readonly blocked: SigSet = new SigSet();

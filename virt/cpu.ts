@@ -120,6 +120,10 @@ export class WasmCpu implements Cpu, AccessOwner {
     return this.ram.readU64(CPU_BASE + CPU_STATE.trapAddress);
   }
 
+  get trapAddress64(): bigint {
+    return this.ram.view.getBigUint64(CPU_BASE + CPU_STATE.trapAddress, true);
+  }
+
   get trapAccess(): Access {
     const access = this.ram.i32[(CPU_BASE + CPU_STATE.trapAccess) >>> 2];
     return access === ACCESS_WRITE ? ACCESS_WRITE : access === ACCESS_EXEC ? ACCESS_EXEC : ACCESS_READ;

@@ -76,7 +76,7 @@ export function setupSignalFrame(ram: Ram, frame: SignalFrame): { address: numbe
   const address = frameAddress(top);
   const bytes = new Uint8Array(TOTAL_BYTES);
   const view = new DataView(bytes.buffer);
-  const put = (offset: number, value: number): void =>
+  const put = (offset: number, value: number | bigint): void =>
     view.setBigUint64(offset, BigInt.asUintN(64, BigInt(value)), true);
   put(0, frame.restorer);
   put(UCONTEXT, UC_FLAGS);

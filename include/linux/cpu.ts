@@ -39,6 +39,8 @@ export interface Cpu {
   readonly retired: number;
   /** Faulting address and kind of access of the last TRAP_FAULT. */
   readonly trapAddress: number;
+  /** That address with all 64 bits, which a number has not above 2^53. Slow (allocates). */
+  readonly trapAddress64: bigint;
   readonly trapAccess: Access;
   /** Makes the tables at `root` current; `mmId` is a small number unique among live address spaces. */
   setAddressSpace(root: number, mmId: number): void;
@@ -131,5 +133,5 @@ export interface SignalFrame {
   onAltStack: boolean; // build the frame at the top of altStack
   trapNumber: number; // x86 vector: 14 page fault, 6 illegal ...
   errorCode: number;
-  faultAddress: number;
+  faultAddress: number | bigint; // a bigint where a number would be rounded
 }

@@ -197,7 +197,8 @@ export interface SignalInfo {
   readonly pid?: number;
   readonly uid?: number;
   readonly status?: number;
-  readonly address?: number;
+  /** A bigint where a number would be rounded. */
+  readonly address?: number | bigint;
   readonly value?: bigint;
   readonly timerId?: number;
   readonly overrun?: number;

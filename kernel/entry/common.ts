@@ -46,6 +46,7 @@ import type { Ram } from "../../lib/ram.ts";
 import type { Scheduler, TaskRunner } from "../sched/core.ts";
 import { returnWork } from "../signal-deliver.ts";
 import { forceSignal, killGroup } from "../signal.ts";
+import { TASK_SIZE } from "../../virt/layout.ts";
 import { mmOf, type SyscallHooks, type TaskStruct, WORK_RESTART, WORK_SIGNAL, WORK_STEP } from "../task.ts";
 import { tracedSyscall } from "./syscall-trace.ts";
 
@@ -255,10 +256,13 @@ export class UserLoop implements TaskRunner {
   }
 
   #faultSignal(task: TaskStruct, fault: FaultSignal, address: number, access: number): void {
-    const isPresent = fault.code === SEGV_ACCERR ? 1 : 0;
+    const isKernels = address >= TASK_SIZE;
+    const isPresent = fault.code === SEGV_ACCERR || isKernels ? 1 : 0; // what the kernel has mapped is not told
     const kind = access === ACCESS_WRITE ? 2 : access === ACCESS_EXEC ? 16 : access === ACCESS_READ ? 0 : 0;
-    task.trap = { number: VECTOR_PAGE_FAULT, errorCode: 4 | kind | isPresent, address };
-    forceSignal(task, { signal: fault.signal, code: fault.code, address });
+    // Such a fault never sleeps: it is still the CPU's last one.
+    const exact = isKernels ? this.#cpu.trapAddress64 : address;
+    task.trap = { number: VECTOR_PAGE_FAULT, errorCode: 4 | kind | isPresent, address: exact };
+    forceSignal(task, { signal: fault.signal, code: fault.code, address: exact });
   }
 
   #exception(task: TaskStruct, trap: number): void {

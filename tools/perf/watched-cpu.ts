@@ -44,6 +44,10 @@ export class WatchedCpu implements Cpu {
     return this.#cpu.trapAddress;
   }
 
+  get trapAddress64(): bigint {
+    return this.#cpu.trapAddress64;
+  }
+
   get trapAccess(): Access {
     return this.#cpu.trapAccess;
   }

@@ -296,6 +296,7 @@ export class ScriptedKernel {
         return retired();
       },
       trapAddress: 0,
+      trapAddress64: 0n,
       trapAccess: 0,
       setAddressSpace() {},
       endAddressSpace() {},
