@@ -187,7 +187,7 @@ export const fchown: Syscall = syscall(
 export const fchownat: Syscall = syscall("fchownat", [fd, path, uint, uint, atFlags], chownAt);
 
 /** What a change of size or contents does beside: times, set-ID bits. */
-export function modificationOf(task: Task, inode: Inode): AttributeChange {
+function modificationOf(task: Task, inode: Inode): AttributeChange {
   const now = task.kernel.time.realtime();
   if ((inode.mode & 0o6000) === 0 || hasCapability(task.cred, CAP_FSETID)) return { mtime: now, ctime: now };
   return { mtime: now, ctime: now, mode: withoutSetIdBits(inode.mode) & S_IALLUGO };

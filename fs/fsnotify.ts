@@ -26,7 +26,7 @@ export interface Mark {
 
 const MARKS = "fsnotify";
 
-export function marksOf(inode: Inode): Set<Mark> | undefined {
+function marksOf(inode: Inode): Set<Mark> | undefined {
   const marks = inode.attached?.get(MARKS);
   return marks instanceof Set ? marks : undefined;
 }

@@ -9,7 +9,7 @@
 import { type File, type Inode, POLLIN } from "../include/linux/fs.ts";
 import { type FilesStruct, StateKey, type Task } from "../include/linux/sched.ts";
 import { type Sleeps, type Try, WaitQueue, WOULD_BLOCK } from "../include/linux/wait.ts";
-import { F_RDLCK, F_UNLCK, F_WRLCK } from "../include/uapi/fcntl.ts";
+import { F_UNLCK, F_WRLCK } from "../include/uapi/fcntl.ts";
 import { EAGAIN, EDEADLK } from "../lib/errno.ts";
 import { waitUntil } from "../kernel/wait.ts";
 
@@ -38,7 +38,7 @@ export class InodeLocks {
   readonly queue: WaitQueue = new WaitQueue();
 }
 
-export function locksOf(inode: Inode): InodeLocks | undefined {
+function locksOf(inode: Inode): InodeLocks | undefined {
   const locks = inode.attached?.get(LOCKS);
   return locks instanceof InodeLocks ? locks : undefined;
 }
@@ -178,6 +178,3 @@ function dropFlock(inode: Inode, file: File): void {
 export function* flockWait(task: Task, file: File, inode: Inode, type: number): Sleeps<void> {
   yield* waitUntil(task, makeLocks(inode).queue, 0, () => flockAttempt(task, file, inode, type));
 }
-
-/** The types by name, for /proc/locks. */
-export const LOCK_TYPE_NAMES: Readonly<Record<number, string>> = { [F_RDLCK]: "READ", [F_WRLCK]: "WRITE" };

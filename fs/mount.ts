@@ -53,7 +53,7 @@ function* optionalString(task: Task, address: number): Sleeps<string> {
 }
 
 /** The flags of a mount from those of mount(2): relatime unless told otherwise. */
-export function mountFlagsOf(flags: number): number {
+function mountFlagsOf(flags: number): number {
   let kept = flags & MNT_FLAGS;
   if ((flags & (MS_NOATIME | MS_STRICTATIME)) === 0) kept |= MS_RELATIME;
   if ((flags & MS_STRICTATIME) !== 0) kept &= ~(MS_RELATIME | MS_NOATIME);

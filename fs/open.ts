@@ -70,7 +70,7 @@ import type { VfsImpl } from "./vfs.ts";
 const CREATION_FLAGS = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC;
 
 /** What open(2) does not reject or ignore; throws EINVAL for impossible combinations. */
-export function checkOpenFlags(flags: number): number {
+function checkOpenFlags(flags: number): number {
   if ((flags & O_PATH) !== 0) return flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if ((flags & __O_TMPFILE) !== 0) {
     if ((flags & O_TMPFILE) !== O_TMPFILE || (flags & O_CREAT) !== 0) throw EINVAL;
@@ -140,7 +140,7 @@ function inodeOf(path: Path): Inode {
 }
 
 /** Opens what is there already: checks, the object's own open, O_TRUNC. */
-export function* openFound(vfs: VfsImpl, task: Task, path: Path, flags: number): Sleeps<File> {
+function* openFound(vfs: VfsImpl, task: Task, path: Path, flags: number): Sleeps<File> {
   const inode = inodeOf(path);
   const refreshed = inode.refresh();
   if (isSleeping(refreshed)) yield* refreshed;

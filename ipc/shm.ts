@@ -166,13 +166,6 @@ function segmentsOf(kernel: Kernel): Segments {
   return kernel.state(SEGMENTS, () => new Segments());
 }
 
-/** For /proc/sysvipc/shm. */
-export function allSegments(kernel: Kernel): readonly Segment[] {
-  const segments = segmentsOf(kernel);
-  segments.sweep();
-  return segments.table.all();
-}
-
 function* shmat(task: Task, id: number, address: number, flags: number): Sleeps<number> {
   const segment = segmentsOf(task.kernel).get(id);
   const isReadOnly = (flags & SHM_RDONLY) !== 0;

@@ -13,7 +13,7 @@ import { wakeFutex } from "./futex/waitwake.ts";
 import { SigSet } from "./signal-set.ts";
 import { forceSignal, kernelSignal, sendToGroup, sendToTask } from "./signal.ts";
 import { isDoomed, recalcSignal } from "./signal-state.ts";
-import { self, SigHand, type TaskStruct } from "./task.ts";
+import { self, type TaskStruct } from "./task.ts";
 
 const PTRACE_EVENT_EXEC = 4;
 
@@ -135,9 +135,4 @@ export class KernelControl implements ProcessControl {
   startThread(task: Task, pc: number, sp: number): void {
     startThread(self(task), pc, sp);
   }
-}
-
-/** Signal actions of a process that the kernel itself starts. */
-export function freshSigHand(): SigHand {
-  return new SigHand();
 }

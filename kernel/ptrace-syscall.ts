@@ -4,7 +4,7 @@
 
 import type { Sleeps } from "../include/linux/wait.ts";
 import { SIGTRAP } from "../include/uapi/signal.ts";
-import { EINTR, ENOSYS, Errno } from "../lib/errno.ts";
+import { EINTR, Errno } from "../lib/errno.ts";
 import { ptraceStop } from "./ptrace-stop.ts";
 import { sendToTask, userSignal } from "./signal.ts";
 import { type TaskStruct, WORK_RESTART } from "./task.ts";
@@ -60,6 +60,3 @@ function restartOf(error: Error): TaskStruct["restart"] {
     ? error.when
     : "nointr";
 }
-
-/** What a tracer sees in the result register at a syscall-enter stop. */
-export const ENTRY_RESULT: number = -ENOSYS.errno;

@@ -14,7 +14,6 @@ import {
   SIGKILL,
   SIGRTMIN,
   SIGSEGV,
-  SIGSTOP,
   SIGSYS,
   SIGTRAP,
 } from "../include/uapi/signal.ts";
@@ -179,9 +178,4 @@ export class PendingSignals {
     for (const signal of SYNCHRONOUS) if (set.has(signal) && !blocked.has(signal)) return signal;
     return set.lowestOutside(blocked);
   }
-}
-
-/** SIGKILL and SIGSTOP can be neither blocked nor handled. */
-export function isUnblockable(signal: number): boolean {
-  return signal === SIGKILL || signal === SIGSTOP;
 }

@@ -34,7 +34,6 @@ export const WORK_STEP = 4; // ptrace single-steps: the CPU runs one instruction
 /** Bits of TaskStruct.syscallWork: reasons for the slow way through a system call. */
 export const SYSCALL_TRACE = 1; // ptrace
 export const SYSCALL_SECCOMP = 2;
-export const SYSCALL_HOOK = 4; // strace, middleware
 
 export interface SigAction {
   readonly handler: number;

@@ -34,12 +34,6 @@ export function leafTable(u32: Uint32Array, root: number, address: number): numb
   return (u32[((second & ~0xfff) >>> 2) + ((address >>> 0) >>> 22)]! & ~0xfff) >>> 2;
 }
 
-/** Index into u32 of the leaf entry of `address`, or 0 when there is no table for it. */
-export function findPte(u32: Uint32Array, root: number, address: number): number {
-  const table = leafTable(u32, root, address);
-  return table === 0 ? 0 : table + ((address >>> 12) & 1023);
-}
-
 /** The leaf entry of `address`, 0 when there is none. */
 export function readPte(u32: Uint32Array, root: number, address: number): number {
   const table = leafTable(u32, root, address);

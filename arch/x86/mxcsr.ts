@@ -36,10 +36,6 @@ export function enterExactMode(ram: Ram): void {
   ram.u32[MODE >>> 2] = 1;
 }
 
-export function leaveExactMode(ram: Ram): void {
-  ram.u32[MODE >>> 2] = 0;
-}
-
 /** The control bits are the default ones and no flag is set. */
 export function isDefaultMxcsr(value: number): boolean {
   return value === MXCSR_DEFAULT;

@@ -154,7 +154,7 @@ function roundsAway(sign: number, odd: boolean, remainder: bigint, half: bigint,
 }
 
 /** Drops `bits` low bits of an integer, rounding. Sets context.roundedUp and FLAG_PRECISION. */
-export function roundShift(sign: number, value: bigint, bits: number, context: FloatContext): bigint {
+function roundShift(sign: number, value: bigint, bits: number, context: FloatContext): bigint {
   context.roundedUp = false;
   if (bits <= 0) return value << BigInt(-bits);
   const shift = BigInt(bits);
@@ -283,7 +283,7 @@ function addFinite(a: Float, b: Float, context: FloatContext): Float {
 }
 
 /** Rounds a finite operand that passes through unchanged but for precision. */
-export function roundFloat(a: Float, context: FloatContext): Float {
+function roundFloat(a: Float, context: FloatContext): Float {
   return a.kind === FINITE ? round(a.sign, a.exponent, a.significand, 64, context) : a;
 }
 

@@ -211,7 +211,7 @@ function scaleBy(a: Float, b: Float, context: FloatContext): Float {
 }
 
 /** An operation on ST(0) and ST(1) whose result replaces ST(0). */
-export function binaryTop(
+function binaryTop(
   unit: X87,
   operation: (a: Float, b: Float, context: FloatContext) => Float,
   context: FloatContext,

@@ -24,7 +24,7 @@ const PLAIN_MASK = 0xf3f;
 const PLAIN = 0x33f;
 
 /** Word index of ST(i), or -1 when it is empty. */
-export function registerIndex(ram: Ram, i: number): number {
+function registerIndex(ram: Ram, i: number): number {
   const physical = (ram.i32[FTOP]! + i) & 7;
   return (ram.i32[FTAG]! >> physical & 1) === 0 ? -1 : ST + 4 * physical;
 }

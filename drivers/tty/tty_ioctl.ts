@@ -192,7 +192,7 @@ function* drain(task: Task, tty: Tty): Sleeps<number> {
   return yield* waitUntil(task, tty.queue, POLLOUT, attempt);
 }
 
-export function encodeWindowSize(tty: Tty): Uint8Array {
+function encodeWindowSize(tty: Tty): Uint8Array {
   const bytes = new Uint8Array(8);
   const view = new DataView(bytes.buffer);
   const { rows, columns, xPixels, yPixels } = tty.windowSize;
@@ -200,7 +200,7 @@ export function encodeWindowSize(tty: Tty): Uint8Array {
   return bytes;
 }
 
-export function* setWindowSize(task: Task, tty: Tty, address: number): Sleeps<number> {
+function* setWindowSize(task: Task, tty: Tty, address: number): Sleeps<number> {
   const bytes = yield* mmOf(task).user.copyIn(address, 8);
   const view = new DataView(bytes.buffer, bytes.byteOffset, 8);
   const at = (offset: number): number => view.getUint16(offset, true);
@@ -254,7 +254,7 @@ function* setDiscipline(task: Task, address: number): Sleeps<number> {
 }
 
 /** TIOCSPGRP. `real` differs from the caller's terminal only on the master of a pseudoterminal. */
-export function* setForeground(task: Task, tty: Tty, address: number): Sleeps<number> {
+function* setForeground(task: Task, tty: Tty, address: number): Sleeps<number> {
   const { group } = task;
   if (group.tty === tty) {
     // A background process that sets the group is stopped like one that writes.

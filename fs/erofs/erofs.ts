@@ -2,12 +2,12 @@
 // EROFS as a file-system type: mounts an image that lies on a block device.
 
 import type { FileSystemType, SuperBlock } from "../../include/linux/fs.ts";
-import type { Kernel, Task } from "../../include/linux/sched.ts";
+import type { Task } from "../../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../../include/linux/wait.ts";
 import { S_IFBLK, S_IFMT } from "../../include/uapi/stat.ts";
 import { ENOTBLK } from "../../lib/errno.ts";
 import { type BlockDevice, blockDeviceByName, findBlockDevice } from "../../block/blk.ts";
-import { type ErofsSuperBlock, openErofs } from "./super.ts";
+import { openErofs } from "./super.ts";
 
 export const erofs: FileSystemType = {
   name: "erofs",
@@ -25,9 +25,4 @@ function* findDevice(task: Task, source: string): Sleeps<BlockDevice> {
   const inode = (isSleeping(answer) ? yield* answer : answer).dentry.inode;
   if (inode === undefined || (inode.mode & S_IFMT) !== S_IFBLK) throw ENOTBLK;
   return findBlockDevice(task.kernel, inode.rdev);
-}
-
-/** The root image, before there is any name for its device. */
-export function mountErofs(kernel: Kernel, device: BlockDevice): Sleeps<ErofsSuperBlock> {
-  return openErofs(kernel, erofs, device.dev, device);
 }

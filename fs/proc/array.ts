@@ -35,11 +35,11 @@ function ticks(ns: number): number {
   return Math.floor(ns / NS_PER_TICK);
 }
 
-export function mmOfTask(task: Task): ProcessMm | undefined {
+function mmOfTask(task: Task): ProcessMm | undefined {
   return task.mm === undefined ? undefined : mmStruct(task.mm);
 }
 
-export function parentPid(task: Task): number {
+function parentPid(task: Task): number {
   return task.group.parent?.tgid ?? 0;
 }
 
@@ -203,7 +203,7 @@ export function showStatus(task: Task): string {
 }
 
 /** Pages of an address space by use. */
-export function memoryUse(mm: ProcessMm): { stack: number; text: number; library: number; shared: number } {
+function memoryUse(mm: ProcessMm): { stack: number; text: number; library: number; shared: number } {
   let stack = 0;
   let executable = 0;
   let shared = 0;

@@ -16,7 +16,7 @@ import {
 const O_CLOEXEC = 0o2000000;
 
 /** A place in no tree for a file without a path, so that it can be opened and looked at through /proc. */
-export function namelessPath(file: File): Path {
+function namelessPath(file: File): Path {
   const { inode } = file;
   if (inode === undefined) throw ENOENT;
   const dentry = new DentryNode(file.anonymousName, undefined, inode);
@@ -24,7 +24,7 @@ export function namelessPath(file: File): Path {
 }
 
 /** The text of a link to an open file. */
-export function fileName(reader: Task, file: File): string {
+function fileName(reader: Task, file: File): string {
   return file.path === undefined ? file.anonymousName : reader.kernel.vfs.pathName(reader, file.path);
 }
 

@@ -134,17 +134,6 @@ function systemEntries(superBlock: PseudoSuperBlock): Record<string, NodeMaker> 
 
 const PROC = new StateKey<ProcSuperBlock>("proc");
 
-/** The directory of fixed names at `path` ("sys/kernel", "" for the root), for folders that add entries of their own
- *  with `set`; undefined when there is none. */
-export function procDirectory(kernel: Kernel, path: string): TableDirectory | undefined {
-  const { root } = kernel.state(PROC, () => new ProcSuperBlock(kernel));
-  let at: unknown = root;
-  for (const name of path.split("/")) {
-    if (name !== "") at = at instanceof TableDirectory ? at.lookup(name) : undefined;
-  }
-  return at instanceof TableDirectory ? at : undefined;
-}
-
 /** Options that change nothing here: every process may see every other's numbers. */
 function checkOptions(data: string): void {
   for (const option of data.split(",")) {

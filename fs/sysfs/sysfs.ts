@@ -21,12 +21,10 @@ const SYSFS_MAGIC = 0x6265_6572;
 
 class SysfsSuperBlock extends SimpleSuperBlock implements PseudoSuperBlock {
   readonly kernel: Kernel;
-  readonly top: TableDirectory;
   constructor(kernel: Kernel) {
     super({ type: sysFileSystem, dev: allocateAnonymousDevice(kernel), magic: SYSFS_MAGIC });
     this.kernel = kernel;
-    this.top = new TableDirectory(this, topEntries(this));
-    this.root = this.top;
+    this.root = new TableDirectory(this, topEntries(this));
   }
 }
 
@@ -179,18 +177,6 @@ function topEntries(superBlock: PseudoSuperBlock): Entries {
 }
 
 const SYSFS = new StateKey<SysfsSuperBlock>("sysfs");
-
-/** The directory at `path` (names separated by "/"), for drivers that add entries; undefined when there is none. */
-export function sysfsDirectory(kernel: Kernel, path: string): TableDirectory | undefined {
-  let at: TableDirectory = kernel.state(SYSFS, () => new SysfsSuperBlock(kernel)).top;
-  for (const name of path.split("/")) {
-    if (name === "") continue;
-    const next = at.lookup(name);
-    if (!(next instanceof TableDirectory)) return undefined;
-    at = next;
-  }
-  return at;
-}
 
 export const sysFileSystem: FileSystemType = {
   name: "sysfs",

@@ -5,7 +5,7 @@ import type { Host } from "../host/host.ts";
 import type { Cpu, GuestArch } from "./cpu.ts";
 import type { File, Path, Vfs } from "./fs.ts";
 import type { Mm, PageAllocator } from "./mm_types.ts";
-import type { Sleeps, Try, WaitQueue } from "./wait.ts";
+import type { Sleeps, WaitQueue } from "./wait.ts";
 import type { Ram } from "../../lib/ram.ts";
 
 /** The root of all state. Several may live in one JavaScript realm. */
@@ -222,12 +222,3 @@ export interface WaitOptions {
   readonly interrupted?: Error;
   readonly exclusive?: boolean;
 }
-
-/** kernel/wait.ts: attempt; while WOULD_BLOCK, sleep on `queue` for `events`, attempt again. */
-export type WaitUntil = <T>(
-  task: Task,
-  queue: WaitQueue,
-  events: number,
-  attempt: () => Try<T>,
-  options?: WaitOptions,
-) => Sleeps<T>;

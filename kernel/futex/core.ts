@@ -161,12 +161,6 @@ export function makeQueue(task: Task, address: number, isPrivate: boolean): Fute
   return table.makeShared(hostAddress(mm, address));
 }
 
-/** True when two words have the same waiters (requeueing onto itself is EINVAL for PI). */
-export function isSameWord(task: Task, a: number, b: number, isPrivate: boolean): boolean {
-  const queue = findQueue(task, a, isPrivate);
-  return queue !== undefined && queue === findQueue(task, b, isPrivate);
-}
-
 /** Runs `act` on the word's value; again after faulting the page in if it was not there. */
 export function withWord<T>(
   task: Task,

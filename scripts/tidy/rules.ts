@@ -61,7 +61,7 @@ function lineRule(
 }
 
 /** Code with comments and string contents blanked, so that words in prose do not count. */
-export function codeOnly(line: string): string {
+function codeOnly(line: string): string {
   return line
     .replace(/"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`/g, "\"\"")
     .replace(/\/\/.*$/, "")

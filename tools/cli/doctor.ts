@@ -39,7 +39,7 @@ function accepts(body: readonly number[], memory: readonly number[] = []): boole
 }
 
 /** Whether the engine has 128-bit SIMD, tail calls, 64-bit memories. */
-export function engineFeatures(): { simd: boolean; tailCalls: boolean; memory64: boolean } {
+function engineFeatures(): { simd: boolean; tailCalls: boolean; memory64: boolean } {
   return {
     simd: accepts([0x41, 0x00, 0xfd, 0x0f, 0x1a]), // i32.const 0, i8x16.splat, drop
     tailCalls: accepts([0x12, 0x00]), // return_call 0

@@ -90,7 +90,7 @@ export function parseBuildArguments(words: readonly string[]): BuildArguments {
 }
 
 /** Progress on standard error: a bar on a terminal, lines elsewhere; NO_COLOR and FORCE_COLOR hold. */
-export function standardProgress(): Progress {
+function standardProgress(): Progress {
   const { stderr, env } = process;
   const isForced = env["FORCE_COLOR"] !== undefined && env["FORCE_COLOR"] !== "0";
   const hasColor = isForced || (stderr.isTTY && (env["NO_COLOR"] ?? "") === "");

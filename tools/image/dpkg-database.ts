@@ -96,7 +96,7 @@ export class DpkgDatabase {
 }
 
 /** The name of a package in the info directory: with its architecture when several may be installed at once. */
-export function infoName({ control }: UnpackedPackage): string {
+function infoName({ control }: UnpackedPackage): string {
   const name = control.get("Package") ?? "";
   return control.get("Multi-Arch") === "same" ? `${name}:${control.get("Architecture") ?? ""}` : name;
 }

@@ -29,7 +29,7 @@ export interface Package {
 const PRIORITIES = ["required", "important", "standard", "optional", "extra"];
 
 /** Reads a package's paragraph; throws when a field that must be there is missing. */
-export function parsePackage(control: Paragraph): Package {
+function parsePackage(control: Paragraph): Package {
   const need = (field: string): string => {
     const value = control.get(field);
     if (value === undefined) {

@@ -86,7 +86,7 @@ export function readContent(content: Content): Uint8Array {
 }
 
 /** The names of a path; "." and empty ones are left out, ".." is refused. */
-export function splitPath(path: string): string[] {
+function splitPath(path: string): string[] {
   const names = path.split("/").filter((name) => name !== "" && name !== ".");
   if (names.includes("..")) throw new Error(`path with "..": ${path}`);
   return names;

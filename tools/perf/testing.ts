@@ -49,7 +49,7 @@ class Bytes {
 }
 
 /** .eh_frame at virtual address `address`; CFA = rsp + 8 and the return address beneath it, unless a program differs. */
-export function makeFrameTable(frames: readonly TestFrame[], address: number): Uint8Array {
+function makeFrameTable(frames: readonly TestFrame[], address: number): Uint8Array {
   const bytes = new Bytes();
   for (const { start, bytes: length, program, isSignal } of frames) {
     const commonAt = bytes.all.length;

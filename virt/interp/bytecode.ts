@@ -117,7 +117,7 @@ const NO_HANDLER_KEYS: ReadonlySet<string> = new Set([
   "insn",
 ]);
 
-export function isComparison(info: OpInfo): boolean {
+function isComparison(info: OpInfo): boolean {
   return COMPARISON.test(info.name);
 }
 

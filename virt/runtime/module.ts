@@ -155,7 +155,7 @@ export const runtimeSignatures: ReadonlyMap<string, Signature> = new Map<string,
 ]);
 
 /** What regions import from the runtime, by name. `ext` they import from TypeScript. */
-export function regionImports(runtime: RuntimeFunctions): Map<string, number> {
+function regionImports(runtime: RuntimeFunctions): Map<string, number> {
   return new Map([
     ["fill", runtime.fill],
     ["loadSlow", runtime.loadSlow],

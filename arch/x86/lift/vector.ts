@@ -19,12 +19,12 @@ export function low64(l: Lift, value: Temp): Temp {
   return l.b.replaceLane(Op.i64x2_replace_lane, zero128(l), 0, value);
 }
 
-export function readMmx(l: Lift, n: number): Temp {
+function readMmx(l: Lift, n: number): Temp {
   return low64(l, l.b.getState64(CPU_STATE.st + 16 * n));
 }
 
 /** Registers written as MMX get all ones as sign and exponent. */
-export function writeMmx(l: Lift, n: number, value: Temp): void {
+function writeMmx(l: Lift, n: number, value: Temp): void {
   const { b } = l;
   b.setState64(CPU_STATE.st + 16 * n, b.extractLane(Op.i64x2_extract_lane, value, 0));
   b.setState64(CPU_STATE.st + 16 * n + 8, b.const64(0xffff, 0));

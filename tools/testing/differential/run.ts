@@ -47,7 +47,7 @@ export async function compareCase(image: string, c: Case): Promise<Outcome> {
 }
 
 /** The first lines that differ, for a person. */
-export function firstDifference(a: string, b: string): string {
+function firstDifference(a: string, b: string): string {
   const [x, y] = [a.split("\n"), b.split("\n")];
   const at = x.findIndex((line, i) => line !== y[i]);
   const line = at < 0 ? x.length : at;

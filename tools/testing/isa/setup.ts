@@ -5,7 +5,7 @@
 import type { X86Form } from "../../../arch/x86/tables/forms.ts";
 import { randomAddress, randomAligned } from "./memory-operand.ts";
 import type { Random } from "./random.ts";
-import { DATA_BASE, FX, FX_ST, GPR, PAGE } from "./records.ts";
+import { DATA_BASE, FX, FX_ST, PAGE } from "./records.ts";
 import { randomMxcsr, riskyX87, RSP, type StartState } from "./state.ts";
 
 export const RAX = 0;
@@ -337,9 +337,4 @@ function x87Operands(random: Random, state: StartState, mnemonic: string): void 
   } else if (mnemonic === "FSIN" || mnemonic === "FCOS" || mnemonic === "FSINCOS" || mnemonic === "FPTAN") {
     if (random.oneIn(2)) biased(0, -40, 64);
   }
-}
-
-/** The words that the general register `n` occupies. */
-export function gprIndex(n: number): number {
-  return GPR + 2 * n;
 }
