@@ -154,28 +154,55 @@ class FlagsEmitter {
     f.op(W.i32_and);
     this.add(FLAG_CF);
   }
+
+  /** ZF, SF and PF, which follow from the result alone. */
+  ofResult(): void {
+    const { f } = this;
+    f.get(this.r);
+    f.op(W.i64_eqz);
+    this.add(FLAG_ZF);
+    f.get(this.r);
+    f.i64(0);
+    f.op(W.i64_lt_s);
+    this.add(FLAG_SF);
+    f.get(this.r);
+    f.get(this.shift);
+    f.op(W.i64_shr_u);
+    f.op(W.i32_wrap_i64);
+    f.i32(0xff);
+    f.op(W.i32_and);
+    f.op(W.i32_popcnt);
+    f.i32(1);
+    f.op(W.i32_and);
+    f.op(W.i32_eqz);
+    this.add(FLAG_PF);
+  }
+
+  /** The operands at the upper end of 64 bits, whatever their size. */
+  alignOperands(): void {
+    const { f, shift } = this;
+    f.i32(64);
+    f.i32(8);
+    f.get(0);
+    f.i32(3);
+    f.op(W.i32_and);
+    f.op(W.i32_shl);
+    f.op(W.i32_sub);
+    f.op(W.i64_extend_i32_u);
+    f.set(shift);
+    for (const [from, to] of [[1, this.x], [2, this.y]] as const) {
+      f.get(from);
+      f.get(shift);
+      f.op(W.i64_shl);
+      f.set(to);
+    }
+  }
 }
 
 function emitFlagsOf(): Assembler {
   const e = new FlagsEmitter();
-  const { f, shift, x, y, r, extra } = e;
-  const align = (from: number, to: number): void => {
-    f.get(from);
-    f.get(shift);
-    f.op(W.i64_shl);
-    f.set(to);
-  };
-  f.i32(64);
-  f.i32(8);
-  f.get(0);
-  f.i32(3);
-  f.op(W.i32_and);
-  f.op(W.i32_shl);
-  f.op(W.i32_sub);
-  f.op(W.i64_extend_i32_u);
-  f.set(shift);
-  align(1, x);
-  align(2, y);
+  const { f, x, r, extra } = e;
+  e.alignOperands();
   const done = f.block();
   const cases: number[] = [];
   for (let kind = 0; kind < CC_KINDS; kind++) cases.unshift(f.block());
@@ -217,25 +244,7 @@ function emitFlagsOf(): Assembler {
     f.br(done);
   }
   f.end();
-  // ZF, SF and PF follow from the result alone.
-  f.get(r);
-  f.op(W.i64_eqz);
-  e.add(FLAG_ZF);
-  f.get(r);
-  f.i64(0);
-  f.op(W.i64_lt_s);
-  e.add(FLAG_SF);
-  f.get(r);
-  f.get(shift);
-  f.op(W.i64_shr_u);
-  f.op(W.i32_wrap_i64);
-  f.i32(0xff);
-  f.op(W.i32_and);
-  f.op(W.i32_popcnt);
-  f.i32(1);
-  f.op(W.i32_and);
-  f.op(W.i32_eqz);
-  e.add(FLAG_PF);
+  e.ofResult();
   f.get(extra);
   return f;
 }
