@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Numbers of the functions that lifted code calls in TypeScript. Operands and results pass through
-// CPU_STATE.scratch in slots of 16 bytes. The functions are gathered in ext-table.ts.
+// CPU_STATE.scratch in slots of 16 bytes. The functions are gathered in frontend.ts.
 
 export const EXT = {
   cpuid: 0,

@@ -74,7 +74,7 @@ export interface AttributeChange {
 
 /**
  * A file, directory or device node of a mounted file system. Names are strings of latin-1 code units standing for
- * bytes (a file name is bytes, not text: see lib/bytes.ts), so that any name survives.
+ * bytes (a file name is bytes, not text: see lib/byte-string.ts), so that any name survives.
  * The caller (fs/namei.ts) has checked permissions; methods check what only they know.
  * Every method may sleep unless said otherwise; one that answers from memory returns the value itself.
  */

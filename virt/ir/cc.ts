@@ -14,10 +14,6 @@ export const CC_INC = 6; // a: result, b: the preserved CF (bit 0)
 export const CC_DEC = 7;
 /** a: result, b: CF (bit 0) and OF (bit 11) in EFLAGS positions: shifts, MUL, IMUL, and what else. */
 export const CC_RESULT = 8;
-export const CC_SHL: number = CC_RESULT;
-export const CC_SHR: number = CC_RESULT;
-export const CC_SAR: number = CC_RESULT;
-export const CC_MUL: number = CC_RESULT;
 export const CC_KINDS = 9;
 
 export const FLAG_CF = 0x001;
