@@ -18,7 +18,8 @@ export const TRAP_DIVIDE = 4;
 export const TRAP_BREAKPOINT = 5;
 /** The budget is used up. */
 export const TRAP_PREEMPTED = 6;
-/** #GP or #SS without an address (privileged instruction, non-canonical address): SIGSEGV with si_addr 0. */
+/** #GP without an address (privileged instruction, non-canonical address): SIGSEGV with si_addr 0. #SS as well, for which
+ *  Linux has SIGBUS. */
 export const TRAP_PROTECTION = 7;
 /** Unmasked x87 (#MF) or SSE (#XM) exception: SIGFPE, si_code from the status registers. */
 export const TRAP_FPU = 8;
