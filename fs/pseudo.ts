@@ -68,8 +68,9 @@ export class SharedTableDirectory<T> extends PseudoInode {
     makers: ReadonlyMap<string, (subject: T) => Inode>,
     subject: T,
     owner?: OwnerOf,
+    mode = 0o555,
   ) {
-    super(superBlock, S_IFDIR | 0o555, owner);
+    super(superBlock, S_IFDIR | mode, owner);
     this.#makers = makers;
     this.#subject = subject;
     this.nlink = 2;
@@ -108,41 +109,14 @@ function listNames(
 }
 
 /** A directory with a fixed table of names. */
-export class TableDirectory extends PseudoInode {
-  readonly #makers: Map<string, NodeMaker>;
-  readonly #made = new Map<string, Inode>();
-
+export class TableDirectory extends SharedTableDirectory<undefined> {
   constructor(
     superBlock: PseudoSuperBlock,
     entries: Readonly<Record<string, NodeMaker>>,
     owner?: OwnerOf,
-    mode = 0o555,
+    mode?: number,
   ) {
-    super(superBlock, S_IFDIR | mode, owner);
-    this.#makers = new Map(Object.entries(entries));
-    this.nlink = 2;
-  }
-
-  /** Adds or replaces an entry (drivers that come up later). */
-  set(name: string, maker: NodeMaker): void {
-    this.#makers.set(name, maker);
-    this.#made.delete(name);
-  }
-  override get isCacheable(): boolean {
-    return false; // The table is as quick as the dentry cache, and owners change.
-  }
-  override lookup(name: string): Inode | undefined {
-    const known = this.#made.get(name);
-    if (known !== undefined) return known;
-    const node = this.#makers.get(name)?.();
-    if (node !== undefined) this.#made.set(name, node);
-    return node;
-  }
-  override iterate(position: number, emit: (entry: DirEntry, next: number) => boolean): void {
-    listNames(this, this.#makers.keys(), position, emit);
-  }
-  override open(_task: Task, path: Path, flags: number): File {
-    return new DirectoryFile(path, flags);
+    super(superBlock, new Map(Object.entries(entries)), undefined, owner, mode);
   }
 }
 
