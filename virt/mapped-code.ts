@@ -120,13 +120,14 @@ export class MappedCode implements BlockSource {
     return trap;
   }
 
-  /** IR of a block read by `fetch`, and how many bytes of code it is. */
+  /** IR of a block read by `fetch`, which ends before `endPc`, and how many bytes of code it is. */
   liftFrom(
     fetch: Fetch,
     pc: number,
     mode: number,
+    endPc?: number,
   ): { readonly ir: IrBlock; readonly bytes: number } | undefined {
-    return this.#lift(pc, this.#blockInstructionsMax, fetch, mode) === 0
+    return this.#lift(pc, this.#blockInstructionsMax, fetch, mode, endPc) === 0
       ? { ir: keepIr(this.#builder), bytes: this.#lifted.bytes }
       : undefined;
   }
@@ -146,6 +147,10 @@ export class MappedCode implements BlockSource {
       this.#add(block, this.#cache.arenaEnd);
     }
     return { block, ir: keepIr(this.#builder), targets: this.#indirectTargets(block) };
+  }
+
+  cut(pc: number, endPc: number): IrBlock | undefined {
+    return this.liftFrom(this.#fetch, pc, this.mode, endPc)?.ir;
   }
 
   takeCallee(pc: number): TakenBlock | undefined {
@@ -208,13 +213,14 @@ export class MappedCode implements BlockSource {
     instructionsMax: number,
     fetch: Fetch = this.#fetch,
     mode: number = this.mode,
+    endPc: number = nextPage(pc),
   ): number {
     const builder = this.#builder;
     builder.begin(pc);
     this.#fetch.reset();
     const lifted = this.#lifted;
     lifted.bytes = 0;
-    const limits = { instructionsMax, endPc: nextPage(pc) };
+    const limits = { instructionsMax, endPc };
     this.#frontEnd.lift(builder, fetch, pc, limits, mode, lifted);
     return lifted.bytes > 0 ? 0 : recordFault(this.#ram, lifted.faultPc, ACCESS_EXEC);
   }

@@ -11,6 +11,7 @@ import type { Fetch } from "./frontend.ts";
 import { heatOf } from "./heat.ts";
 import { PAGE_SIZE } from "./layout.ts";
 import type { MappedCode } from "./mapped-code.ts";
+import type { IrBlock } from "./translate/ir-block.ts";
 import type { Region } from "./translate/live.ts";
 import type { BlockSource, TakenBlock } from "./translate/region.ts";
 
@@ -86,6 +87,10 @@ export class PlacedCode implements BlockSource, Fetch {
   heat(pc: number): number {
     const block = this.known(pc);
     return block === undefined ? -1 : heatOf(this.#host.ram, block, this.#host.hotEntries);
+  }
+
+  cut(pc: number, endPc: number): IrBlock | undefined {
+    return this.#host.code.liftFrom(this, pc, this.#mode, endPc)?.ir;
   }
 
   /** That it has run can no longer be told. */

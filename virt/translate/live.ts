@@ -15,6 +15,8 @@ export interface LoadedModule {
   /** Whether it is kept as it is: optimised, and not to be put together with others any more. */
   readonly isSettled: boolean;
   readonly regions: Region[];
+  /** By name: what was installed last. */
+  readonly byName: Map<string, Region>;
   /** By name of a region: the links that are foreseen to lead to it. */
   readonly callers: Map<string, { readonly region: Region; readonly link: number }[]>;
 }

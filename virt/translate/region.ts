@@ -8,6 +8,7 @@
 // after it was left.
 
 import type { Block } from "../cache.ts";
+import { Op } from "../ir/ops.ts";
 import { buildGraph, DISPATCHER, type Graph } from "./graph.ts";
 import { inlineCalls, type Inlined, inlineNothing, OTHERWISE } from "./inline.ts";
 import type { IrBlock } from "./ir-block.ts";
@@ -32,6 +33,8 @@ export interface BlockSource {
   known(pc: number): Block | undefined;
   /** That block with its IR. `targets`: where its indirect jump went lately. */
   take(pc: number): TakenBlock | undefined;
+  /** IR of the code from `pc` on that ends before `endPc`. */
+  cut(pc: number, endPc: number): IrBlock | undefined;
   /** The block that a call leads to, when that may have run. */
   takeCallee(pc: number): TakenBlock | undefined;
 }
@@ -127,12 +130,12 @@ class Planner {
     this.#grow();
     if (this.#nodeByPc.get(headPc) !== 1) return undefined;
     this.#beginAt(this.#functionStart());
-    const own = { irs: this.#irs, nodeByPc: this.#nodeByPc };
-    this.#inlined = this.#limits.inlines ? this.#inline() : inlineNothing(own);
-    let reachable = this.#makeGraph();
-    if (reachable.entries.some((node) => node > this.#irs.length)) {
-      this.#inlined = inlineNothing(own);
+    if (this.#makePlainGraph().hasDispatchEdges) this.#endAtOthers();
+    let reachable = this.#makePlainGraph();
+    if (this.#limits.inlines) {
+      this.#inlined = this.#inline();
       reachable = this.#makeGraph();
+      if (reachable.entries.some((node) => node > this.#irs.length)) reachable = this.#makePlainGraph();
     }
     if (reachable.entries.length > ENTRY_NUMBERS) return undefined;
     const switchTargets = [...this.#switchTargets].filter((pc) => this.#isEntry(reachable, pc));
@@ -177,6 +180,27 @@ class Planner {
         this.#add(to, undefined);
       }
     }
+  }
+
+  /**
+   * A block ends where another one of the region begins. Code that goes on into the other as part of itself would be there twice, and where
+   * both are in a loop that would have no header.
+   */
+  #endAtOthers(): void {
+    this.#irs.forEach((ir, n) => {
+      const within = this.#firstWithin(ir);
+      const cut = within === undefined ? undefined : this.#source.cut(ir.basePc, within);
+      if (cut !== undefined) this.#irs[n] = cut;
+    });
+  }
+
+  /** Where the first of the region's blocks begins that is not a block's beginning but one of its instructions. */
+  #firstWithin({ op, imm, length, basePc }: IrBlock): number | undefined {
+    for (let i = 0; i < length; i++) {
+      const pc = basePc + imm[i]!;
+      if (op[i] === Op.insn && pc !== basePc && this.#nodeByPc.has(pc)) return pc;
+    }
+    return undefined;
   }
 
   #inline(): Inlined {
@@ -299,6 +323,12 @@ class Planner {
     const successors = this.#successors();
     const reached = reachedFrom(successors, entries);
     return buildGraph(successors.map((targets, node) => (reached[node] === 1 ? targets : [])), entries);
+  }
+
+  /** Without copies of others. */
+  #makePlainGraph(): Graph {
+    this.#inlined = inlineNothing({ irs: this.#irs, nodeByPc: this.#nodeByPc });
+    return this.#makeGraph();
   }
 
   #makeGraph(): Graph {

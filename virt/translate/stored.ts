@@ -32,6 +32,8 @@ export class StoredRegions {
   readonly #ram: Ram;
   readonly #protect: (frame: number) => void;
   readonly #pages = new Map<number, Page>();
+  /** By module: its regions by the hash of the page of their anchor. */
+  readonly #anchored = new Map<StoredModule, ReadonlyMap<string, readonly StoredRegion[]>>();
 
   /** `protect`: from now on forget() is called before the frame's content changes. */
   constructor(store: TranslationStore, ram: Ram, protect: (frame: number) => void) {
@@ -108,12 +110,32 @@ export class StoredRegions {
       this.#protect(frame);
       const hash = this.#store.hash(this.#ram.u8.subarray(frame, frame + PAGE_SIZE));
       const waiting = this.#store.modulesFor(hash).flatMap((module) =>
-        module.regions.filter((stored) => stored.pages.some(([d, h]) => d === 0 && h === hash))
-          .map((stored) => ({ stored, module }))
+        (this.#anchoredIn(module).get(hash) ?? []).map((stored) => ({ stored, module }))
       );
       page = { hash, kept: undefined, waiting };
       this.#pages.set(frame, page);
     }
     return page;
   }
+
+  #anchoredIn(module: StoredModule): ReadonlyMap<string, readonly StoredRegion[]> {
+    let found = this.#anchored.get(module);
+    if (found === undefined) {
+      found = byAnchorPage(module.regions);
+      this.#anchored.set(module, found);
+    }
+    return found;
+  }
+}
+
+function byAnchorPage(regions: readonly StoredRegion[]): Map<string, StoredRegion[]> {
+  const found = new Map<string, StoredRegion[]>();
+  for (const region of regions) {
+    const hash = region.pages.find(([distance]) => distance === 0)?.[1];
+    if (hash === undefined) continue;
+    const known = found.get(hash);
+    if (known === undefined) found.set(hash, [region]);
+    else known.push(region);
+  }
+  return found;
 }

@@ -302,6 +302,7 @@ export class Translator {
         exports: instance.exports,
         ...origin,
         regions: [],
+        byName: new Map(),
         callers: new Map(),
       };
       this.#modules.add(loaded);
@@ -353,6 +354,7 @@ export class Translator {
       watchedSince: 0,
     };
     module.regions.push(region);
+    module.byName.set(facts.name, region);
     this.#connect(module, region);
     this.#byData.set(data, region);
     for (const { frame } of pages) this.#cache.depend(frame, this.#onDeath(region));
@@ -362,7 +364,7 @@ export class Translator {
   }
 
   /** Links between a region and the others of its module that lead where it was foreseen. */
-  #connect({ regions, callers }: LoadedModule, region: Region): void {
+  #connect({ byName, callers }: LoadedModule, region: Region): void {
     const view = this.#host.view();
     const { name, calls } = region.facts;
     const foresee = (from: Region, link: number, to: Region): void =>
@@ -371,7 +373,7 @@ export class Translator {
       const known = callers.get(callee);
       if (known === undefined) callers.set(callee, [{ region, link }]);
       else known.push({ region, link });
-      const to = regions.findLast((other) => other.facts.name === callee);
+      const to = byName.get(callee);
       if (to !== undefined) foresee(region, link, to);
     }
     for (const { region: from, link } of callers.get(name) ?? []) {
