@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The browser build holds nothing of Node: no module of it, none of its globals, and nothing but this tree's own code.
+// The browser build holds nothing of Node: no module of it, none of its globals, and nothing but this tree's own code. The command line's
+// has the bytecode of a first run.
 
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 
 import { build } from "esbuild";
 
-import { BROWSER } from "./bundle.ts";
+import { BIN_DIRECTORY, BROWSER } from "./bundle.ts";
 
 test("the browser build pulls in no module of Node", async () => {
   const { metafile, outputFiles } = await build({ ...BROWSER, write: false, metafile: true });
@@ -34,4 +37,9 @@ test("an import of a Node module would end the browser build", async () => {
     const options = { ...BROWSER, entryPoints: [], splitting: false, write: false };
     await assert.rejects(build({ ...options, stdin, logLevel: "silent" }), /Could not resolve/);
   }
+});
+
+test("the command line is built with the bytecode of a first run", () => {
+  const [, identity] = /^\/\/ (\w+)\n/.exec(readFileSync(join(BIN_DIRECTORY, "run.cjs"), "latin1")) ?? [];
+  assert.deepEqual(readdirSync(join(BIN_DIRECTORY, "code")), [`${identity}-${process.versions.v8}.bin`]);
 });

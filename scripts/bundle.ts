@@ -10,6 +10,8 @@ import { join } from "node:path";
 
 import { build, type BuildOptions, type Plugin } from "esbuild";
 
+import { warmUp } from "./warm-up.ts";
+
 const top = new URL("../../", import.meta.url).pathname;
 
 const BROWSER_DIRECTORY = `${top}dist/browser`;
@@ -22,7 +24,7 @@ const COMMON: BuildOptions = {
   logLevel: "warning",
 };
 
-const BIN_DIRECTORY = `${top}dist/bin`;
+export const BIN_DIRECTORY: string = `${top}dist/bin`;
 
 const NODE: BuildOptions = { ...COMMON, outdir: BIN_DIRECTORY, platform: "node", target: "node20" };
 
@@ -155,6 +157,7 @@ async function bundleAll(): Promise<void> {
   await build(COMMAND_LINE);
   writeFileSync(`${BIN_DIRECTORY}/package.json`, `${JSON.stringify({ type: "commonjs" })}\n`);
   await bundleRun();
+  warmUp(BIN_DIRECTORY);
   await build(BROWSER);
   writeFileSync(STAMP, inputs); // the last: what is torn is made anew
 }

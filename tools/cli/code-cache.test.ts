@@ -2,7 +2,16 @@
 // The cache of bytecode: found again, never confused, never needed.
 
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
@@ -52,6 +61,21 @@ test("a module runs without bytecode, and again with what it saved", () => {
   assert.equal(second.exports.answer(), 41);
   second.save();
   assert.deepEqual(readFileSync(file), bytes, "what was good is not written again");
+});
+
+test("before there is bytecode of one's own, that beside the bundle serves", () => {
+  const path = bundle("// eeee\n", 55);
+  loadCached<Answers>(path).save();
+  const own = join(directory, "rookery", "code");
+  const beside = join(directory, "code");
+  renameSync(own, beside);
+  const name = `eeee-${process.versions.v8}.bin`;
+  const first = loadCached<Answers>(path);
+  assert.equal(first.exports.answer(), 55);
+  first.save();
+  assert.ok(existsSync(join(own, name)), "a run leaves its own all the same");
+  writeFileSync(join(beside, name), "no bytecode");
+  assert.equal(loadCached<Answers>(path).exports.answer(), 55);
 });
 
 test("bundles of the same length are told apart by their first line", () => {

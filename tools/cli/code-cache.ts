@@ -2,7 +2,8 @@
 // Loads a bundled CommonJS module together with the bytecode that V8 made of it in an earlier run, so that starting
 // again parses and compiles next to nothing.
 //
-// The bytecode lies in the cache directory, under the name of the bundle and of the engine; V8 itself rejects what an
+// The bytecode lies in the cache directory, under the name of the bundle and of the engine; before the first run that of the
+// build, in the folder `code` beside the bundle, serves (scripts/warm-up.ts). V8 itself rejects what an
 // engine of another version or with other flags has made, but knows a source only by its length, so a bundle says in its first line
 // which one it is. Nothing depends on the cache: what cannot be read or written is done without.
 
@@ -15,7 +16,7 @@ import { cacheDirectory } from "./paths.ts";
 
 export interface CachedModule<T> {
   readonly exports: T;
-  /** Writes down the bytecode of what has run so far, unless an earlier run did. */
+  /** Writes down the bytecode of what has run so far, unless an earlier run of this user did. */
   readonly save: () => void;
 }
 
@@ -31,13 +32,15 @@ const IDENTITY = /^\/\/ ([0-9a-z]+)\n/i;
 export function loadCached<T>(path: string): CachedModule<T> {
   const source = readFileSync(path, "latin1");
   const identity = IDENTITY.exec(source.slice(0, 200))?.[1];
-  const kept = identity === undefined ? undefined : cachePath(identity);
-  const cachedData = kept === undefined ? undefined : read(kept);
+  const name = identity === undefined ? undefined : `${identity}-${process.versions.v8}.bin`;
+  const kept = name === undefined ? undefined : join(cacheDirectory(), "code", name);
+  const own = kept === undefined ? undefined : read(kept);
+  const cachedData = own ?? (name === undefined ? undefined : read(join(dirname(path), "code", name)));
   const script = new Script(`(function(require,module,exports){${source}\n})`, {
     filename: path,
     ...(cachedData === undefined ? {} : { cachedData }),
   });
-  const isFresh = cachedData === undefined || script.cachedDataRejected === true;
+  const isFresh = own === undefined || script.cachedDataRejected === true;
   const module: { exports: unknown } = { exports: {} };
   // The wrapper above is a function of this type.
   (script.runInThisContext() as ModuleFunction)(createRequire(path), module, module.exports);
@@ -47,10 +50,6 @@ export function loadCached<T>(path: string): CachedModule<T> {
       if (isFresh && kept !== undefined) write(kept, script.createCachedData());
     },
   };
-}
-
-function cachePath(identity: string): string {
-  return join(cacheDirectory(), "code", `${identity}-${process.versions.v8}.bin`);
 }
 
 function read(path: string): Buffer | undefined {

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// A first run of the bundled command line at build time, for the bytecode of what every run needs: without it the first
+// run of a user parses and compiles the whole kernel. It needs no image: its root is made here, with one program that
+// writes a line and exits.
+//
+// Nothing depends on it: another engine than that of the build rejects the bytecode and makes its own (tools/cli/code-cache.ts).
+// Source: System V ABI, chapters 4 and 5 (ELF); syscall(2).
+
+import { spawnSync } from "node:child_process";
+import { closeSync, cpSync, existsSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { writeErofs } from "../tools/image/erofs-writer.ts";
+import { bytesContent, createDirectory, createFile, type DirectoryNode } from "../tools/image/tree.ts";
+
+const EHDR_BYTES = 64;
+const PHDR_BYTES = 56;
+const LOAD_ADDRESS = 0x40_0000;
+const CODE_AT = EHDR_BYTES + PHDR_BYTES;
+const LINE = "ready\n";
+
+/** write(1, LINE, 6); exit(0). */
+const CODE = [
+  ...[0xb8, 1, 0, 0, 0], // mov eax, SYS_write
+  ...[0xbf, 1, 0, 0, 0], // mov edi, 1
+  ...[0x48, 0x8d, 0x35, 16, 0, 0, 0], // lea rsi, [rip + 16]
+  ...[0xba, LINE.length, 0, 0, 0], // mov edx, LINE.length
+  ...[0x0f, 0x05], // syscall
+  ...[0xb8, 60, 0, 0, 0], // mov eax, SYS_exit
+  ...[0x31, 0xff], // xor edi, edi
+  ...[0x0f, 0x05], // syscall
+  ...Buffer.from(LINE),
+];
+
+/** A static program. */
+function program(): Uint8Array {
+  const bytes = Buffer.alloc(CODE_AT + CODE.length);
+  bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]); // 64 bits, little-endian, version 1
+  bytes.writeUInt16LE(2, 16); // ET_EXEC
+  bytes.writeUInt16LE(62, 18); // EM_X86_64
+  bytes.writeUInt32LE(1, 20);
+  bytes.writeBigUInt64LE(BigInt(LOAD_ADDRESS + CODE_AT), 24);
+  bytes.writeBigUInt64LE(BigInt(EHDR_BYTES), 32);
+  bytes.writeUInt16LE(EHDR_BYTES, 52);
+  bytes.writeUInt16LE(PHDR_BYTES, 54);
+  bytes.writeUInt16LE(1, 56); // one program header
+  bytes.writeUInt32LE(1, EHDR_BYTES); // PT_LOAD
+  bytes.writeUInt32LE(5, EHDR_BYTES + 4); // PF_R | PF_X
+  bytes.writeBigUInt64LE(BigInt(LOAD_ADDRESS), EHDR_BYTES + 16);
+  bytes.writeBigUInt64LE(BigInt(bytes.length), EHDR_BYTES + 32);
+  bytes.writeBigUInt64LE(BigInt(bytes.length), EHDR_BYTES + 40);
+  bytes.writeBigUInt64LE(0x1000n, EHDR_BYTES + 48);
+  bytes.set(CODE, CODE_AT);
+  return bytes;
+}
+
+function rootTree(): DirectoryNode {
+  const root = createDirectory(0o755, 0);
+  for (const name of ["dev", "proc", "run", "sys", "tmp"]) root.children.set(name, createDirectory(0o755, 0));
+  root.children.set("ready", createFile(0o755, 0, bytesContent(program())));
+  return root;
+}
+
+/** Leaves bytecode in the folder `code` of the bundles' folder. Says on standard error when the run failed. */
+export function warmUp(bin: string): void {
+  const directory = mkdtempSync(join(tmpdir(), "rookery-warm-up-"));
+  try {
+    const image = join(directory, "root.img");
+    const file = openSync(image, "w");
+    writeErofs(rootTree(), (bytes) => writeSync(file, bytes), {
+      buildTime: 0,
+      uuid: new Uint8Array(16),
+      volumeName: "warm-up",
+    });
+    closeSync(file);
+    const run = spawnSync(process.execPath, [join(bin, "rookery.js"), "run", "--root", image, "/ready"], {
+      encoding: "utf8",
+      env: { ...process.env, XDG_CACHE_HOME: directory },
+    });
+    const made = join(directory, "rookery", "code");
+    if (run.stdout === LINE && existsSync(made)) cpSync(made, join(bin, "code"), { recursive: true });
+    else process.stderr.write(`no bytecode for the command line: ${run.stderr}\n`);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
