@@ -53,6 +53,8 @@ export interface Block {
   entry: number;
 }
 
+const NONE: readonly number[] = [];
+
 /** A block without bytecode. */
 export function newBlock(frame: number, offset: number, mode: number): Block {
   return {
@@ -90,11 +92,20 @@ export function setTail(block: Block, bytes: number, nextFrame: () => number): v
   block.tailBytes = Math.max(tail, 0);
 }
 
+/** Targets in a frame that only the store knows of: every address space that comes to the frame is told of all of them. */
+export interface Unasked {
+  readonly mode: number;
+  /** By target its offset in the frame and its record. */
+  readonly words: readonly number[];
+}
+
 interface FrameCode {
   /** Those that were made so far, by key. */
   readonly blocks: Map<number, Block>;
   /** Bytecode of an earlier run, of which blocks are made when they are asked for. */
   kept: PageBytecode | undefined;
+  /** Its targets of which no block was made yet, once an address space came to the frame; undefined when that may have changed. */
+  unasked: Unasked | undefined;
   /** Blocks of other frames whose last instruction ends here. */
   readonly guests: Set<Block>;
   /** Called when the frame's code dies. */
@@ -153,6 +164,7 @@ export class CodeCache {
     if (old !== block) this.#liveBlocks++;
     if (old !== undefined && old !== block) this.#kill(old);
     frame.blocks.set(blockKey(block.offset, block.mode), block);
+    frame.unasked = undefined;
     let isNew = this.#mark(block.frame);
     if (block.secondFrame >= 0) {
       this.#frameCode(block.secondFrame).guests.add(block);
@@ -165,6 +177,7 @@ export class CodeCache {
   addKept(frame: number, kept: PageBytecode): boolean {
     const code = this.#frameCode(frame);
     code.kept = kept;
+    code.unasked = undefined;
     this.#liveBlocks += kept.size;
     // Some may be known without bytecode, as entries of regions.
     for (const [key, block] of code.blocks) {
@@ -179,14 +192,15 @@ export class CodeCache {
     return this.#mark(frame);
   }
 
-  #makeKept({ kept, blocks }: FrameCode, frame: number, key: number): Block | undefined {
-    const found = kept?.find(key);
+  #makeKept(code: FrameCode, frame: number, key: number): Block | undefined {
+    const found = code.kept?.find(key);
     if (found === undefined) return undefined;
+    code.unasked = undefined;
     const block = newBlock(frame, found.offset, found.mode);
     setBytecode(block, found);
     block.isTarget = found.isTarget;
     block.isEntered = found.isEntered;
-    blocks.set(key, block);
+    code.blocks.set(key, block);
     return block;
   }
 
@@ -200,10 +214,17 @@ export class CodeCache {
     return this.#frames.get(frame)?.kept;
   }
 
-  /** Calls with each target of an earlier run that nobody has asked for in this one: the jump cache may lead there from now on. */
-  enterUnasked(frame: number, mode: number, enter: (offset: number, record: number) => void): void {
+  /** The targets of an earlier run that nobody has asked for in this one: the jump cache may lead there from now on. */
+  unaskedIn(frame: number, mode: number): readonly number[] {
     const code = this.#frames.get(frame);
-    code?.kept?.enterTargets(mode, (key) => code.blocks.has(key), enter);
+    if (code?.kept === undefined) return NONE;
+    if (code.unasked?.mode !== mode) {
+      const words: number[] = [];
+      const { blocks } = code;
+      code.kept.enterTargets(mode, (key) => blocks.has(key), (offset, record) => words.push(offset, record));
+      code.unasked = { mode, words };
+    }
+    return code.unasked.words;
   }
 
   /** All blocks with bytecode that begin in a frame. */
@@ -311,7 +332,13 @@ export class CodeCache {
   #frameCode(frame: number): FrameCode {
     let code = this.#frames.get(frame);
     if (code === undefined) {
-      code = { blocks: new Map(), kept: undefined, guests: new Set(), dependants: new Set() };
+      code = {
+        blocks: new Map(),
+        kept: undefined,
+        unasked: undefined,
+        guests: new Set(),
+        dependants: new Set(),
+      };
       this.#frames.set(frame, code);
     }
     return code;

@@ -308,12 +308,11 @@ export class WasmCpu implements Cpu, AccessOwner {
     const block = this.#regions.entryAt(pc) ?? this.#code.blockAt(pc);
     if (typeof block === "number") return block;
     block.isTarget = true;
-    const isNewPage = !this.#spaces.hasCode(pc);
     if (!this.#spaces.enterRegion(pc, block)) {
       const trap = this.#enterBlock(pc, block);
       if (trap !== 0) return trap;
     }
-    if (isNewPage) this.#spaces.enterAround(pc, block.frame);
+    this.#spaces.enterAround(pc, block.frame);
     return 0;
   }
 

@@ -72,10 +72,11 @@ export class KeptCode implements EarlierBlocks {
     return kept;
   }
 
-  /** Takes what the store has for the page of a guest address, which lies in `frame`. The regions that are new. */
-  offer(pc: number, frame: number, mode: number): Region[] {
+  /** Takes what the store has for the page of a guest address, which lies in `frame`. The regions that are new; undefined when nothing at all is. */
+  offer(pc: number, frame: number, mode: number): Region[] | undefined {
     const { ram, translator, code } = this.#host;
-    if (!this.#regions.isLoaded(frame)) this.#loadBytecode(frame);
+    const isFirst = !this.#regions.isLoaded(frame);
+    if (isFirst) this.#loadBytecode(frame);
     const page = pc - (pc % PAGE_SIZE);
     const frameAt = (distance: number): number => walk(ram, page + distance * PAGE_SIZE, ACCESS_EXEC);
     const found: Region[] = [];
@@ -89,7 +90,7 @@ export class KeptCode implements EarlierBlocks {
       );
       if (region !== undefined) found.push(region);
     }
-    return found;
+    return isFirst || found.length > 0 ? found : undefined;
   }
 
   #loadBytecode(frame: number): void {

@@ -89,7 +89,11 @@ export class MappedCode implements BlockSource {
   /** The live block at a guest address as it is mapped now. */
   known(pc: number): Block | undefined {
     const frame = walk(this.#ram, pc, ACCESS_EXEC);
-    if (frame < 0) return undefined;
+    return frame < 0 ? undefined : this.knownIn(frame, pc);
+  }
+
+  /** `frame`: that of `pc`. */
+  knownIn(frame: number, pc: number): Block | undefined {
     const block = this.#cache.find(frame, pc % PAGE_SIZE, this.mode);
     if (block === undefined || block.isDead) return undefined;
     if (block.secondFrame >= 0 && walk(this.#ram, nextPage(pc), ACCESS_EXEC) !== block.secondFrame) {

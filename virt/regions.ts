@@ -64,12 +64,14 @@ export class Regions {
 
   /** The entry of a region at a guest address, perhaps one that the store has just given; or else the known block. */
   entryAt(pc: number): Block | undefined {
-    const known = this.#code.known(pc);
-    if (this.#kept === undefined || (known !== undefined && known.entry !== 0)) return known;
     const frame = walk(this.#ram, pc, ACCESS_EXEC);
     if (frame < 0) return undefined;
-    this.#entriesChanged(this.#kept.offer(pc, frame, this.#code.mode));
-    return this.#code.known(pc);
+    const known = this.#code.knownIn(frame, pc);
+    if (this.#kept === undefined || (known !== undefined && known.entry !== 0)) return known;
+    const regions = this.#kept.offer(pc, frame, this.#code.mode);
+    if (regions === undefined) return known;
+    this.#entriesChanged(regions);
+    return this.#code.knownIn(frame, pc);
   }
 
   /** The block at `pc` is worth translating: not at once, because regions made together cost less. True when it is time. */

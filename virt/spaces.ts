@@ -26,13 +26,19 @@ interface Space {
   readonly tags: [number, number, number];
   /** Virtual pages with entries under these tags. */
   readonly codePages: Set<number>;
+  /** Those of which all that is known was entered: times 4, and the mode. */
+  readonly knownPages: Set<number>;
+}
+
+function newSpace(root: number): Space {
+  return { root, tags: [0, 0, 0], codePages: new Set(), knownPages: new Set() };
 }
 
 export class AddressSpaces {
   readonly #ram: Ram;
   readonly #cache: CodeCache;
   readonly #spaces = new Map<number, Space>();
-  #space: Space = { root: 0, tags: [0, 0, 0], codePages: new Set() };
+  #space: Space = newSpace(0);
   /** By tag: 1 while it can be looked for. */
   readonly #isLive = new Uint8Array(TAGS_MAX + 2);
   #mmId = -1;
@@ -55,7 +61,7 @@ export class AddressSpaces {
     this.#mmId = mmId;
     let space = this.#spaces.get(mmId);
     if (space === undefined || space.root !== root) {
-      space = { root, tags: [0, 0, 0], codePages: new Set() };
+      space = newSpace(root);
       this.#spaces.set(mmId, space);
     }
     this.#space = space;
@@ -82,6 +88,7 @@ export class AddressSpaces {
     for (const tag of this.#space.tags) this.#isLive[tag] = 0;
     this.#space.tags.fill(0);
     this.#space.codePages.clear();
+    this.#space.knownPages.clear();
     this.#setTag();
   }
 
@@ -99,11 +106,6 @@ export class AddressSpaces {
     }
   }
 
-  /** Whether code of the page was entered before, under the present tag. */
-  hasCode(pc: number): boolean {
-    return this.#space.codePages.has(Math.floor(pc / PAGE_SIZE));
-  }
-
   /** Jumps to `pc` find the region that the block is an entry of. False when it is none, or not all mapped. */
   enterRegion(pc: number, block: Block): boolean {
     const { home, entry } = block;
@@ -119,11 +121,15 @@ export class AddressSpaces {
   }
 
   /**
-   * The other known code of a page that a space comes to first, as far as there is room for it: what ran there before is likely to run
-   * again.
+   * The other known code of the page of `pc`, which lies in `frame`, as far as there is room for it: what ran there before is likely to run
+   * again. Once for each page that a space comes to.
    */
   enterAround(pc: number, frame: number): void {
+    const { knownPages } = this.#space;
     const page = pc - (pc % PAGE_SIZE);
+    const key = (page / PAGE_SIZE) * 4 + this.#mode;
+    if (knownPages.has(key)) return;
+    knownPages.add(key);
     let region: Region | undefined;
     let isMapped = false;
     for (const block of this.#cache.blocksIn(frame)) {
@@ -145,9 +151,8 @@ export class AddressSpaces {
       block.isEntered = true;
       this.#enterIfFree(at, 0, block.record);
     }
-    this.#cache.enterUnasked(frame, this.#mode, (offset, record) => {
-      this.#enterIfFree(page + offset, 0, record);
-    });
+    const unasked = this.#cache.unaskedIn(frame, this.#mode);
+    for (let n = 0; n < unasked.length; n += 2) this.#enterIfFree(page + unasked[n]!, 0, unasked[n + 1]!);
   }
 
   #enterIfFree(pc: number, tableIndex: number, entry: number): void {
