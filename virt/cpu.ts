@@ -113,7 +113,7 @@ export class WasmCpu implements Cpu, AccessOwner {
   }
 
   get retired(): number {
-    return this.#retired + (this.#granted === 0 ? 0 : this.#granted - this.#setAside - this.#budgetLeft);
+    return this.#retired + (this.#granted === 0 ? 0 : this.#granted - this.#setAside - this.#budgetLeft());
   }
 
   get trapAddress(): number {
@@ -229,23 +229,30 @@ export class WasmCpu implements Cpu, AccessOwner {
 
   /** The block in progress ends as if the budget were used up; #settle gives it back. */
   #setBudgetAside(): void {
-    this.#setAside += this.#budgetLeft;
+    this.#setAside += this.#budgetLeft();
     this.ram.writeU64(BUDGET, 0);
   }
 
-  get #budgetLeft(): number {
+  #budgetLeft(): number {
     return this.ram.i32[BUDGET >>> 2]!;
   }
 
   #grant(budget: number): void {
     this.#granted = budget;
     this.#setAside = 0;
-    this.ram.writeU64(BUDGET, budget);
+    this.#setBudget(budget);
+  }
+
+  /** What is granted fits 31 bits. */
+  #setBudget(budget: number): void {
+    const { i32 } = this.ram;
+    i32[BUDGET >>> 2] = budget;
+    i32[(BUDGET >>> 2) + 1] = 0;
   }
 
   /** Books what was retired since #grant. */
   #settle(): void {
-    this.#retired += this.#granted - this.#setAside - this.#budgetLeft;
+    this.#retired += this.#granted - this.#setAside - this.#budgetLeft();
     this.#granted = 0;
     this.#setAside = 0;
   }
@@ -285,13 +292,13 @@ export class WasmCpu implements Cpu, AccessOwner {
           this.#dropWritten();
           const trap = this.#stepOnce();
           if (trap !== TRAP_PREEMPTED) return trap;
-          if (this.#budgetLeft <= 0) return TRAP_PREEMPTED;
+          if (this.#budgetLeft() <= 0) return TRAP_PREEMPTED;
           break;
         }
         case STATUS_EXACT: {
           const trap = this.#stepExactly();
           if (trap !== TRAP_PREEMPTED) return trap;
-          if (this.#budgetLeft <= 0) return TRAP_PREEMPTED;
+          if (this.#budgetLeft() <= 0) return TRAP_PREEMPTED;
           break;
         }
         default:
@@ -380,7 +387,7 @@ export class WasmCpu implements Cpu, AccessOwner {
   /** One instruction at pc, not cached. TRAP_PREEMPTED when it is done. */
   #stepOnce(): number {
     this.#counters.steps++;
-    const left = this.#budgetLeft;
+    const left = this.#budgetLeft();
     const aside = this.#setAside;
     for (;;) {
       const pc = this.ram.readU64(PC);
@@ -390,7 +397,7 @@ export class WasmCpu implements Cpu, AccessOwner {
       // A budget of 1 ends the run after the instruction.
       this.ram.writeU64(BUDGET, 1);
       const status = this.#runtime.interpret(STEP_AREA + HEADER_BYTES);
-      const used = this.#setAside > aside ? 1 : 1 - this.#budgetLeft;
+      const used = this.#setAside > aside ? 1 : 1 - this.#budgetLeft();
       this.#setAside = aside;
       this.ram.writeU64(BUDGET, left - used);
       if (status !== STATUS_CODE_WRITE) {

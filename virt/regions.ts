@@ -83,12 +83,12 @@ export class Regions {
     if (isTranslated) return false;
     if (this.#waitingPcs.size === 0) this.#waitingSince = retired;
     this.#waitingPcs.add(pc);
-    return this.#waitingPcs.size >= this.#hotBatch * this.#patience && !this.#onDemand;
+    return this.#waitingPcs.size >= this.#hotBatch * this.#patience() && !this.#onDemand;
   }
 
   /** Whether hot blocks have waited for long enough. */
   isOverdue(retired: number): boolean {
-    return this.#waitingPcs.size > 0 && retired - this.#waitingSince > WAIT_MAX * this.#patience
+    return this.#waitingPcs.size > 0 && retired - this.#waitingSince > WAIT_MAX * this.#patience()
       && !this.#onDemand;
   }
 
@@ -106,7 +106,7 @@ export class Regions {
   }
 
   /** Grows with the number of modules: each new one costs the engine time for every one that shares the table. */
-  get #patience(): number {
+  #patience(): number {
     return 1 + this.#translator.counters.modules / PATIENT_MODULES;
   }
 

@@ -107,7 +107,7 @@ export class ErofsInode extends Inode implements PageBacking {
   }
 
   /** Where the part of the data that is in blocks of its own ends. */
-  get #blockBytes(): number {
+  #blockBytes(): number {
     if (this.#layout === format.EROFS_INODE_FLAT_PLAIN) return this.size;
     return this.size - (this.size % this.superBlock.blockSize);
   }
@@ -115,7 +115,7 @@ export class ErofsInode extends Inode implements PageBacking {
   /** Fills `into` from byte `offset` of the data; the range lies within the file. Throws EIO, EUCLEAN. */
   *readData(offset: number, into: Uint8Array): Sleeps<void> {
     const image = this.superBlock;
-    const blockBytes = this.#blockBytes;
+    const blockBytes = this.#blockBytes();
     let done = 0;
     if (offset < blockBytes) {
       done = Math.min(into.length, blockBytes - offset);

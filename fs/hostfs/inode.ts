@@ -111,7 +111,7 @@ export class HostInode extends Inode implements PageBacking {
     this.ctime = timeOf(stat.ctimeNs);
   }
 
-  get #host(): HostDirectory {
+  #host(): HostDirectory {
     return this.superBlock.directory;
   }
 
@@ -122,13 +122,13 @@ export class HostInode extends Inode implements PageBacking {
   }
 
   override refresh(): void {
-    this.#take(hostCall(() => this.#host.stat(this.hostPath)));
+    this.#take(hostCall(() => this.#host().stat(this.hostPath)));
   }
 
   override lookup(name: string): Inode | undefined {
     if ((this.mode & S_IFMT) !== S_IFDIR) throw ENOTDIR;
     try {
-      const stat = hostCall(() => this.#host.stat(this.#pathOf(name)));
+      const stat = hostCall(() => this.#host().stat(this.#pathOf(name)));
       return this.superBlock.inodeFor(this, byteStringToUtf8(name), stat);
     } catch (error) {
       if (error === ENOENT) return undefined;
@@ -137,27 +137,27 @@ export class HostInode extends Inode implements PageBacking {
   }
 
   #made(name: string): HostInode {
-    const stat = hostCall(() => this.#host.stat(this.#pathOf(name)));
+    const stat = hostCall(() => this.#host().stat(this.#pathOf(name)));
     return this.superBlock.inodeFor(this, byteStringToUtf8(name), stat);
   }
 
   override create(name: string, mode: number): Inode {
     if ((mode & S_IFMT) !== S_IFREG) throw EPERM;
     if (this.lookup(name) !== undefined) throw EEXIST;
-    hostCall(() => this.#host.create(this.#pathOf(name), mode & 0o7777));
+    hostCall(() => this.#host().create(this.#pathOf(name), mode & 0o7777));
     return this.#made(name);
   }
   override mkdir(name: string, mode: number): Inode {
-    hostCall(() => this.#host.mkdir(this.#pathOf(name), mode & 0o7777));
+    hostCall(() => this.#host().mkdir(this.#pathOf(name), mode & 0o7777));
     return this.#made(name);
   }
   override symlink(name: string, target: string): Inode {
-    hostCall(() => this.#host.symlink(this.#pathOf(name), byteStringToUtf8(target)));
+    hostCall(() => this.#host().symlink(this.#pathOf(name), byteStringToUtf8(target)));
     return this.#made(name);
   }
   override link(name: string, target: Inode): void {
     if (!(target instanceof HostInode)) throw EXDEV;
-    hostCall(() => this.#host.link(this.#pathOf(name), target.hostPath));
+    hostCall(() => this.#host().link(this.#pathOf(name), target.hostPath));
     target.refresh();
   }
 
@@ -167,7 +167,7 @@ export class HostInode extends Inode implements PageBacking {
       target.#hide(this, path);
       return;
     }
-    hostCall(() => this.#host.unlink(path));
+    hostCall(() => this.#host().unlink(path));
     target.nlink = Math.max(0, target.nlink - 1);
     if (target instanceof HostInode && target.nlink === 0) this.superBlock.forget(target);
   }
@@ -176,13 +176,13 @@ export class HostInode extends Inode implements PageBacking {
   #hide(parent: HostInode, path: string): void {
     const name = `.rookery-removed-${this.ino}`;
     const hidden = parent.#pathOf(utf8ToByteString(name));
-    hostCall(() => this.#host.rename(path, hidden));
+    hostCall(() => this.#host().rename(path, hidden));
     this.#hidden = hidden;
     this.nlink--;
   }
 
   override rmdir(name: string, target: Inode): void {
-    hostCall(() => this.#host.rmdir(this.#pathOf(name)));
+    hostCall(() => this.#host().rmdir(this.#pathOf(name)));
     target.nlink = 0;
     if (target instanceof HostInode) this.superBlock.forget(target);
   }
@@ -200,13 +200,13 @@ export class HostInode extends Inode implements PageBacking {
     if (target instanceof HostInode && target.openCount > 0 && target.#hidden === undefined) {
       target.#hide(toDirectory, toDirectory.#pathOf(toName));
     }
-    hostCall(() => this.#host.rename(this.#pathOf(name), toDirectory.#pathOf(toName)));
+    hostCall(() => this.#host().rename(this.#pathOf(name), toDirectory.#pathOf(toName)));
     source.#parent = toDirectory;
     source.#name = byteStringToUtf8(toName);
   }
 
   override iterate(position: number, emit: (entry: DirEntry, next: number) => boolean): void {
-    const entries = hostCall(() => this.#host.list(this.hostPath)).map((entry) => {
+    const entries = hostCall(() => this.#host().list(this.hostPath)).map((entry) => {
       let serial = this.#serials.get(entry.name);
       if (serial === undefined) {
         serial = this.#serials.size + 1;
@@ -226,7 +226,7 @@ export class HostInode extends Inode implements PageBacking {
 
   override readlink(): string {
     if ((this.mode & S_IFMT) !== S_IFLNK) throw EINVAL;
-    return utf8ToByteString(hostCall(() => this.#host.readlink(this.hostPath)));
+    return utf8ToByteString(hostCall(() => this.#host().readlink(this.hostPath)));
   }
 
   override setAttributes(change: AttributeChange): void {
@@ -234,17 +234,17 @@ export class HostInode extends Inode implements PageBacking {
     if ((change.uid ?? this.uid) !== this.uid || (change.gid ?? this.gid) !== this.gid) throw EPERM;
     if (change.size !== undefined) {
       const { size } = change;
-      hostCall(() => this.#host.truncate(path, size));
+      hostCall(() => this.#host().truncate(path, size));
       if (size < this.size) this.pages?.truncate(size);
       this.size = size;
     }
     if (change.mode !== undefined) {
       const { mode } = change;
-      hostCall(() => this.#host.chmod(path, mode));
+      hostCall(() => this.#host().chmod(path, mode));
     }
     if (change.size === undefined && (change.atime !== undefined || change.mtime !== undefined)) {
       const { atime = this.atime, mtime = this.mtime } = change;
-      hostCall(() => this.#host.utimes(path, nsOf(atime), nsOf(mtime)));
+      hostCall(() => this.#host().utimes(path, nsOf(atime), nsOf(mtime)));
     }
     this.refresh();
   }
@@ -259,20 +259,20 @@ export class HostInode extends Inode implements PageBacking {
     const hidden = this.#hidden;
     if (hidden === undefined) return;
     this.#hidden = undefined;
-    hostCall(() => this.#host.unlink(hidden));
+    hostCall(() => this.#host().unlink(hidden));
     if (this.nlink > 0) return;
     this.pages?.evict();
     this.superBlock.forget(this);
   }
 
   readAt(offset: number, into: Uint8Array): number {
-    return hostCall(() => this.#host.read(this.hostPath, offset, into));
+    return hostCall(() => this.#host().read(this.hostPath, offset, into));
   }
   writeAt(offset: number, from: Uint8Array): number {
-    return hostCall(() => this.#host.write(this.hostPath, offset, from));
+    return hostCall(() => this.#host().write(this.hostPath, offset, from));
   }
   syncData(): void {
-    hostCall(() => this.#host.sync(this.hostPath));
+    hostCall(() => this.#host().sync(this.hostPath));
   }
 
   readPage(index: number, frame: number): void {

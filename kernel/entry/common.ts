@@ -99,13 +99,15 @@ export class UserLoop implements TaskRunner {
     this.#sched.makeLive(task);
     if (task.body !== undefined && !this.#resume(task)) return budget;
     const cpu = this.#cpu;
+    let before = cpu.retired;
     for (;;) {
       if (task.pendingWork !== 0 && !this.#work(task)) return budget;
       if (task.mm !== this.#sched.space) this.#sched.makeLive(task);
       if (budget <= 0) return budget;
-      const before = cpu.retired;
       const trap = (task.pendingWork & WORK_STEP) === 0 ? cpu.run(budget) : this.#step();
-      budget -= cpu.retired - before + TRAP_COST;
+      const after = cpu.retired;
+      budget -= after - before + TRAP_COST;
+      before = after;
       if (trap === TRAP_SYSCALL) {
         if (!this.#syscall(task)) return budget;
       } else if (trap === TRAP_FAULT) {

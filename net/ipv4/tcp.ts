@@ -98,7 +98,7 @@ export class TcpSocket extends InetSocket {
   get isExclusiveUser(): boolean {
     return this.#state === "listening";
   }
-  get #room(): number {
+  #room(): number {
     const peer = this.#peer;
     return peer === undefined ? 0 : CAPACITY_BYTES - peer.#queue.length;
   }
@@ -223,7 +223,7 @@ export class TcpSocket extends InetSocket {
       this.#reset(EPIPE);
       return size;
     }
-    const count = Math.min(size, this.#room);
+    const count = Math.min(size, this.#room());
     if (count <= 0) return WOULD_BLOCK;
     peer.#queue.push(message, count, false);
     peer.queue.wake(READ_EVENTS);
@@ -250,7 +250,7 @@ export class TcpSocket extends InetSocket {
   }
 
   get #isWritableNow(): boolean {
-    return this.#room * 3 >= CAPACITY_BYTES;
+    return this.#room() * 3 >= CAPACITY_BYTES;
   }
 
   /** A reset has come: the connection is gone. */
