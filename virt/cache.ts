@@ -53,8 +53,6 @@ export interface Block {
   entry: number;
 }
 
-const NONE: readonly number[] = [];
-
 /** A block without bytecode. */
 export function newBlock(frame: number, offset: number, mode: number): Block {
   return {
@@ -92,11 +90,23 @@ export function setTail(block: Block, bytes: number, nextFrame: () => number): v
   block.tailBytes = Math.max(tail, 0);
 }
 
-/** Targets in a frame that only the store knows of: every address space that comes to the frame is told of all of them. */
-export interface Unasked {
+/** The targets in a frame, as address spaces that come to it are told of them. */
+export interface FrameTargets {
   readonly mode: number;
-  /** By target its offset in the frame and its record. */
-  readonly words: readonly number[];
+  /** The count of changes to regions that it was made at. */
+  readonly age: number;
+  /** Of bytecode: offset in the frame and record, by turns. */
+  readonly records: readonly number[];
+  readonly regions: readonly RegionTargets[];
+}
+
+/** Entries of a region, which may have died since. */
+export interface RegionTargets {
+  readonly region: Region;
+  /** Distance of the frame's start from the region's anchor. */
+  readonly distance: number;
+  /** Offset in the frame and entry word, by turns. */
+  readonly entries: readonly number[];
 }
 
 interface FrameCode {
@@ -104,8 +114,8 @@ interface FrameCode {
   readonly blocks: Map<number, Block>;
   /** Bytecode of an earlier run, of which blocks are made when they are asked for. */
   kept: PageBytecode | undefined;
-  /** Its targets of which no block was made yet, once an address space came to the frame; undefined when that may have changed. */
-  unasked: Unasked | undefined;
+  /** Kept from one address space to the next; undefined when blocks have come since. */
+  targets: FrameTargets | undefined;
   /** Blocks of other frames whose last instruction ends here. */
   readonly guests: Set<Block>;
   /** Called when the frame's code dies. */
@@ -117,6 +127,8 @@ export class CodeCache {
   readonly #frames = new Map<number, FrameCode>();
   #arenaEnd: number = BYTECODE_ARENA;
   #liveBlocks = 0;
+  /** Changes to regions: what FrameTargets say is out of date then, though never wrong. */
+  #regionsAge = 0;
 
   constructor(ram: Ram) {
     this.#ram = ram;
@@ -164,7 +176,7 @@ export class CodeCache {
     if (old !== block) this.#liveBlocks++;
     if (old !== undefined && old !== block) this.#kill(old);
     frame.blocks.set(blockKey(block.offset, block.mode), block);
-    frame.unasked = undefined;
+    frame.targets = undefined;
     let isNew = this.#mark(block.frame);
     if (block.secondFrame >= 0) {
       this.#frameCode(block.secondFrame).guests.add(block);
@@ -177,7 +189,7 @@ export class CodeCache {
   addKept(frame: number, kept: PageBytecode): boolean {
     const code = this.#frameCode(frame);
     code.kept = kept;
-    code.unasked = undefined;
+    code.targets = undefined;
     this.#liveBlocks += kept.size;
     // Some may be known without bytecode, as entries of regions.
     for (const [key, block] of code.blocks) {
@@ -195,7 +207,7 @@ export class CodeCache {
   #makeKept(code: FrameCode, frame: number, key: number): Block | undefined {
     const found = code.kept?.find(key);
     if (found === undefined) return undefined;
-    code.unasked = undefined;
+    code.targets = undefined;
     const block = newBlock(frame, found.offset, found.mode);
     setBytecode(block, found);
     block.isTarget = found.isTarget;
@@ -214,17 +226,27 @@ export class CodeCache {
     return this.#frames.get(frame)?.kept;
   }
 
-  /** The targets of an earlier run that nobody has asked for in this one: the jump cache may lead there from now on. */
-  unaskedIn(frame: number, mode: number): readonly number[] {
+  /** What may be jumped to in a frame and ends there: the jump cache may lead there from now on. */
+  targetsIn(frame: number, mode: number): FrameTargets | undefined {
     const code = this.#frames.get(frame);
-    if (code?.kept === undefined) return NONE;
-    if (code.unasked?.mode !== mode) {
-      const words: number[] = [];
-      const { blocks } = code;
-      code.kept.enterTargets(mode, (key) => blocks.has(key), (offset, record) => words.push(offset, record));
-      code.unasked = { mode, words };
+    if (code === undefined) return undefined;
+    if (code.targets?.mode !== mode || code.targets.age !== this.#regionsAge) {
+      code.targets = findTargets(code, mode, this.#regionsAge);
     }
-    return code.unasked.words;
+    return code.targets;
+  }
+
+  /** The block was asked for by the jump cache. */
+  noteTarget(block: Block): void {
+    if (block.isTarget) return;
+    block.isTarget = true;
+    const code = this.#frames.get(block.frame);
+    if (code !== undefined) code.targets = undefined;
+  }
+
+  /** Blocks are entries of other regions than they were. */
+  regionsChanged(): void {
+    this.#regionsAge++;
   }
 
   /** All blocks with bytecode that begin in a frame. */
@@ -335,7 +357,7 @@ export class CodeCache {
       code = {
         blocks: new Map(),
         kept: undefined,
-        unasked: undefined,
+        targets: undefined,
         guests: new Set(),
         dependants: new Set(),
       };
@@ -351,4 +373,23 @@ export class CodeCache {
     this.#ram.u8[at] = flags | FRAME_CODE;
     return (flags & FRAME_WRITTEN) !== 0;
   }
+}
+
+function findTargets({ blocks, kept }: FrameCode, mode: number, age: number): FrameTargets {
+  const records: number[] = [];
+  const regions = new Map<Region, { readonly distance: number; readonly entries: number[] }>();
+  for (const block of blocks.values()) {
+    const { home, entry, record, offset } = block;
+    if (block.mode !== mode || block.isDead || block.secondFrame >= 0) continue;
+    if (entry !== 0 && home !== undefined) {
+      const known = regions.get(home.region);
+      if (known !== undefined) known.entries.push(offset, entry);
+      else regions.set(home.region, { distance: home.offset - offset, entries: [offset, entry] });
+    } else if (block.isTarget && record !== 0) {
+      block.isEntered = true;
+      records.push(offset, record);
+    }
+  }
+  kept?.enterTargets(mode, (key) => blocks.has(key), (offset, record) => records.push(offset, record));
+  return { mode, age, records, regions: [...regions].map(([region, found]) => ({ region, ...found })) };
 }

@@ -314,7 +314,7 @@ export class WasmCpu implements Cpu, AccessOwner {
     const pc = this.ram.readU64(PC);
     const block = this.#regions.entryAt(pc) ?? this.#code.blockAt(pc);
     if (typeof block === "number") return block;
-    block.isTarget = true;
+    this.#cache.noteTarget(block);
     if (!this.#spaces.enterRegion(pc, block)) {
       const trap = this.#enterBlock(pc, block);
       if (trap !== 0) return trap;

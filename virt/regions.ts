@@ -135,6 +135,7 @@ export class Regions {
 
   /** Links past the regions' entries are undone; the jump cache forgets those entries, and regions that are gone. */
   #entriesChanged(regions: readonly Region[]): void {
+    this.#cache.regionsChanged();
     if (regions.length === 0) return;
     const records = new Set<number>();
     for (const region of regions) {

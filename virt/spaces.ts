@@ -41,6 +41,8 @@ export class AddressSpaces {
   #space: Space = newSpace(0);
   /** By tag: 1 while it can be looked for. */
   readonly #isLive = new Uint8Array(TAGS_MAX + 2);
+  /** Takes what #bringNear reads, so that an engine does not leave it out. */
+  readonly #near = new Int32Array(1);
   #mmId = -1;
   #mode = 0;
   #lastTag = 0;
@@ -109,7 +111,7 @@ export class AddressSpaces {
   /** Jumps to `pc` find the region that the block is an entry of. False when it is none, or not all mapped. */
   enterRegion(pc: number, block: Block): boolean {
     const { home, entry } = block;
-    if (entry === 0 || home === undefined || !this.#isMapped(home, pc)) return false;
+    if (entry === 0 || home === undefined || !this.#isMapped(home.region, pc - home.offset)) return false;
     this.#enter(pc, block, indexOf(home.region, entry), entry);
     return true;
   }
@@ -130,36 +132,49 @@ export class AddressSpaces {
     const key = (page / PAGE_SIZE) * 4 + this.#mode;
     if (knownPages.has(key)) return;
     knownPages.add(key);
-    let region: Region | undefined;
-    let isMapped = false;
-    for (const block of this.#cache.blocksIn(frame)) {
-      if (block.mode !== this.#mode || block.isDead || block.secondFrame >= 0) continue;
-      const { home, entry } = block;
-      if (entry === 0 && !block.isTarget) continue;
-      const at = page + block.offset;
-      if (entry !== 0 && home !== undefined) {
-        if (home.region !== region) {
-          region = home.region;
-          isMapped = this.#isMapped(home, at);
-        }
-        if (isMapped) {
-          this.#enterIfFree(at, indexOf(region, entry), entry);
-          continue;
-        }
+    const lo = page | 0;
+    const hi = Math.floor(page / 0x1_0000_0000) ^ this.#ram.i32[TAG_WORD + 1]!;
+    const targets = this.#cache.targetsIn(frame, this.#mode);
+    if (targets === undefined) return;
+    for (const { region, distance, entries } of targets.regions) {
+      if (region.isDead || !this.#isMapped(region, page - distance)) continue;
+      for (let n = 0; n < entries.length; n += 2) {
+        const entry = entries[n + 1]!;
+        this.#enterIfFree(lo + entries[n]!, hi, indexOf(region, entry), entry);
       }
-      if (block.record === 0) continue;
-      block.isEntered = true;
-      this.#enterIfFree(at, 0, block.record);
     }
-    const unasked = this.#cache.unaskedIn(frame, this.#mode);
-    for (let n = 0; n < unasked.length; n += 2) this.#enterIfFree(page + unasked[n]!, 0, unasked[n + 1]!);
+    const { records } = targets;
+    this.#bringNear(lo, records);
+    for (let n = 0; n < records.length; n += 2) this.#enterIfFree(lo + records[n]!, hi, 0, records[n + 1]!);
   }
 
-  #enterIfFree(pc: number, tableIndex: number, entry: number): void {
-    const first = this.#firstPlace(pc);
-    if (this.#find(first, pc) >= 0) return;
-    const place = this.#findFree(first);
-    if (place >= 0) this.#write(place, pc, tableIndex, entry);
+  /** Reads the places that are looked at next. They lie all over the jump cache, and loads that nothing depends on are waited for together. */
+  #bringNear(lo: number, records: readonly number[]): void {
+    const i32 = this.#ram.i32;
+    const tag = i32[TAG_WORD + 1]!;
+    let all = 0;
+    for (let n = 0; n < records.length; n += 2) {
+      all |= i32[(JUMP_CACHE >>> 2) + jumpCacheIndex(lo + records[n]!, tag) * 4]!;
+    }
+    this.#near[0] = all;
+  }
+
+  /** Enters what is not there and finds a free place. `lo` and `hi`: the key, as it lies in the jump cache; many are entered at a time. */
+  #enterIfFree(lo: number, hi: number, tableIndex: number, entry: number): void {
+    const i32 = this.#ram.i32;
+    const first = (JUMP_CACHE >>> 2) + jumpCacheIndex(lo, i32[TAG_WORD + 1]!) * 4;
+    let free = -1;
+    for (let n = 0; n < PLACES * 4; n += 4) {
+      const place = first ^ n;
+      const other = i32[place + 1]!;
+      if (other === hi && i32[place] === lo) return;
+      if (free < 0 && this.#isLive[other >>> 16] === 0) free = place;
+    }
+    if (free < 0) return;
+    i32[free] = lo;
+    i32[free + 1] = hi;
+    i32[free + 2] = tableIndex;
+    i32[free + 3] = entry;
   }
 
   #enter(pc: number, block: Block, tableIndex: number, entry: number): void {
@@ -232,9 +247,9 @@ export class AddressSpaces {
   }
 
   /** True when all pages of the region are mapped as they were when it was made. Notes them as code. */
-  #isMapped(home: { readonly region: Region; readonly offset: number }, pc: number): boolean {
-    const anchorPage = Math.floor((pc - home.offset) / PAGE_SIZE);
-    for (const { distance, frame } of home.region.pages) {
+  #isMapped(region: Region, anchorPc: number): boolean {
+    const anchorPage = Math.floor(anchorPc / PAGE_SIZE);
+    for (const { distance, frame } of region.pages) {
       const page = anchorPage + distance;
       if (walk(this.#ram, page * PAGE_SIZE, ACCESS_EXEC) !== frame) return false;
       this.#space.codePages.add(page);
