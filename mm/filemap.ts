@@ -113,7 +113,11 @@ export class PageCache implements AddressSpace, Shrinkable {
     return true;
   }
 
-  *writeBack(start: number, end: number): Sleeps<void> {
+  writeBack(start: number, end: number): void | Sleeps<void> {
+    if (this.#dirty.size > 0) return this.#writePages(start, end);
+  }
+
+  *#writePages(start: number, end: number): Sleeps<void> {
     const first = Math.floor(start / PAGE_SIZE);
     const last = Math.ceil(end / PAGE_SIZE);
     const indexes = [...this.#dirty].filter((index) => index >= first && index < last).sort((a, b) => a - b);

@@ -183,7 +183,10 @@ function* writeMissing(
       copyToPage(cache, iter, frame, at, offset, length);
       done += length;
     }
-    if (cache.dirtyCount > DIRTY_PAGES_MAX) yield* cache.writeBack(0, Infinity);
+    if (cache.dirtyCount > DIRTY_PAGES_MAX) {
+      const answer = cache.writeBack(0, Infinity);
+      if (isSleeping(answer)) yield* answer;
+    }
   } catch (error) {
     if (done === 0) throw error;
   }

@@ -202,28 +202,58 @@ function* populateStrictly(
   return 0;
 }
 
-export function* syncRegion(mm: FullMm, address: number, lengthBytes: number, flags: number): Sleeps<number> {
+/** msync(2). */
+export function syncRegion(
+  mm: FullMm,
+  address: number,
+  lengthBytes: number,
+  flags: number,
+): number | Sleeps<number> {
   if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) !== 0) throw EINVAL;
   if ((flags & MS_ASYNC) !== 0 && (flags & MS_SYNC) !== 0) throw EINVAL;
   if (address % PAGE_SIZE !== 0) throw EINVAL;
   const end = address + pageUp(lengthBytes);
   if (!(end <= TASK_SIZE)) throw ENOMEM;
-  let expected = address;
-  let hasHole = false;
-  for (const area of mm.areas.intersecting(address, end)) {
+  return syncAreas(mm, address, end, flags, false);
+}
+
+/** `hadHole`: something before `start` was not mapped, which is said when the rest is done. */
+function syncAreas(
+  mm: FullMm,
+  start: number,
+  end: number,
+  flags: number,
+  hadHole: boolean,
+): number | Sleeps<number> {
+  let expected = start;
+  let hasHole = hadHole;
+  for (const area of mm.areas.intersecting(start, end)) {
     if (area.start > expected) hasHole = true;
     expected = area.end;
     if ((flags & MS_INVALIDATE) !== 0 && (area.flags & VM_LOCKED) !== 0) throw EBUSY;
     if ((flags & MS_SYNC) === 0 || !area.isShared || area.mapping === undefined) continue;
-    const from = Math.max(address, area.start);
+    const from = Math.max(start, area.start);
     const answer = area.mapping.writeBack(
       area.offset + from - area.start,
       area.offset + Math.min(end, area.end) - area.start,
     );
-    if (isSleeping(answer)) yield* answer;
+    if (isSleeping(answer)) return syncAfter(answer, mm, area.end, end, flags, hasHole);
   }
   if (hasHole || expected < end) throw ENOMEM;
   return 0;
+}
+
+function* syncAfter(
+  writing: Sleeps<void>,
+  mm: FullMm,
+  start: number,
+  end: number,
+  flags: number,
+  hadHole: boolean,
+): Sleeps<number> {
+  yield* writing;
+  const rest = syncAreas(mm, start, end, flags, hadHole);
+  return isSleeping(rest) ? yield* rest : rest;
 }
 
 /** mincore(2): one byte a page, 1 when it is in memory. Throws ENOMEM for a hole. */

@@ -66,7 +66,7 @@ export class ShmemMapping extends PageCache {
     return this.makeWritable(index);
   }
 
-  override *writeBack(): Generator<never, void, void> {}
+  override writeBack(): void {}
 
   override truncate(size: number): void {
     const keep = Math.ceil(size / PAGE_SIZE);

@@ -113,6 +113,9 @@ static void files(void) {
   }
   waitpid(child, 0, 0);
   CHECK(pread(fd, b, 1, PAGE) == 1 && b[0] == 'Z');
+  munmap(shared + PAGE, PAGE);
+  CHECK_ERRNO(msync(shared, 3 * PAGE, MS_SYNC), ENOMEM);
+  CHECK(msync(shared + 2 * PAGE, PAGE, MS_SYNC) == 0 && msync(shared, PAGE, MS_ASYNC) == 0);
 }
 
 static void forks(void) {
