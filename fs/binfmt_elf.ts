@@ -35,7 +35,7 @@ import { EACCES, EINVAL, EIO, ELIBBAD, ENOEXEC, ENOMEM } from "../lib/errno.ts";
 import type { Ram } from "../lib/ram.ts";
 import type { ProcessMm } from "../mm/mm.ts";
 import { pageDown, pageUp } from "../mm/mmap.ts";
-import { PAGE_SIZE, TASK_SIZE } from "../virt/layout.ts";
+import { PAGE_SIZE, pageOffset, TASK_SIZE } from "../virt/layout.ts";
 import { type LayoutRandom, programBase } from "./exec-layout.ts";
 import { readFully } from "./exec-file.ts";
 
@@ -361,7 +361,7 @@ function* mapSegment(
   at: number,
   isExclusive: boolean,
 ): Sleeps<void> {
-  const within = at % PAGE_SIZE;
+  const within = pageOffset(at);
   const start = at - within;
   if (!(start >= 0 && at < TASK_SIZE && segment.fileBytes < TASK_SIZE && segment.memoryBytes < TASK_SIZE)) {
     throw ENOMEM;
@@ -371,12 +371,12 @@ function* mapSegment(
   const fileLength = pageUp(segment.fileBytes + within);
   const fileEnd = at + segment.fileBytes;
   if (segment.fileBytes > 0) {
-    if (segment.offset < within || (segment.offset - within) % PAGE_SIZE !== 0) throw EINVAL;
+    if (segment.offset < within || pageOffset(segment.offset - within) !== 0) throw EINVAL;
     yield* mm.mmap(task, start, fileLength, prot, fixed, file, segment.offset - within);
   }
   if (segment.memoryBytes <= segment.fileBytes) return;
-  if (segment.fileBytes > 0 && (segment.flags & PF_W) !== 0 && fileEnd % PAGE_SIZE !== 0) {
-    yield* mm.user.clear(fileEnd, PAGE_SIZE - fileEnd % PAGE_SIZE);
+  if (segment.fileBytes > 0 && (segment.flags & PF_W) !== 0 && pageOffset(fileEnd) !== 0) {
+    yield* mm.user.clear(fileEnd, PAGE_SIZE - pageOffset(fileEnd));
   }
   const zeroStart = segment.fileBytes > 0 ? pageUp(fileEnd) : start;
   const zeroEnd = pageUp(at + segment.memoryBytes);

@@ -142,7 +142,7 @@ export function* finishStack(
   const { arch } = kernel;
   let low = strings.end;
   low -= random.bits(13); // Up to 8 KiB of chance within the page.
-  low -= low % 16;
+  low -= low & 15;
   const platform = stringToBytes(`${arch.platform}\0`);
   const platformAt = low - platform.length;
   const randomAt = platformAt - random.bytes.length;
@@ -168,7 +168,7 @@ export function* finishStack(
   words.push(0);
   const table = encodeWords([...words, ...auxv]);
   let sp = randomAt - table.length;
-  sp -= sp % 16;
+  sp -= sp & 15;
   yield* mm.user.copyOut(platformAt, platform);
   yield* mm.user.copyOut(randomAt, random.bytes);
   yield* mm.user.copyOut(sp, table);

@@ -43,6 +43,7 @@ import { DirectoryFile } from "./libfs.ts";
 import { CAP_FSETID, hasCapability, withoutSetIdBits } from "./permission.ts";
 import { lengthOf, readSegments, type Segment, userOf, WINDOW_BYTES, windowOf } from "./uio.ts";
 import { vfsOf } from "./vfs.ts";
+import { pageOffset } from "../virt/layout.ts";
 
 type Direction = "read" | "write";
 const ACCESS_READ = 0;
@@ -223,7 +224,7 @@ function* presentPrefix(task: Task, address: number, length: number, access: 0 |
   let good = 0;
   try {
     while (good < length) {
-      const step = Math.min(4096 - ((address + good) % 4096), length - good);
+      const step = Math.min(4096 - pageOffset(address + good), length - good);
       yield* user.prepare(address + good, step, access);
       good += step;
     }

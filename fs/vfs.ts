@@ -24,6 +24,7 @@ import { EBADF, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO } from "../lib/errn
 import type { MountNode } from "./dcache.ts";
 import { asDentry, asNode, MountTree } from "./namespace.ts";
 import { PathParser, Walk, type WalkOptions } from "./path-walk.ts";
+import { pageStart } from "../virt/layout.ts";
 
 const ACCESS_READ = 0;
 const INTERNED_MAX = 1024; // a power of two
@@ -167,7 +168,7 @@ export abstract class VfsImpl implements Vfs {
     const host = user === undefined ? 0 : user.translate(address, ACCESS_READ);
     if (host === 0) return undefined;
     const { u8 } = this.kernel.ram;
-    const end = host - (host % PAGE_BYTES) + PAGE_BYTES;
+    const end = pageStart(host) + PAGE_BYTES;
     let hash = 0;
     let at = host;
     for (; at < end; at++) {

@@ -89,6 +89,6 @@ export function readU64(view: LittleView, offset: number): number {
 
 /** Writes an integer of at most 2^53 in size as 64 bits. */
 export function writeS64(view: LittleView, offset: number, value: number): void {
-  view.setInt32(offset, value % 0x1_0000_0000 | 0);
+  view.setInt32(offset, value | 0); // the low half of any integer
   view.setInt32(offset + 4, Math.floor(value / 0x1_0000_0000));
 }

@@ -12,7 +12,7 @@ import type { Vma } from "../include/linux/mm_types.ts";
 import type { Kernel } from "../include/linux/sched.ts";
 import { isSleeping, type Sleeps, WAIT_RESCHEDULE } from "../include/linux/wait.ts";
 import { EROFS } from "../lib/errno.ts";
-import { PAGE_SIZE } from "../virt/layout.ts";
+import { PAGE_SIZE, pageOffset } from "../virt/layout.ts";
 import { type Effort, type MemoryState, memoryState, type Shrinkable } from "./vmstat.ts";
 
 /** Storage behind a PageCache. `frame` is a host address of 4096 bytes in kernel.ram. */
@@ -142,7 +142,7 @@ export class PageCache implements AddressSpace, Shrinkable {
     for (const index of [...this.#pages.keys()]) {
       if (index >= keep) this.remove(index);
     }
-    const tail = size % PAGE_SIZE;
+    const tail = pageOffset(size);
     const frame = tail === 0 ? 0 : this.find(keep - 1);
     if (frame !== 0) {
       this.kernel.ram.u8.fill(0, frame + tail, frame + PAGE_SIZE);

@@ -11,7 +11,7 @@ import type { Task } from "../include/linux/sched.ts";
 import type { IovIter } from "../include/linux/uio.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { EFBIG, EINVAL, ENODEV, ENXIO } from "../lib/errno.ts";
-import { PAGE_SIZE } from "../virt/layout.ts";
+import { PAGE_SIZE, pageOffset } from "../virt/layout.ts";
 import type { PageCache } from "./filemap.ts";
 import { ShmemMapping } from "./shmem.ts";
 
@@ -51,7 +51,7 @@ function readCached(cache: PageCache, iter: IovIter, start: number, wanted: numb
   let done = 0;
   while (done < wanted) {
     const at = start + done;
-    const offset = at % PAGE_SIZE;
+    const offset = pageOffset(at);
     const index = (at - offset) / PAGE_SIZE;
     const length = Math.min(PAGE_SIZE - offset, wanted - done);
     const frame = cache.find(index);
@@ -128,7 +128,7 @@ function writeFrom(cache: PageCache, iter: IovIter, start: number, doneBefore: n
   let done = doneBefore;
   while (iter.remaining > 0) {
     const at = start + done;
-    const offset = at % PAGE_SIZE;
+    const offset = pageOffset(at);
     const length = Math.min(PAGE_SIZE - offset, iter.remaining);
     let frame: number;
     if (cache instanceof ShmemMapping) {
@@ -174,7 +174,7 @@ function* writeMissing(
   try {
     while (iter.remaining > 0) {
       const at = start + done;
-      const offset = at % PAGE_SIZE;
+      const offset = pageOffset(at);
       const length = Math.min(PAGE_SIZE - offset, iter.remaining);
       const index = (at - offset) / PAGE_SIZE;
       const isWhole = length === PAGE_SIZE || (offset === 0 && at + length >= cache.inode.size);

@@ -37,7 +37,7 @@ import {
   PROT_WRITE,
 } from "../include/uapi/mman.ts";
 import { EACCES, EBUSY, EFAULT, EINVAL, ENOMEM, EPERM } from "../lib/errno.ts";
-import { PAGE_SIZE, TASK_SIZE } from "../virt/layout.ts";
+import { PAGE_SIZE, pageOffset, pageStart, TASK_SIZE } from "../virt/layout.ts";
 import { checkLocked, type FullMm, pageUp, populate } from "./mmap.ts";
 import { VM_LOCKED } from "./mm_struct.ts";
 import { readPte } from "./pgtable.ts";
@@ -83,7 +83,7 @@ function changeArea(mm: FullMm, from: number, to: number, change: (area: VmaArea
 }
 
 function checkRange(address: number, lengthBytes: number): number {
-  if (address % PAGE_SIZE !== 0) throw EINVAL;
+  if (pageOffset(address) !== 0) throw EINVAL;
   const length = pageUp(lengthBytes);
   if (!(address + length <= TASK_SIZE)) throw EINVAL;
   return address + length;
@@ -211,7 +211,7 @@ export function syncRegion(
 ): number | Sleeps<number> {
   if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) !== 0) throw EINVAL;
   if ((flags & MS_ASYNC) !== 0 && (flags & MS_SYNC) !== 0) throw EINVAL;
-  if (address % PAGE_SIZE !== 0) throw EINVAL;
+  if (pageOffset(address) !== 0) throw EINVAL;
   const end = address + pageUp(lengthBytes);
   if (!(end <= TASK_SIZE)) throw ENOMEM;
   return syncAreas(mm, address, end, flags, false);
@@ -277,7 +277,7 @@ export function* lockRegion(
   lengthBytes: number,
   how: "lock" | "onfault" | "unlock",
 ): Sleeps<number> {
-  const start = address - address % PAGE_SIZE;
+  const start = pageStart(address);
   const end = pageUp(address + lengthBytes);
   if (!(end <= TASK_SIZE)) throw lengthBytes > TASK_SIZE ? EINVAL : ENOMEM;
   if (start === end) return 0;

@@ -12,7 +12,7 @@ import type { Task } from "../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { PROT_EXEC, PROT_NONE, PROT_WRITE, RLIMIT_AS, RLIMIT_STACK } from "../include/uapi/mman.ts";
 import { ENOMEM, Errno } from "../lib/errno.ts";
-import { PAGE_SIZE, PTE_DIRTY, PTE_WRITE, TASK_SIZE } from "../virt/layout.ts";
+import { PAGE_SIZE, pageStart, PTE_DIRTY, PTE_WRITE, TASK_SIZE } from "../virt/layout.ts";
 import { ShmemMapping } from "./shmem.ts";
 import { type FaultAnswer, type MmStruct, VM_LOCKED } from "./mm_struct.ts";
 import { outOfMemory } from "./oom_kill.ts";
@@ -40,7 +40,7 @@ export function handleFault(
   access: number,
 ): FaultAnswer {
   if (!(address >= 0 && address < TASK_SIZE)) return SEGV_MAPERR;
-  const page = address - address % PAGE_SIZE;
+  const page = pageStart(address);
   try {
     const area = mm.areas.find(page) ?? growStack(mm, task, page);
     if (area === undefined) return SEGV_MAPERR;
@@ -297,7 +297,7 @@ function faultAround(mm: MmStruct, area: VmaArea, mapping: AddressSpace, page: n
   const { frames } = mm.kernel;
   const { u32 } = mm.ram;
   const span = FAULT_AROUND_PAGES * PAGE_SIZE;
-  const window = page - page % span;
+  const window = page - (page & (span - 1));
   const start = Math.max(area.start, window);
   const end = Math.min(area.end, window + span, area.start - area.offset + mapping.inode.size);
   const bits = fileBits(mm, area, mapping);

@@ -20,9 +20,10 @@ import {
 } from "../include/uapi/mman.ts";
 import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM } from "../lib/errno.ts";
 import { KernelIter } from "../lib/uio.ts";
-import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "../virt/layout.ts";
+import { CPU_BASE, CPU_STATE, PAGE_SIZE, pageOffset, pageStart } from "../virt/layout.ts";
 import { adviseRegion, residency } from "./madvise.ts";
 import { BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR } from "./memory.ts";
+import { absentEnd, LEAF_SPAN } from "./pgtable.ts";
 import { createMm, mmStruct, type ProcessMm } from "./mm.ts";
 import { createShmemFile } from "./shmem_file.ts";
 import { VmaArea, VmaList } from "./vma.ts";
@@ -332,4 +333,38 @@ test("mmap fills the highest gap that fits, and leaves the one below a stack", (
   assert.equal(map(t, PAGE_SIZE, PROT_NONE), at(2), "the hole");
   map(t, PAGE_SIZE, RW, PRIVATE | MAP_FIXED | MAP_GROWSDOWN, at(20));
   assert.equal(map(t, 8 * PAGE_SIZE, PROT_NONE), at(20) - (256 + 8) * PAGE_SIZE);
+});
+
+test("an address of any size is divided into page and offset", () => {
+  for (
+    const address of [
+      0,
+      4095,
+      4096,
+      2 ** 31 + 17,
+      2 ** 32 - 1,
+      2 ** 47 - 1,
+      2 ** 52 + 4095,
+      2 ** 63,
+      2 ** 64 - 2048,
+    ]
+  ) {
+    assert.equal(pageOffset(address), address % PAGE_SIZE);
+    assert.equal(pageStart(address), address - address % PAGE_SIZE);
+  }
+});
+
+test("a stretch without page tables ends at the next table, at the end that is asked for, or at the coarsest that is absent", () => {
+  const { mm } = start();
+  const GB4 = 2 ** 32;
+  const base = 5 * GB4;
+  const end = (from: number, to: number): number => absentEnd(mm.ram.u32, mm.root, from, to);
+  assert.equal(end(base, base + 1), 2 ** 42);
+  mm.pteFor(base);
+  mm.pteFor(base + 300 * LEAF_SPAN);
+  assert.equal(end(base + LEAF_SPAN, base + GB4), base + 300 * LEAF_SPAN);
+  assert.equal(end(base + LEAF_SPAN, base + 2 * LEAF_SPAN), base + 2 * LEAF_SPAN);
+  assert.ok(end(base + 2 * LEAF_SPAN, base + 2 * LEAF_SPAN + PAGE_SIZE) >= base + 2 * LEAF_SPAN + PAGE_SIZE);
+  assert.equal(end(base + 301 * LEAF_SPAN, base + 3 * GB4), base + GB4);
+  assert.equal(end(base + GB4, base + 3 * GB4), base + 2 * GB4);
 });

@@ -8,7 +8,7 @@ import type { Kernel, Task } from "../include/linux/sched.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { PROT_NONE } from "../include/uapi/mman.ts";
 import { EFAULT } from "../lib/errno.ts";
-import { PAGE_SIZE } from "../virt/layout.ts";
+import { PAGE_SIZE, pageOffset, pageStart } from "../virt/layout.ts";
 import { breakProtection, copyAddressSpace, handleFault } from "./memory.ts";
 import { findFree, mmapRegion, moveBreak, munmapChecked, protectRegion } from "./mmap.ts";
 import { type FaultAnswer, MmStruct } from "./mm_struct.ts";
@@ -72,14 +72,14 @@ export class ProcessMm extends MmStruct implements Mm {
   *forceCopyOut(address: number, bytes: Uint8Array): Sleeps<void> {
     for (let done = 0; done < bytes.length;) {
       const at = address + done;
-      const count = Math.min(bytes.length - done, PAGE_SIZE - (at % PAGE_SIZE));
+      const count = Math.min(bytes.length - done, PAGE_SIZE - pageOffset(at));
       if (this.findVma(at)?.prot === PROT_NONE) throw EFAULT;
       yield* this.user.prepare(at, count, ACCESS_READ);
-      const frame = breakProtection(this, at - (at % PAGE_SIZE));
+      const frame = breakProtection(this, pageStart(at));
       if (frame === 0) {
         yield* this.user.copyOut(at, bytes.subarray(done, done + count));
       } else {
-        this.ram.u8.set(bytes.subarray(done, done + count), frame + (at % PAGE_SIZE));
+        this.ram.u8.set(bytes.subarray(done, done + count), frame + pageOffset(at));
         this.kernel.frames.invalidate(frame);
       }
       done += count;

@@ -126,7 +126,7 @@ export abstract class MmStruct {
       block = frames.reserve(this.#reserved.get(span - 1) ?? -1);
       this.#reserved.set(span, block);
     }
-    const frame = block < 0 ? -1 : frames.takeReserved(block + (page % LEAF_SPAN), contents);
+    const frame = block < 0 ? -1 : frames.takeReserved(block + (page & (LEAF_SPAN - 1)), contents);
     if (frame >= 0) return frame;
     return contents === "zero" ? frames.alloc() : frames.allocDirty();
   }
@@ -208,7 +208,7 @@ export abstract class MmStruct {
     for (let address = start; address < end;) {
       const table = leafTable(this.ram.u32, this.root, address);
       if (table === 0) {
-        address = absentEnd(this.ram.u32, this.root, address);
+        address = absentEnd(this.ram.u32, this.root, address, end);
         continue;
       }
       const stop = Math.min(end, leafEnd(address));
@@ -256,7 +256,7 @@ export abstract class MmStruct {
       const { u32 } = this.ram;
       const table = leafTable(u32, this.root, address);
       if (table === 0) {
-        address = absentEnd(u32, this.root, address);
+        address = absentEnd(u32, this.root, address, end);
         continue;
       }
       const stop = Math.min(end, leafEnd(address));

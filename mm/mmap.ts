@@ -32,7 +32,7 @@ import {
   RLIMIT_MEMLOCK,
 } from "../include/uapi/mman.ts";
 import { EACCES, EAGAIN, EEXIST, EINVAL, ENOMEM, EOVERFLOW, EPERM } from "../lib/errno.ts";
-import { PAGE_SIZE, TASK_SIZE } from "../virt/layout.ts";
+import { PAGE_SIZE, pageOffset, pageStart, TASK_SIZE } from "../virt/layout.ts";
 import { type MmStruct, VM_LOCKED } from "./mm_struct.ts";
 import { createSharedAnonymous } from "./shmem_file.ts";
 import { STACK_GUARD_GAP, VmaArea } from "./vma.ts";
@@ -55,7 +55,7 @@ export function pageUp(value: number): number {
   return Math.ceil(value / PAGE_SIZE) * PAGE_SIZE;
 }
 export function pageDown(value: number): number {
-  return value - value % PAGE_SIZE;
+  return pageStart(value);
 }
 
 export function* mmapRegion(
@@ -71,7 +71,7 @@ export function* mmapRegion(
   if (lengthBytes === 0) throw EINVAL;
   const length = pageUp(lengthBytes);
   if (length > TASK_SIZE) throw ENOMEM;
-  if (offset % PAGE_SIZE !== 0) throw EINVAL;
+  if (pageOffset(offset) !== 0) throw EINVAL;
   if (offset + length >= OFFSET_END) throw EOVERFLOW;
   if (mm.areas.count >= MAX_MAP_COUNT) throw ENOMEM;
   const area = describe(mm, task, length, prot, flags, file);
@@ -157,7 +157,7 @@ function isCommitted(area: VmaArea, isAnonymous: boolean): boolean {
 /** Where the area goes: the fixed place, the hint when it is free, or a gap below mmapBase. */
 function chooseAddress(mm: FullMm, task: Task, hint: number, length: number, flags: number): number {
   if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) !== 0) {
-    if (hint % PAGE_SIZE !== 0) throw EINVAL;
+    if (pageOffset(hint) !== 0) throw EINVAL;
     if (hint + length > TASK_SIZE) throw ENOMEM;
     if (hint < MMAP_MIN_ADDRESS && (task.cred.capEffective & CAP_SYS_RAWIO) === 0n) throw EPERM;
     if ((flags & MAP_FIXED_NOREPLACE) !== 0 && mm.areas.intersects(hint, hint + length)) throw EEXIST;
@@ -256,7 +256,7 @@ export function unmapRegion(mm: FullMm, address: number, length: number): void {
 }
 
 export function munmapChecked(mm: FullMm, address: number, lengthBytes: number): void {
-  if (address % PAGE_SIZE !== 0 || lengthBytes === 0) throw EINVAL;
+  if (pageOffset(address) !== 0 || lengthBytes === 0) throw EINVAL;
   const length = pageUp(lengthBytes);
   if (length > TASK_SIZE || address > TASK_SIZE - length) throw EINVAL;
   unmapRegion(mm, address, length);
@@ -265,7 +265,7 @@ export function munmapChecked(mm: FullMm, address: number, lengthBytes: number):
 /** mprotect(2). Areas before a hole are changed even though the call then fails, as on Linux. */
 export function protectRegion(mm: FullMm, address: number, lengthBytes: number, protAsked: number): void {
   const length = pageUp(lengthBytes);
-  if (address % PAGE_SIZE !== 0) throw EINVAL;
+  if (pageOffset(address) !== 0) throw EINVAL;
   if (length === 0) return;
   const end = address + length;
   if (!(end <= TASK_SIZE)) throw ENOMEM;

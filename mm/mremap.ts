@@ -5,7 +5,7 @@ import type { Task } from "../include/linux/sched.ts";
 import type { Sleeps } from "../include/linux/wait.ts";
 import { MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE } from "../include/uapi/mman.ts";
 import { EFAULT, EINVAL, ENOMEM } from "../lib/errno.ts";
-import { PAGE_SIZE, TASK_SIZE } from "../virt/layout.ts";
+import { PAGE_SIZE, pageOffset, TASK_SIZE } from "../virt/layout.ts";
 import {
   checkAddressSpace,
   checkCommit,
@@ -35,7 +35,7 @@ export function* remapRegion(
   if (newLength > TASK_SIZE || oldLength > TASK_SIZE) throw ENOMEM;
   const isFixed = (flags & MREMAP_FIXED) !== 0;
   if (isFixed) {
-    if (newAddress % PAGE_SIZE !== 0 || newAddress > TASK_SIZE - newLength) throw EINVAL;
+    if (pageOffset(newAddress) !== 0 || newAddress > TASK_SIZE - newLength) throw EINVAL;
     if (newAddress < address + oldLength && address < newAddress + newLength) throw EINVAL;
   }
   if ((flags & MREMAP_DONTUNMAP) !== 0 && oldLength !== newLength) throw EINVAL;
@@ -64,7 +64,7 @@ export function* remapRegion(
 function checkArguments(address: number, newBytes: number, flags: number, newAddress: number): void {
   if ((flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0) throw EINVAL;
   if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0 && (flags & MREMAP_MAYMOVE) === 0) throw EINVAL;
-  if (address % PAGE_SIZE !== 0 || newBytes === 0) throw EINVAL;
+  if (pageOffset(address) !== 0 || newBytes === 0) throw EINVAL;
   if ((flags & MREMAP_FIXED) !== 0 && !(newAddress >= 0)) throw EINVAL;
 }
 

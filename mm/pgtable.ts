@@ -40,14 +40,20 @@ export function readPte(u32: Uint32Array, root: number, address: number): number
   return table === 0 ? 0 : u32[table + ((address >>> 12) & 1023)]!;
 }
 
-/** Where the stretch without a leaf table that holds `address` ends, at the coarsest level that is absent.
+/** Where the stretch without a leaf table that holds `address` ends, or where it is known to reach past `end`.
  *  Precondition: there is no leaf table for `address`. */
-export function absentEnd(u32: Uint32Array, root: number, address: number): number {
+export function absentEnd(u32: Uint32Array, root: number, address: number, end: number): number {
   const upper = (address / SECOND_SPAN) | 0;
   const third = u32[(root >>> 2) + (upper >>> 10)]!;
   if (third === 0) return (Math.floor(address / TOP_SPAN) + 1) * TOP_SPAN;
-  if (u32[((third & ~0xfff) >>> 2) + (upper & 1023)] === 0) return (upper + 1) * SECOND_SPAN;
-  return (Math.floor(address / LEAF_SPAN) + 1) * LEAF_SPAN;
+  const second = u32[((third & ~0xfff) >>> 2) + (upper & 1023)]!;
+  if (second === 0) return (upper + 1) * SECOND_SPAN;
+  const table = (second & ~0xfff) >>> 2;
+  const start = upper * SECOND_SPAN;
+  const last = Math.min(1024, (end - start) / LEAF_SPAN);
+  let index = ((address >>> 0) >>> 22) + 1;
+  while (index < last && u32[table + index] === 0) index++;
+  return start + index * LEAF_SPAN;
 }
 
 /** Where the leaf table of `address` stops mapping. */

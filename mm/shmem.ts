@@ -8,7 +8,7 @@
 import type { Inode } from "../include/linux/fs.ts";
 import type { Kernel } from "../include/linux/sched.ts";
 import { ENXIO } from "../lib/errno.ts";
-import { PAGE_SIZE } from "../virt/layout.ts";
+import { PAGE_SIZE, pageOffset } from "../virt/layout.ts";
 import { PageCache } from "./filemap.ts";
 
 /** The limit that a mount puts on its pages. `charge` throws ENOSPC. */
@@ -72,7 +72,7 @@ export class ShmemMapping extends PageCache {
     const keep = Math.ceil(size / PAGE_SIZE);
     this.unmapRange(keep, Infinity, "all");
     for (const index of [...this.#store.keys()]) if (index >= keep) this.remove(index);
-    const tail = size % PAGE_SIZE;
+    const tail = pageOffset(size);
     if (tail !== 0) this.#zero(keep - 1, tail, PAGE_SIZE);
   }
 
@@ -88,9 +88,9 @@ export class ShmemMapping extends PageCache {
   punchHole(start: number, end: number): void {
     const first = Math.ceil(start / PAGE_SIZE);
     const last = Math.floor(end / PAGE_SIZE);
-    if (first > last) return this.#zero(last, start % PAGE_SIZE, end % PAGE_SIZE);
-    if (start % PAGE_SIZE !== 0) this.#zero(first - 1, start % PAGE_SIZE, PAGE_SIZE);
-    if (end % PAGE_SIZE !== 0) this.#zero(last, 0, end % PAGE_SIZE);
+    if (first > last) return this.#zero(last, pageOffset(start), pageOffset(end));
+    if (pageOffset(start) !== 0) this.#zero(first - 1, pageOffset(start), PAGE_SIZE);
+    if (pageOffset(end) !== 0) this.#zero(last, 0, pageOffset(end));
     if (first === last) return;
     this.unmapRange(first, last, "cached");
     if (last - first < this.#store.size) {

@@ -55,7 +55,7 @@ import {
   PROT_WRITE,
 } from "../include/uapi/mman.ts";
 import { EBADF, EINVAL, ENOMEM, ENOSPC, ENOSYS } from "../lib/errno.ts";
-import { PAGE_SIZE, TASK_SIZE } from "../virt/layout.ts";
+import { PAGE_SIZE, pageOffset, TASK_SIZE } from "../virt/layout.ts";
 import { adviseRegion, lockAll, lockRegion, residency, syncRegion, unlockAll } from "./madvise.ts";
 import { mmStruct, type ProcessMm } from "./mm.ts";
 import { processVmReadv, processVmWritev } from "./process_vm_access.ts";
@@ -90,7 +90,7 @@ const mmap = syscall(
   "mmap",
   [pointer, size, protFlags, mapFlags, fd, long],
   function*(task, address, length, prot, flags, descriptor, offset): Sleeps<number> {
-    if (offset % PAGE_SIZE !== 0 || offset < 0) throw EINVAL;
+    if (pageOffset(offset) !== 0 || offset < 0) throw EINVAL;
     if ((flags & MAP_ANONYMOUS) !== 0) {
       return yield* mmOf(task).mmap(task, address, length, prot, flags, undefined, 0);
     }
@@ -112,7 +112,7 @@ const mprotect = syscall("mprotect", [pointer, size, protFlags], (task, address,
   if ((prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_GROWSDOWN | PROT_GROWSUP)) !== 0) throw EINVAL;
   if (grows === (PROT_GROWSDOWN | PROT_GROWSUP)) throw EINVAL;
   const mm = mmOf(task);
-  if (grows === 0 || address % PAGE_SIZE !== 0) {
+  if (grows === 0 || pageOffset(address) !== 0) {
     mm.mprotect(address, length, prot);
     return 0;
   }
@@ -148,7 +148,7 @@ const mincore = syscall(
   "mincore",
   [pointer, size, pointer],
   function*(task, address, length, vector): Sleeps<number> {
-    if (address % PAGE_SIZE !== 0) throw EINVAL;
+    if (pageOffset(address) !== 0) throw EINVAL;
     if (!(address + length <= TASK_SIZE)) throw ENOMEM;
     const mm = mmOf(task);
     const pages = Math.ceil(length / PAGE_SIZE);

@@ -13,7 +13,15 @@ import type { IovIter } from "../include/linux/uio.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { bytesToString } from "../lib/byte-string.ts";
 import { EFAULT } from "../lib/errno.ts";
-import { PAGE_SIZE, PTE_EXEC, PTE_PRESENT, PTE_WRITE, TASK_SIZE } from "../virt/layout.ts";
+import {
+  PAGE_SIZE,
+  pageOffset,
+  pageStart,
+  PTE_EXEC,
+  PTE_PRESENT,
+  PTE_WRITE,
+  TASK_SIZE,
+} from "../virt/layout.ts";
 import type { MmStruct } from "./mm_struct.ts";
 import { leafTable } from "./pgtable.ts";
 
@@ -43,7 +51,7 @@ export class UserMemory implements UserAccess {
     if (length === 0) return true;
     const end = address + length;
     if (!(address >= 0 && end <= TASK_SIZE)) return false;
-    for (let at = address - address % PAGE_SIZE; at < end; at += PAGE_SIZE) {
+    for (let at = pageStart(address); at < end; at += PAGE_SIZE) {
       if (this.translate(at, access) === 0) return false;
     }
     return true;
@@ -55,7 +63,7 @@ export class UserMemory implements UserAccess {
     if (!(address >= 0 && end <= TASK_SIZE)) throw EFAULT;
     // A second look, because a fault that sleeps may let a page be taken away that was there.
     while (!this.tryPrepare(address, length, access)) {
-      for (let at = address - address % PAGE_SIZE; at < end; at += PAGE_SIZE) {
+      for (let at = pageStart(address); at < end; at += PAGE_SIZE) {
         if (this.translate(at, access) === 0) yield* this.#fault(at, access);
       }
     }
@@ -161,7 +169,7 @@ export class UserMemory implements UserAccess {
   *clear(address: number, length: number): Sleeps<void> {
     for (let done = 0; done < length;) {
       const at = address + done;
-      const count = Math.min(length - done, PAGE_SIZE - at % PAGE_SIZE);
+      const count = Math.min(length - done, PAGE_SIZE - pageOffset(at));
       yield* this.prepare(at, count, ACCESS_WRITE);
       const host = this.translate(at, ACCESS_WRITE);
       this.#mm.ram.u8.fill(0, host, host + count);

@@ -5,7 +5,7 @@
 import { type Access, ACCESS_READ, ACCESS_WRITE } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import type { GuestAccess } from "./frontend.ts";
-import { PAGE_SIZE } from "./layout.ts";
+import { PAGE_SIZE, pageOffset } from "./layout.ts";
 import { isCodeFrame, recordFault, walk } from "./walk.ts";
 
 export interface AccessOwner {
@@ -38,7 +38,7 @@ export class ExtAccess implements GuestAccess {
       return -1;
     }
     if (kind === ACCESS_WRITE && isCodeFrame(this.ram, frame)) this.#owner.writesCode(frame);
-    return frame + (address % PAGE_SIZE);
+    return frame + pageOffset(address);
   }
 
   read(address: number, target: Uint8Array): boolean {
@@ -46,7 +46,7 @@ export class ExtAccess implements GuestAccess {
     while (done < target.length) {
       const host = this.translate(address + done, ACCESS_READ);
       if (host < 0) return false;
-      const bytes = Math.min(target.length - done, PAGE_SIZE - (host % PAGE_SIZE));
+      const bytes = Math.min(target.length - done, PAGE_SIZE - pageOffset(host));
       target.set(this.ram.u8.subarray(host, host + bytes), done);
       done += bytes;
     }
@@ -55,13 +55,13 @@ export class ExtAccess implements GuestAccess {
 
   write(address: number, source: Uint8Array): boolean {
     const end = address + source.length;
-    for (let at = address; at < end; at += PAGE_SIZE - (at % PAGE_SIZE)) {
+    for (let at = address; at < end; at += PAGE_SIZE - pageOffset(at)) {
       if (this.translate(at, ACCESS_WRITE) < 0) return false;
     }
     let done = 0;
     while (done < source.length) {
       const host = this.translate(address + done, ACCESS_WRITE);
-      const bytes = Math.min(source.length - done, PAGE_SIZE - (host % PAGE_SIZE));
+      const bytes = Math.min(source.length - done, PAGE_SIZE - pageOffset(host));
       this.ram.u8.set(source.subarray(done, done + bytes), host);
       done += bytes;
     }

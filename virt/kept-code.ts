@@ -14,7 +14,7 @@ import {
   NO_TAIL,
   PageBytecode,
 } from "./interp/kept.ts";
-import { PAGE_SIZE } from "./layout.ts";
+import { PAGE_SIZE, pageOffset, pageStart } from "./layout.ts";
 import type { EarlierBlocks, MappedCode } from "./mapped-code.ts";
 import { PlacedCode, type PlacedCodeHost } from "./placed-code.ts";
 import { StoredRegions } from "./translate/stored.ts";
@@ -62,11 +62,11 @@ export class KeptCode implements EarlierBlocks {
   /** The kept block at a guest address in `frame` that ends in the next page, when that page has the bytes it was made from. */
   straddling(pc: number, frame: number, mode: number): KeptBlock | undefined {
     const waiting = this.#straddling.get(frame);
-    const key = blockKey(pc % PAGE_SIZE, mode);
+    const key = blockKey(pageOffset(pc), mode);
     const kept = waiting?.get(key);
     if (waiting === undefined || kept === undefined) return undefined;
     const { ram } = this.#host;
-    const next = walk(ram, pc - (pc % PAGE_SIZE) + PAGE_SIZE, ACCESS_EXEC);
+    const next = walk(ram, pageStart(pc) + PAGE_SIZE, ACCESS_EXEC);
     if (next < 0 || !kept.tail.every((byte, n) => ram.u8[next + n] === byte)) return undefined;
     waiting.delete(key);
     return kept;
@@ -77,7 +77,7 @@ export class KeptCode implements EarlierBlocks {
     const { ram, translator, code } = this.#host;
     const isFirst = !this.#regions.isLoaded(frame);
     if (isFirst) this.#loadBytecode(frame);
-    const page = pc - (pc % PAGE_SIZE);
+    const page = pageStart(pc);
     const frameAt = (distance: number): number => walk(ram, page + distance * PAGE_SIZE, ACCESS_EXEC);
     const found: Region[] = [];
     for (const match of this.#regions.match(frame, mode, frameAt)) {

@@ -11,6 +11,16 @@
 export const PAGE_SHIFT = 12;
 export const PAGE_SIZE = 4096;
 
+/** Where in its page an address lies. An engine has no fast remainder of numbers past 2^31, while & takes the low bits of any integer. */
+export function pageOffset(address: number): number {
+  return address & (PAGE_SIZE - 1);
+}
+
+/** Where the page of an address begins. */
+export function pageStart(address: number): number {
+  return address - pageOffset(address);
+}
+
 /** The register file of the CPU that runs; offsets within it are in CPU_STATE. It lies at 0 so that an engine's code
  *  reaches the general registers with displacements of one byte. */
 export const CPU_BASE = 0;

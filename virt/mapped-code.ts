@@ -15,7 +15,7 @@ import { linkBlock } from "./interp/links.ts";
 import { LOWERED_BYTES_MAX, Lowering } from "./interp/lower.ts";
 import { IrBuilder } from "./ir/builder.ts";
 import { JUMP_RETURN, TERM_INDIRECT } from "./ir/ops.ts";
-import { PAGE_SIZE } from "./layout.ts";
+import { pageOffset } from "./layout.ts";
 import type { AddressSpaces } from "./spaces.ts";
 import { type IrBlock, keepIr } from "./translate/ir-block.ts";
 import type { BlockSource, TakenBlock } from "./translate/region.ts";
@@ -77,7 +77,7 @@ export class MappedCode implements BlockSource {
   blockAt(pc: number): Block | number {
     const frame = walk(this.#ram, pc, ACCESS_EXEC);
     if (frame < 0) return recordFault(this.#ram, pc, ACCESS_EXEC);
-    const known = this.#cache.find(frame, pc % PAGE_SIZE, this.mode);
+    const known = this.#cache.find(frame, pageOffset(pc), this.mode);
     if (known !== undefined && !known.isDead && known.record !== 0) {
       if (known.secondFrame < 0 || walk(this.#ram, nextPage(pc), ACCESS_EXEC) === known.secondFrame) {
         return known;
@@ -94,7 +94,7 @@ export class MappedCode implements BlockSource {
 
   /** `frame`: that of `pc`. */
   knownIn(frame: number, pc: number): Block | undefined {
-    const block = this.#cache.find(frame, pc % PAGE_SIZE, this.mode);
+    const block = this.#cache.find(frame, pageOffset(pc), this.mode);
     if (block === undefined || block.isDead) return undefined;
     if (block.secondFrame >= 0 && walk(this.#ram, nextPage(pc), ACCESS_EXEC) !== block.secondFrame) {
       return undefined;
@@ -106,7 +106,7 @@ export class MappedCode implements BlockSource {
   knownOrBare(pc: number): Block {
     const known = this.known(pc);
     if (known !== undefined) return known;
-    const block = newBlock(walk(this.#ram, pc, ACCESS_EXEC), pc % PAGE_SIZE, this.mode);
+    const block = newBlock(walk(this.#ram, pc, ACCESS_EXEC), pageOffset(pc), this.mode);
     this.#add(block, this.#cache.arenaEnd);
     return block;
   }
@@ -114,7 +114,7 @@ export class MappedCode implements BlockSource {
   /** Host address of the code at a guest address, or -1. */
   readonly addressOf = (pc: number): number => {
     const frame = walk(this.#ram, pc, ACCESS_EXEC);
-    return frame < 0 ? -1 : frame + (pc % PAGE_SIZE);
+    return frame < 0 ? -1 : frame + pageOffset(pc);
   };
 
   /** Bytecode of the one instruction at `pc`, in the area for steps. 0, or the trap of a failed fetch. */

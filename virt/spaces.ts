@@ -8,7 +8,7 @@
 import { ACCESS_EXEC } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import type { Block, CodeCache } from "./cache.ts";
-import { CPU_BASE, CPU_STATE, JUMP_CACHE, PAGE_SIZE } from "./layout.ts";
+import { CPU_BASE, CPU_STATE, JUMP_CACHE, PAGE_SIZE, pageStart } from "./layout.ts";
 import { jumpCacheIndex, OTHER_PLACES } from "./runtime/inline.ts";
 import { LINK_KEY, SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
 import { DATA_ALIGNMENT } from "./translate/data.ts";
@@ -128,7 +128,7 @@ export class AddressSpaces {
    */
   enterAround(pc: number, frame: number): void {
     const { knownPages } = this.#space;
-    const page = pc - (pc % PAGE_SIZE);
+    const page = pageStart(pc);
     const key = (page / PAGE_SIZE) * 4 + this.#mode;
     if (knownPages.has(key)) return;
     knownPages.add(key);

@@ -9,6 +9,8 @@ import {
   FRAME_CODE,
   FRAME_FLAGS,
   PAGE_SIZE,
+  pageOffset,
+  pageStart,
   PTE_ACCESSED,
   PTE_DIRTY,
   PTE_EXEC,
@@ -32,7 +34,7 @@ export function walk(ram: Ram, address: number, access: Access): number {
   if (address >= TWO_47 || address < 0) return -1;
   const u32 = ram.u32;
   const high = Math.floor(address / 4096 / 1024); // bits 22 and up
-  const low = Math.floor(address / 4096) % 1024;
+  const low = (address / 4096) & 1023;
   let entry = u32[(CPU_BASE + CPU_STATE.pageTableRoot) >>> 2]!;
   entry = u32[(frameOf(entry) + ((high >>> 20) & 1023) * 4) >>> 2]!;
   if ((entry & PTE_PRESENT) === 0) return -1;
@@ -90,11 +92,11 @@ export function dropTlbEntries(ram: Ram, first: number, last: number): void {
   const u32 = ram.u32;
   forgetStack(ram);
   for (let page = first; page < last; page++) {
-    const index = (page % TLB_ENTRIES) * 4;
+    const index = (page & (TLB_ENTRIES - 1)) * 4;
     const lo = (page * PAGE_SIZE) >>> 0;
     const hi = Math.floor(page / 0x10_0000);
     for (const entry of [(TLB_READ >>> 2) + index, (TLB_WRITE >>> 2) + index]) {
-      if (u32[entry] === lo && u32[entry + 1] === hi) emptyEntry(u32, entry, page % TLB_ENTRIES);
+      if (u32[entry] === lo && u32[entry + 1] === hi) emptyEntry(u32, entry, page & (TLB_ENTRIES - 1));
     }
   }
 }
@@ -119,7 +121,7 @@ export class CodeFetch implements Fetch {
   }
 
   byte(pc: number): number {
-    const offset = pc % 4096;
+    const offset = pageOffset(pc);
     const page = pc - offset;
     if (page !== this.#page) {
       const host = walk(this.#ram, page, ACCESS_EXEC);
@@ -133,5 +135,5 @@ export class CodeFetch implements Fetch {
 
 /** Where the page after that of `address` begins. */
 export function nextPage(address: number): number {
-  return address - (address % PAGE_SIZE) + PAGE_SIZE;
+  return pageStart(address) + PAGE_SIZE;
 }

@@ -8,7 +8,7 @@
 import { type Access, ACCESS_READ, ACCESS_WRITE, TRAP_FAULT } from "../../include/linux/cpu.ts";
 import { CC_SUB, ccOp } from "../../virt/ir/cc.ts";
 import type { GuestAccess } from "../../virt/frontend.ts";
-import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "../../virt/layout.ts";
+import { CPU_BASE, CPU_STATE, PAGE_SIZE, pageOffset } from "../../virt/layout.ts";
 
 export const STRING_MOVS = 0;
 export const STRING_CMPS = 1;
@@ -78,7 +78,7 @@ function counter(memory: GuestAccess, job: Job): number {
 
 /** Elements from `address` on, in the direction of the job, that lie within the page. 0: the first crosses. */
 function elementsInPage(address: number, job: Job): number {
-  const offset = address % PAGE_SIZE;
+  const offset = pageOffset(address);
   if (job.step > 0) return Math.floor((PAGE_SIZE - offset) / job.size);
   return offset + job.size > PAGE_SIZE ? 0 : Math.floor(offset / job.size) + 1;
 }

@@ -30,8 +30,9 @@ export function cpuidExt(memory: GuestAccess): number {
 
 /** RDTSC and RDTSCP: the time stamp, and the number of the processor. */
 export function readTsc(memory: GuestAccess, stamp: number): number {
-  answer(memory, 0, stamp % TWO_32);
-  answer(memory, 1, Math.floor(stamp / TWO_32));
+  const high = Math.floor(stamp / TWO_32);
+  answer(memory, 0, stamp - high * TWO_32);
+  answer(memory, 1, high);
   answer(memory, 2, 0);
   return 0;
 }

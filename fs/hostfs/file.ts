@@ -7,6 +7,7 @@ import { isSleeping, type Sleeps } from "../../include/linux/wait.ts";
 import { O_APPEND } from "../../include/uapi/fcntl.ts";
 import type { PageCache } from "../../mm/filemap.ts";
 import { CachedFile } from "../../mm/generic_file.ts";
+import { pageOffset } from "../../virt/layout.ts";
 
 const PAGE_BYTES = 4096;
 
@@ -46,7 +47,7 @@ export class HostFile extends CachedFile {
     const { u8 } = this.cache.kernel.ram;
     for (let done = 0; done < count;) {
       const at = start + done;
-      const offset = at % PAGE_BYTES;
+      const offset = pageOffset(at);
       const index = (at - offset) / PAGE_BYTES;
       const length = Math.min(PAGE_BYTES - offset, count - done);
       if (this.cache.isDirty(index)) {
@@ -76,7 +77,7 @@ export class HostFile extends CachedFile {
     const { ram, frames } = this.cache.kernel;
     for (let done = 0; done < count;) {
       const at = start + done;
-      const offset = at % PAGE_BYTES;
+      const offset = pageOffset(at);
       const length = Math.min(PAGE_BYTES - offset, count - done);
       const frame = this.cache.find((at - offset) / PAGE_BYTES);
       if (frame !== 0) {

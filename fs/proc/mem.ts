@@ -9,7 +9,7 @@ import { S_IFREG } from "../../include/uapi/stat.ts";
 import { mayInspect } from "../../kernel/ptrace-access.ts";
 import { EACCES, EFAULT, EINVAL, EIO } from "../../lib/errno.ts";
 import { mmStruct } from "../../mm/mm.ts";
-import { PAGE_SIZE } from "../../virt/layout.ts";
+import { PAGE_SIZE, pageOffset } from "../../virt/layout.ts";
 import { type OwnerOf, PseudoInode, type PseudoSuperBlock } from "../pseudo.ts";
 
 export class MemInode extends PseudoInode {
@@ -51,7 +51,7 @@ class MemFile extends File {
     try {
       while (iter.remaining > 0) {
         const at = start + done;
-        const count = Math.min(iter.remaining, PAGE_SIZE - at % PAGE_SIZE);
+        const count = Math.min(iter.remaining, PAGE_SIZE - pageOffset(at));
         if (direction === "read") {
           iter.copyOut(yield* mm.user.copyIn(at, count), 0, count);
         } else {

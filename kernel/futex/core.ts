@@ -129,7 +129,7 @@ function tableOf(task: Task): FutexTable {
 
 /** Throws EINVAL for an unaligned word. */
 export function checkAligned(address: number): void {
-  if ((address % 4) !== 0) throw EINVAL;
+  if ((address & 3) !== 0) throw EINVAL;
 }
 
 function isSharedWord(mm: Mm, address: number): boolean {
