@@ -72,7 +72,7 @@ function bind<A extends readonly Argument<unknown>[]>(
 ): (task: Task) => SyscallAnswer {
   const f = body as (task: Task, ...values: unknown[]) => SyscallAnswer;
   const [a, b, c, d, e, g] = args;
-  if (a === undefined) return (task) => f(task);
+  if (a === undefined) return f;
   if (b === undefined) return (task) => f(task, a.decode(task, 0));
   if (c === undefined) return (task) => f(task, a.decode(task, 0), b.decode(task, 1));
   if (d === undefined) return (task) => f(task, a.decode(task, 0), b.decode(task, 1), c.decode(task, 2));
