@@ -9,7 +9,7 @@ import type { Ram } from "../lib/ram.ts";
 import { type Block, type CodeCache, newBlock, setTail } from "./cache.ts";
 import type { Fetch } from "./frontend.ts";
 import { heatOf } from "./heat.ts";
-import { PAGE_SIZE } from "./layout.ts";
+import { PAGE_SIZE, pageOffset } from "./layout.ts";
 import type { MappedCode } from "./mapped-code.ts";
 import type { IrBlock } from "./translate/ir-block.ts";
 import type { Region } from "./translate/live.ts";
@@ -43,7 +43,7 @@ export class PlacedCode implements BlockSource, Fetch {
 
   /** Maps the pages of a region. The address of its anchor. */
   place({ anchorPc, pages }: Region): number {
-    const offset = anchorPc % PAGE_SIZE;
+    const offset = pageOffset(anchorPc);
     const page = this.#findPlace((anchorPc - offset) / PAGE_SIZE, pages);
     for (const { distance, frame } of pages) {
       this.#frames.set(page + distance, frame);
@@ -73,13 +73,13 @@ export class PlacedCode implements BlockSource, Fetch {
   /** Host address of the code at an address, or -1. */
   addressOf(pc: number): number {
     const frame = this.#frames.get(Math.floor(pc / PAGE_SIZE));
-    return frame === undefined ? -1 : frame + (pc % PAGE_SIZE);
+    return frame === undefined ? -1 : frame + pageOffset(pc);
   }
 
   known(pc: number): Block | undefined {
     const address = this.addressOf(pc);
     if (address < 0) return undefined;
-    const offset = address % PAGE_SIZE;
+    const offset = pageOffset(address);
     const block = this.#host.cache.find(address - offset, offset, this.#mode);
     return block?.isDead === false ? block : undefined;
   }
@@ -106,7 +106,7 @@ export class PlacedCode implements BlockSource, Fetch {
     if (lifted === undefined) return undefined;
     let block = this.known(pc);
     if (block === undefined || block.record === 0) {
-      const offset = address % PAGE_SIZE;
+      const offset = pageOffset(address);
       block ??= newBlock(address - offset, offset, this.#mode);
       setTail(block, lifted.bytes, () => this.addressOf(pc - offset + PAGE_SIZE));
       cache.add(block, cache.arenaEnd);

@@ -14,7 +14,7 @@
 import { type Access, ACCESS_READ, ACCESS_WRITE, TRAP_FAULT } from "../../include/linux/cpu.ts";
 import type { Ram } from "../../lib/ram.ts";
 import type { ExtFunction, GuestAccess } from "../../virt/frontend.ts";
-import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "../../virt/layout.ts";
+import { CPU_BASE, CPU_STATE, PAGE_SIZE, pageOffset } from "../../virt/layout.ts";
 import { DEFAULT_NAN, type Float, fromInteger } from "./softfloat.ts";
 import { unpack32, unpack64 } from "./softfloat-pack.ts";
 import {
@@ -164,7 +164,7 @@ function fastStoreForm(memory: GuestAccess, opcode: number, reg: number): boolea
   const wide = opcode === 3 && reg === 7;
   if (!wide && (opcode !== 5 || reg === 1)) return false;
   const address = addressArgument(memory, 2);
-  if (address % PAGE_SIZE > PAGE_SIZE - 10) return false;
+  if (pageOffset(address) > PAGE_SIZE - 10) return false;
   const host = memory.translate(address, ACCESS_WRITE);
   if (host < 0) return false;
   const { ram } = memory;
@@ -391,7 +391,7 @@ function probeArea(
   access: Access,
 ): boolean {
   if (memory.translate(address, access) < 0) return false;
-  const crossing = PAGE_SIZE - (address % PAGE_SIZE);
+  const crossing = PAGE_SIZE - pageOffset(address);
   if (crossing < first && memory.translate(address + crossing, access) < 0) return false;
   return memory.translate(address + bytes - 1, access) >= 0;
 }

@@ -5,7 +5,7 @@
 // wrap and extend_u are aliases, because i32 results are stored zero-extended. Registers 0..15 are the general ones, 16..31 the
 // vector ones. A constant is made where it is first needed, and not at all where an immediate will do.
 
-import { CPU_STATE } from "../layout.ts";
+import { CPU_STATE, pageOffset } from "../layout.ts";
 import type { IrBuilder, Temp } from "../ir/builder.ts";
 import {
   FLAG_TRAP,
@@ -396,7 +396,7 @@ export class Lowering {
 
   /** Only jumps within the page are ever linked: another page may be mapped elsewhere next time. */
   #link(ir: IrBuilder, delta: number, mayLink: boolean): number {
-    const offset = (ir.basePc % 4096) + delta;
+    const offset = pageOffset(ir.basePc) + delta;
     return mayLink && offset >= 0 && offset < 4096 ? LINK_NONE : LINK_NEVER;
   }
 
