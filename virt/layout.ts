@@ -70,7 +70,7 @@ export const TLB_READ = 0x8_0000;
 export const TLB_WRITE = 0xc_0000;
 
 /** Entries of 16 bytes: i64 pc xor tag, i32 table index, i32 entry. */
-export const JUMP_CACHE_ENTRIES = 65_536;
+export const JUMP_CACHE_ENTRIES = 131_072;
 export const JUMP_CACHE = 0x20_0000;
 /** The same, of regions alone, before it. */
 export const NEAR_CACHE_ENTRIES = 1024;
@@ -83,7 +83,7 @@ export const FRAME_CODE = 1;
 /** A write TLB entry was filled for this frame since it was last without both. */
 export const FRAME_WRITTEN = 2;
 
-export const BYTECODE_ARENA = 0x30_0000;
+export const BYTECODE_ARENA = 0x40_0000;
 /** The arena before it holds the code of a large compiler; what is not touched costs the host nothing. */
 export const FRAMES_START = 0x800_0000;
 
