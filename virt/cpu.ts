@@ -18,7 +18,7 @@ import {
 } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import { type Block, CodeCache, STEP_AREA } from "./cache.ts";
-import { EXT_LEAVE, type FrontEnd, MODE_EXACT, STATUS_EXACT } from "./frontend.ts";
+import { EXT_LEAVE, type FrontEnd, MODE_EXACT, type QuickExts, STATUS_EXACT } from "./frontend.ts";
 import { type AccessOwner, ExtAccess } from "./guest-access.ts";
 import { HEADER_BYTES, makeHandlers } from "./interp/bytecode.ts";
 import { linkTo } from "./interp/links.ts";
@@ -54,6 +54,7 @@ const BIG_FLUSH_PAGES = 512;
 
 export type { CpuOptions } from "./options.ts";
 
+const NO_QUICK_EXTS: QuickExts = new Map();
 const PC = CPU_BASE + CPU_STATE.pc;
 const BUDGET = CPU_BASE + CPU_STATE.budget;
 
@@ -87,7 +88,8 @@ export class WasmCpu implements Cpu, AccessOwner {
     const compile = options.compile ?? ((bytes): WebAssembly.Module => new WebAssembly.Module(bytes));
     const table = new WebAssembly.Table({ element: "anyfunc", initial: 1024 });
     const ext = (id: number): number => this.#ext(id);
-    const runtime = makeRuntime(handlers, compile, { memory: ram.memory, table, ext }, store);
+    const { quickExts = NO_QUICK_EXTS } = frontEnd;
+    const runtime = makeRuntime(handlers, quickExts, compile, { memory: ram.memory, table, ext }, store);
     this.#runtime = runtime.exports;
     this.#saveRuntime = runtime.save;
     const flushTlbWrites = (): void => this.#runtime.flushTlbWrites();
@@ -99,7 +101,7 @@ export class WasmCpu implements Cpu, AccessOwner {
         memory: ram.memory,
         view: () => ram.view,
         table,
-        imports: { ...this.#runtime, ext },
+        imports: { ...this.#runtime },
         hasTailCalls: hasTailCalls(),
         compile,
       },

@@ -3,6 +3,7 @@
 
 import type { Ram } from "../lib/ram.ts";
 import type { IrBuilder } from "./ir/builder.ts";
+import type { Assembler } from "./wasm/assembler.ts";
 
 /** Floating point mode of a translation (machine.md, "Floating point"). */
 export const MODE_RELAXED = 0;
@@ -39,6 +40,10 @@ export interface Lifted {
 export type ExtFunction = (memory: GuestAccess) => number;
 export const EXT_LEAVE = -1;
 
+/** Makes a function () -> i32 for what an ext mostly is asked to do: 1 when it has done all of it, 0 when it has done nothing and the ext is to.
+ *  `fillTlb`: index of (va, access) -> host address of the page, or 0. */
+export type QuickExt = (fillTlb: number) => Assembler;
+
 /** Guest memory for ext functions: whole ranges are checked before anything is written. */
 export interface GuestAccess {
   readonly ram: Ram;
@@ -53,6 +58,8 @@ export interface GuestAccess {
   readonly retired: number;
 }
 
+export type QuickExts = ReadonlyMap<number, QuickExt>;
+
 export interface FrontEnd {
   /** Lifts one block at `pc` into `builder` (begin() was called): at least one instruction, one terminator.
    *  An undefined instruction ends the block with trap(TRAP_ILLEGAL). */
@@ -60,4 +67,6 @@ export interface FrontEnd {
   /** The mode to use for the current register file. */
   mode(ram: Ram): number;
   readonly exts: readonly ExtFunction[];
+  /** By number. */
+  readonly quickExts?: QuickExts;
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The x86-64 front end of the machine: lifter, floating point mode, and the table of ext functions.
 
-import { EXT_LEAVE, type ExtFunction, type FrontEnd } from "../../virt/frontend.ts";
+import { EXT_LEAVE, type ExtFunction, type FrontEnd, type QuickExts } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 import { EXT, EXT_X87_BASE } from "./ext.ts";
 import { repString } from "./ext-string.ts";
+import { quickRepString } from "./ext-string-quick.ts";
 import {
   cpuidExt,
   ldmxcsrExt,
@@ -56,6 +57,8 @@ function extTable(clockNs: (() => number) | undefined): ExtFunction[] {
   return [...table, ...X87_EXTS];
 }
 
+const QUICK_EXTS: QuickExts = new Map([[EXT.repString, quickRepString]]);
+
 /** The time stamp counter counts what `clockNs` does, or, without it, retired instructions. */
 export function createX86FrontEnd(clockNs?: () => number): FrontEnd {
   const lifter = new X86Lifter();
@@ -63,6 +66,7 @@ export function createX86FrontEnd(clockNs?: () => number): FrontEnd {
     lift: (builder, fetch, pc, limits, mode, out) => lifter.lift(builder, fetch, pc, limits, mode, out),
     mode: floatingPointMode,
     exts: extTable(clockNs),
+    quickExts: QUICK_EXTS,
   };
 }
 

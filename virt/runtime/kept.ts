@@ -3,6 +3,7 @@
 // for it the interpreter is fast from its first block.
 
 import type { StoredRuntime, TranslationStore } from "../../include/host/translations.ts";
+import type { QuickExts } from "../frontend.ts";
 import type { Handlers } from "../interp/bytecode.ts";
 import { buildRuntimeModule, instantiate, type RuntimeExports } from "./module.ts";
 
@@ -15,11 +16,12 @@ export interface Runtime {
 /** Makes the runtime out of the store where that has it. */
 export function makeRuntime(
   handlers: Handlers,
+  quickExts: QuickExts,
   compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module,
   imports: Record<string, unknown>,
   store: TranslationStore | undefined,
 ): Runtime {
-  const { from, bytes, module } = find(store?.runtime()) ?? build(handlers, compile);
+  const { from, bytes, module } = find(store?.runtime()) ?? build(handlers, quickExts, compile);
   const exports = instantiate(module, imports);
   return {
     exports,
@@ -40,8 +42,9 @@ function find(from: StoredRuntime | undefined): Found | undefined {
 
 function build(
   handlers: Handlers,
+  quickExts: QuickExts,
   compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module,
 ): Found {
-  const bytes = buildRuntimeModule(handlers);
+  const bytes = buildRuntimeModule(handlers, quickExts);
   return { from: undefined, bytes, module: compile(bytes) };
 }

@@ -12,6 +12,7 @@ import { Assembler, type Label } from "../wasm/assembler.ts";
 import { WasmModule } from "../wasm/encoder.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
 import { HELPERS, OPS } from "../ir/ops.ts";
+import type { QuickExts } from "../frontend.ts";
 import { WASM_TYPES } from "./access.ts";
 import { addArithFunctions, type ArithFunctions } from "./arith.ts";
 import { addFlagFunctions, type FlagFunctions } from "./flags.ts";
@@ -32,7 +33,7 @@ import { addTlbFunctions, type TlbFunctions } from "./tlb.ts";
 
 /** Function indexes by name, within the runtime module or as a region imports them. */
 export interface RuntimeFunctions extends TlbFunctions, FlagFunctions, ArithFunctions {
-  /** The import: (ext number) -> TRAP_* or 0. */
+  /** (ext number) -> TRAP_* or 0. */
   readonly ext: number;
   /** (guest address, address of a link) -> 1 when the link now leads there, 0 when no region is known. */
   readonly link: number;
@@ -79,13 +80,15 @@ export function instantiate(module: WebAssembly.Module, imports: Record<string, 
   return instance.exports as unknown as RuntimeExports;
 }
 
-export function buildRuntimeModule(handlers: Handlers): Uint8Array<ArrayBuffer> {
+export function buildRuntimeModule(handlers: Handlers, quickExts: QuickExts): Uint8Array<ArrayBuffer> {
   const module = new WasmModule();
   module.importMemory("memory", 1, MEMORY_PAGES_MAX);
   module.importTable("table");
-  const ext = module.importFunction("ext", [I32], [I32]);
+  const slowExt = module.importFunction("ext", [I32], [I32]);
   const tlb = addTlbFunctions(module);
   const flags = addFlagFunctions(module);
+  const quick = [...quickExts].map(([id, make]) => [id, module.add(make(tlb.fill))] as const);
+  const ext = module.add(emitExt(slowExt, quick));
   const arith = addArithFunctions(module, flags.flagsOf);
   const regionType = module.typeIndex(REGION_PARAMS, REGION_RESULTS);
   const promote = module.add(emitPromote());
@@ -154,9 +157,10 @@ export const runtimeSignatures: ReadonlyMap<string, Signature> = new Map<string,
   ]),
 ]);
 
-/** What regions import from the runtime, by name. `ext` they import from TypeScript. */
+/** What regions import from the runtime, by name. */
 function regionImports(runtime: RuntimeFunctions): Map<string, number> {
   return new Map([
+    ["ext", runtime.ext],
     ["fill", runtime.fill],
     ["loadSlow", runtime.loadSlow],
     ["reach", runtime.reach],
@@ -175,6 +179,26 @@ function regionImports(runtime: RuntimeFunctions): Map<string, number> {
     ...[...runtime.helpers].map(([name, index]): [string, number] => [`helper_${name}`, index]),
     ...runtime.nans,
   ]);
+}
+
+/** By a quick function where there is one, or else by TypeScript. */
+function emitExt(slow: number, quick: ReadonlyArray<readonly [id: number, index: number]>): Assembler {
+  const f = new Assembler([I32], [I32]);
+  for (const [id, index] of quick) {
+    f.get(0);
+    f.i32(id);
+    f.op(W.i32_eq);
+    f.if_();
+    f.call(index);
+    f.if_();
+    f.i32(0);
+    f.return_();
+    f.end();
+    f.end();
+  }
+  f.get(0);
+  f.call(slow);
+  return f;
 }
 
 /**
