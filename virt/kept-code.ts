@@ -11,7 +11,6 @@ import {
   encodePage,
   type KeptBlock,
   type KeptCounts,
-  NO_TAIL,
   PageBytecode,
 } from "./interp/kept.ts";
 import { PAGE_SIZE, pageOffset, pageStart } from "./layout.ts";
@@ -137,16 +136,21 @@ export class KeptCode implements EarlierBlocks {
     for (const frame of cache.frames) {
       const waiting = [...this.#straddling.get(frame)?.values() ?? []];
       if (!this.#regions.hasNews(frame, this.#counts(frame, waiting))) continue;
-      const blocks = [...cache.allIn(frame).map((block) => this.#keep(block)), ...waiting];
-      pages.push({ hash: this.#regions.hashOf(frame), bytes: encodePage(ram, blocks, entriesLeft) });
+      const blocks = cache.allIn(frame);
+      const whole = blocks.filter(({ secondFrame }) => secondFrame < 0);
+      const straddling = blocks.filter(({ secondFrame }) => secondFrame >= 0).map((block) =>
+        this.#keep(block)
+      );
+      const bytes = encodePage(ram, whole, [...straddling, ...waiting], entriesLeft);
+      pages.push({ hash: this.#regions.hashOf(frame), bytes });
     }
     this.#store.saveBytecode(pages);
   }
 
+  /** One that ends in the next page. */
   #keep(block: Block): KeptBlock {
     const { secondFrame, tailBytes } = block;
-    const tail = secondFrame < 0 ? NO_TAIL : this.#host.ram.u8.subarray(secondFrame, secondFrame + tailBytes);
-    return { ...block, tail };
+    return { ...block, tail: this.#host.ram.u8.subarray(secondFrame, secondFrame + tailBytes) };
   }
 
   /** `waiting`: blocks of the frame that no content of the next page has been found for. */

@@ -27,10 +27,10 @@ const TERMINATOR_SHIFT = 16;
 const FLAG_TARGET = 0x0100_0000;
 /** Of a page in the arena: the jump cache may lead there. */
 const FLAG_ENTERED = 0x0200_0000;
-export const NO_TAIL: Uint8Array = new Uint8Array();
+const NO_TAIL: Uint8Array = new Uint8Array();
 
-/** What describes the bytecode of a block. */
-export interface KeptBlock {
+/** What describes the bytecode of a block that ends in its page. */
+export interface WholeBlock {
   readonly offset: number;
   readonly mode: number;
   readonly terminator: number;
@@ -38,6 +38,10 @@ export interface KeptBlock {
   readonly record: number;
   readonly end: number;
   readonly isTarget: boolean;
+}
+
+/** Of any block. */
+export interface KeptBlock extends WholeBlock {
   /** Those of its bytes that lie in the next page: it is good for no others. */
   readonly tail: Uint8Array;
 }
@@ -60,14 +64,15 @@ export function blockKey(offset: number, mode: number): number {
   return offset * 4 + mode;
 }
 
-/** `entriesLeft`: until a block is hot, by its present count. */
+/** `straddling`: blocks that end in the next page. `entriesLeft`: until a block is hot, by its present count. */
 export function encodePage(
   ram: Ram,
-  all: readonly KeptBlock[],
+  whole: readonly WholeBlock[],
+  straddling: readonly KeptBlock[],
   entriesLeft: (now: number) => number,
 ): Uint8Array {
-  const blocks = all.toSorted((a, b) => order(a) - order(b));
-  const tails = blocks.filter(({ tail }) => tail.length > 0);
+  const tails = straddling.toSorted(byKey);
+  const blocks = [...whole.toSorted(byKey), ...tails];
   const starts = placesOf(blocks);
   const codeBytes = starts.at(-1)!;
   const code = new Uint8Array(codeBytes);
@@ -76,34 +81,38 @@ export function encodePage(
   });
   const codeView = new DataView(code.buffer);
   blocks.forEach((block, n) => clean(codeView, starts[n]!, starts[n + 1]!, block, entriesLeft));
-  const links = encodeLinks(codeView, blocks, starts);
+  const links = encodeLinks(codeView, blocks, starts, whole.length);
   const linksAt = HEAD_BYTES + blocks.length * ROW_BYTES;
   const tailsAt = linksAt + links.length * LINK_BYTES;
   const codeAt = tailsAt + tails.length * TAIL_BYTES;
   const bytes = new Uint8Array(codeAt + codeBytes);
   const u32 = new Uint32Array(bytes.buffer);
   u32.set([blocks.length, tails.length, links.length, codeBytes]);
-  blocks.forEach((block, n) => {
-    const { offset, mode, terminator, isTarget, instructions, tail } = block;
-    const flags = isTarget ? FLAG_TARGET : 0;
-    const key = blockKey(offset, mode) | (terminator << TERMINATOR_SHIFT) | flags;
-    const row = [key, instructions | (tail.length << 16), starts[n]! + HEADER_BYTES, starts[n + 1]!];
-    u32.set(row, HEAD_BYTES / 4 + n * ROW_WORDS);
+  blocks.forEach(({ offset, mode, terminator, isTarget, instructions }, n) => {
+    const row = HEAD_BYTES / 4 + n * ROW_WORDS;
+    u32[row] = blockKey(offset, mode) | (terminator << TERMINATOR_SHIFT) | (isTarget ? FLAG_TARGET : 0);
+    u32[row + 1] = instructions;
+    u32[row + 2] = starts[n]! + HEADER_BYTES;
+    u32[row + 3] = starts[n + 1]!;
   });
   u32.set(links, linksAt / 4);
-  tails.forEach(({ tail }, n) => bytes.set(tail, tailsAt + n * TAIL_BYTES));
+  tails.forEach(({ tail }, n) => {
+    u32[HEAD_BYTES / 4 + (whole.length + n) * ROW_WORDS + 1]! |= tail.length << 16;
+    bytes.set(tail, tailsAt + n * TAIL_BYTES);
+  });
   bytes.set(code, codeAt);
   return bytes;
 }
 
-function order({ offset, mode, tail }: KeptBlock): number {
-  return blockKey(offset, mode) + (tail.length > 0 ? KEY_MASK : 0);
+function byKey(a: WholeBlock, b: WholeBlock): number {
+  return blockKey(a.offset, a.mode) - blockKey(b.offset, b.mode);
 }
 
 /** Where the header of each block comes to lie, and where the last one ends. */
-function placesOf(blocks: readonly KeptBlock[]): number[] {
+function placesOf(blocks: readonly WholeBlock[]): number[] {
   const starts = [0];
-  for (const { record, end } of blocks) starts.push(starts.at(-1)! + end - record + HEADER_BYTES);
+  let end = 0;
+  for (const block of blocks) starts.push(end += block.end - block.record + HEADER_BYTES);
   return starts;
 }
 
@@ -112,7 +121,7 @@ function clean(
   view: DataView,
   start: number,
   end: number,
-  block: KeptBlock,
+  block: WholeBlock,
   entriesLeft: (now: number) => number,
 ): void {
   view.setInt32(start + 8, entriesLeft(view.getInt32(start + 8, true)), true);
@@ -120,19 +129,25 @@ function clean(
   for (let at = end - TARGETS_BYTES; at < end; at += 4) view.setUint32(at, 0, true);
 }
 
-/** Makes links within the page what they are in a store. Where those are that may lead somewhere. */
-function encodeLinks(view: DataView, blocks: readonly KeptBlock[], starts: readonly number[]): number[] {
+/** Makes links within the page what they are in a store: to one of the first `wholeCount` blocks. Where those are that may lead somewhere. */
+function encodeLinks(
+  view: DataView,
+  blocks: readonly WholeBlock[],
+  starts: readonly number[],
+  wholeCount: number,
+): number[] {
   const links: number[] = [];
   const records = new Map<number, number>();
-  blocks.forEach(({ offset, mode, tail }, n) => {
-    if (tail.length === 0) records.set(blockKey(offset, mode), starts[n]! + HEADER_BYTES);
-  });
-  blocks.forEach((block, n) => {
-    for (const before of sidesOf(block.terminator)) {
+  for (let n = 0; n < wholeCount; n++) {
+    const { offset, mode } = blocks[n]!;
+    records.set(blockKey(offset, mode), starts[n]! + HEADER_BYTES);
+  }
+  blocks.forEach(({ offset, mode, terminator }, n) => {
+    for (const before of sidesOf(terminator)) {
       const at = starts[n + 1]! - before;
-      const target = block.offset + view.getInt32(at, true);
+      const target = offset + view.getInt32(at, true);
       const isInPage = target >= 0 && target < PAGE_SIZE;
-      const link = isInPage ? records.get(blockKey(target, block.mode)) ?? LINK_NONE : LINK_NEVER;
+      const link = isInPage ? records.get(blockKey(target, mode)) ?? LINK_NONE : LINK_NEVER;
       view.setUint32(at + 4, link, true);
       if (isInPage) links.push(at + 4);
     }
