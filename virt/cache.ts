@@ -5,6 +5,7 @@
 // no jump-cache entry (the jump cache is emptied when blocks die). Bytecode of dead blocks stays where it is
 // until the arena is full and everything is dropped.
 
+import { DATA_ALIGNMENT } from "./translate/data.ts";
 import type { Region } from "./translate/live.ts";
 import type { Ram } from "../lib/ram.ts";
 import {
@@ -52,6 +53,10 @@ export interface Block {
   /** Entry word when it is an entry of that region, else 0. */
   entry: number;
 }
+
+/** Whether a word in the jump cache may be one that is to go, by some of its bits: above those that tell the entries of a region apart. */
+const MAY_BE_SHIFT = 8;
+const MAY_BE_ENTRIES = 1 << 14;
 
 /** A block without bytecode. */
 export function newBlock(frame: number, offset: number, mode: number): Block {
@@ -306,7 +311,7 @@ export class CodeCache {
       }
     }
     // The regions of the frame died above; what the jump cache knows of regions is little, and filled anew.
-    this.purgeJumpCache((tableIndex, entry) =>
+    this.#purgeJumpCache((tableIndex, entry) =>
       tableIndex !== 0 || killed.has(entry) || kept?.owns(entry) === true
     );
     this.#clearSlowCache();
@@ -326,8 +331,24 @@ export class CodeCache {
     this.#clearSlowCache();
   }
 
+  /** Takes out of the jump cache what leads to some records, and to regions with their data in some places. */
+  forgetEntries(records: ReadonlySet<number>, regions: ReadonlySet<number>): void {
+    this.#clearNearCache();
+    // Most of what is there is none of them, which a small table tells sooner than a set.
+    const mayBe = new Uint8Array(MAY_BE_ENTRIES);
+    for (const word of [...records, ...regions]) mayBe[(word >>> MAY_BE_SHIFT) & (MAY_BE_ENTRIES - 1)] = 1;
+    const i32 = this.#ram.i32;
+    const end = (JUMP_CACHE >>> 2) + JUMP_CACHE_ENTRIES * 4;
+    for (let at = JUMP_CACHE >>> 2; at < end; at += 4) {
+      const word = i32[at + 3]!;
+      if (mayBe[(word >>> MAY_BE_SHIFT) & (MAY_BE_ENTRIES - 1)] === 0) continue;
+      const isStale = i32[at + 2] === 0 ? records.has(word) : regions.has(word & -DATA_ALIGNMENT);
+      if (isStale) i32[at] = i32[at + 1] = -1;
+    }
+  }
+
   /** Takes out of the jump cache what `isStale` says of (table index, entry or record). */
-  purgeJumpCache(isStale: (tableIndex: number, entry: number) => boolean): void {
+  #purgeJumpCache(isStale: (tableIndex: number, entry: number) => boolean): void {
     this.#clearNearCache();
     const i32 = this.#ram.i32;
     const end = (JUMP_CACHE >>> 2) + JUMP_CACHE_ENTRIES * 4;

@@ -13,7 +13,6 @@ import type { KeptCode } from "./kept-code.ts";
 import type { MappedCode } from "./mapped-code.ts";
 import { LAST_ANCHOR, LAST_DATA } from "./runtime/status.ts";
 import type { AddressSpaces } from "./spaces.ts";
-import { DATA_ALIGNMENT } from "./translate/data.ts";
 import type { Region } from "./translate/live.ts";
 import type { Translator } from "./translate/translator.ts";
 import { walk } from "./walk.ts";
@@ -144,11 +143,8 @@ export class Regions {
         this.#cache.unlink(entry);
       }
     }
-    if (this.#translator.takeDeaths() || records.size > 0) {
-      this.#cache.purgeJumpCache((tableIndex, entry) =>
-        tableIndex === 0 ? records.has(entry) : this.#translator.byData(entry & -DATA_ALIGNMENT) === undefined
-      );
-    }
+    const died = this.#translator.takeDeaths();
+    if (died.size > 0 || records.size > 0) this.#cache.forgetEntries(records, died);
     this.#spaces.breakLinks();
   }
 }

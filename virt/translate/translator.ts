@@ -60,7 +60,8 @@ export class Translator {
   readonly #deaths = new Map<Region, () => void>();
   /** By host address of code: the region that leaves for it, and its distance from that region's anchor. */
   readonly #leavers = new Map<number, { readonly region: Region; readonly offset: number }>();
-  #hasDeaths = false;
+  /** Data of regions that have died lately. */
+  #died = new Set<number>();
   readonly #modules = new Set<LoadedModule>();
   readonly #stored = new Map<StoredModule, LoadedModule>();
   #nextIndex = 1;
@@ -81,11 +82,11 @@ export class Translator {
     this.#limits = limits;
   }
 
-  /** Whether a region has died since the last call. */
-  takeDeaths(): boolean {
-    const has = this.#hasDeaths;
-    this.#hasDeaths = false;
-    return has;
+  /** Where the data of the regions was that have died since the last call. */
+  takeDeaths(): ReadonlySet<number> {
+    const died = this.#died;
+    this.#died = new Set();
+    return died;
   }
 
   byData(data: number): Region | undefined {
@@ -424,7 +425,7 @@ export class Translator {
   #kill(region: Region): void {
     if (region.isDead) return;
     region.isDead = true;
-    this.#hasDeaths = true;
+    this.#died.add(region.data);
     this.counters.liveRegions--;
     for (const { frame } of region.pages) this.#cache.undepend(frame, this.#onDeath(region));
     this.#deaths.delete(region);
