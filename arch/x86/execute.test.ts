@@ -150,6 +150,24 @@ both("REP STOS stops at the fault with exact registers", "4889df b958020000 b855
   assert.equal(m.ram.u8[m.data + 4088], 0x55);
 });
 
+// mov ecx, 3; L: mov rax, [rip → DATA]; add rax, [rip → DATA + 8]; mov [rip → DATA], rax; dec ecx; jnz L;
+// mov rdx, [rip → DATA + 0x1010]
+both(
+  "accesses to static data share checks by pages, and fault where they are",
+  "b903000000 488b05f4ff1f00 480305f5ff1f00 488905e6ff1f00 ffc9 75e7 488b15eb0f2000",
+  (m) => {
+    m.ram.writeU64(m.data, 1);
+    m.ram.writeU64(m.data + 8, 10);
+    for (let n = 1; n <= 3; n++) {
+      m.jump(0);
+      assert.equal(m.run(), TRAP_FAULT);
+      assert.equal(m.ram.readU64(m.data), 1 + 30 * n);
+      assert.equal(m.cpu.trapAddress, DATA + 0x1010);
+      assert.equal(m.ram.readU64(CPU_BASE + CPU_STATE.pc), CODE + 30);
+    }
+  },
+);
+
 // lea rsi, [rbx]; lea rdi, [rbx+1]; mov ecx, 10; rep movsb: the first byte spreads
 both("REP MOVS with overlap copies byte by byte", "488d33 488d7b01 b90a000000 f3a4", (m) => {
   m.ram.u8[m.data] = 0x7a;

@@ -11,6 +11,7 @@ import { Op } from "../ir/ops.ts";
 import { DISPATCHER, type Graph } from "./graph.ts";
 import {
   bytesMax,
+  CODE_BASE,
   findGroups,
   findSlots,
   type Group,
@@ -64,7 +65,7 @@ export function planMemory(
   return { blocks: irs.map((ir) => ({ groups: findGroups(ir, undefined), publications: [] })), slots: [] };
 }
 
-/** A register's value at the end of a block: a temp of the block plus a constant. */
+/** A register's value (or CODE_BASE) at the end of a block: a temp of the block plus a constant. */
 interface Exit {
   /** The register. */
   readonly of: number;
@@ -344,7 +345,7 @@ function findSource(
     ? undefined
     : slots[register]!.find((s) => s.min <= min && end <= s.end);
   // A pointer that walks on is not checked ahead of itself: that would be at the end of a page too often.
-  const mayReach = delta === 0 || register === STACK_POINTER;
+  const mayReach = register !== CODE_BASE && (delta === 0 || register === STACK_POINTER);
   // The group of the origin before all others: where that has checked, the origin's local says nothing.
   const own = groups.find((g) => g.base === root && !g.isLate && g.slot !== undefined && g.slot === origin);
   const group = own ?? groups.find((g) => {
@@ -361,7 +362,8 @@ function findSource(
 
 /** What registers hold at the end of a block, of those that it reads or sets. */
 function exitsOf(ir: IrBlock): (Exit | undefined)[] {
-  const temps = new Int32Array(16).fill(-1);
+  const temps = new Int32Array(CODE_BASE + 1).fill(-1);
+  temps[CODE_BASE] = ir.codeBase ?? -1;
   for (let i = 0; i < ir.length; i++) {
     if (ir.op[i] === Op.get_gpr && temps[ir.imm[i]!] === -1) temps[ir.imm[i]!] = i;
     else if (ir.op[i] === Op.set_gpr) temps[ir.imm[i]!] = ir.a[i]!;

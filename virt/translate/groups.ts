@@ -6,6 +6,7 @@
 // that writes anywhere is checked in the write TLB.
 
 import { FLAG_WRITE, Op, OPS } from "../ir/ops.ts";
+import { PAGE_SIZE } from "../layout.ts";
 import { LOADS, STORES } from "../runtime/access.ts";
 import type { IrBlock } from "./ir-block.ts";
 
@@ -14,6 +15,9 @@ const FRAME_BYTES_MAX = 256;
 const OBJECT_BYTES_MAX = 96;
 const STACK_POINTER = 4;
 const FRAME_POINTER = 5;
+/** Stands for the value that accesses to static data are off (code-base.ts), as if it were a register. */
+export const CODE_BASE = 16;
+const BASES = CODE_BASE + 1;
 
 /** Displacements off a register, [min, end), that are checked together. */
 export interface Slot {
@@ -69,6 +73,7 @@ export function isStack(group: Group): boolean {
   return group.register === STACK_POINTER;
 }
 
+/** How far a check reaches at most; off CODE_BASE it goes by pages. */
 export function bytesMax(register: number): number {
   return register === STACK_POINTER || register === FRAME_POINTER ? FRAME_BYTES_MAX : OBJECT_BYTES_MAX;
 }
@@ -82,22 +87,23 @@ const CHANGES_STATE = Uint8Array.from(
 );
 
 /** Bytes that a record accesses; 0 for others. */
-function widthOf(ir: IrBlock, i: number): number {
+export function accessBytes(ir: IrBlock, i: number): number {
   const op = ir.op[i]!;
   return op === Op.probe_write ? ir.imm2[i]! : WIDTHS[op]!;
 }
 
-/** The register whose value at the block's start a temp is, or -1. */
+/** The register whose value at the block's start a temp is, CODE_BASE, or -1. */
 export function registerOf(ir: IrBlock, temp: number): number {
+  if (temp === ir.codeBase) return CODE_BASE;
   return ir.op[temp] === Op.get_gpr ? ir.imm[temp]! : -1;
 }
 
 /** The slots of a region: for each register, clusters of the displacements that any block uses off its first value. */
 export function findSlots(irs: readonly IrBlock[]): SlotsByRegister {
-  const ranges: [min: number, end: number][][] = Array.from({ length: 16 }, () => []);
+  const ranges: [min: number, end: number][][] = Array.from({ length: BASES }, () => []);
   for (const ir of irs) {
     for (let i = 0; i < ir.length && ir.op[i] !== Op.ext; i++) {
-      const bytes = widthOf(ir, i);
+      const bytes = accessBytes(ir, i);
       const register = bytes === 0 ? -1 : registerOf(ir, ir.a[i]!);
       if (register >= 0) ranges[register]!.push([ir.imm[i]!, ir.imm[i]! + bytes]);
     }
@@ -112,13 +118,20 @@ function cluster(ranges: [min: number, end: number][], register: number): Slot[]
   ranges.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   for (const [min, end] of ranges) {
     const last = slots.at(-1);
-    if (last !== undefined && Math.max(end, last.end) - last.min <= bytesMax(register)) {
+    if (last !== undefined && mayShare(register, last.min, Math.max(end, last.end))) {
       last.end = Math.max(end, last.end);
     } else {
       slots.push({ index: 0, register, min, end, local: -1 });
     }
   }
   return slots;
+}
+
+/** Whether accesses to [min, end) off a register may have one check. */
+function mayShare(register: number, min: number, end: number): boolean {
+  return register === CODE_BASE
+    ? Math.floor(min / PAGE_SIZE) === Math.floor((end - 1) / PAGE_SIZE)
+    : end - min <= bytesMax(register);
 }
 
 /** The groups of a block. Without `slots` only those off the stack pointer, each access for itself. */
@@ -139,7 +152,7 @@ export function findGroups(ir: IrBlock, slots: SlotsByRegister | undefined): Gro
       open = all.length;
       isLate = true;
     }
-    const bytes = widthOf(ir, i);
+    const bytes = accessBytes(ir, i);
     if (bytes === 0) continue;
     const [base, min] = [ir.a[i]!, ir.imm[i]!];
     const access = { min, end: min + bytes, isWrite: IS_LOAD[op] === 0 };
@@ -201,5 +214,5 @@ function newGroup(
 
 function takes(group: Group, access: Access, slot: Slot | undefined): boolean {
   if (slot !== undefined || group.slot !== undefined) return group.slot === slot;
-  return Math.max(group.end, access.end) - Math.min(group.min, access.min) <= bytesMax(group.register);
+  return mayShare(group.register, Math.min(group.min, access.min), Math.max(group.end, access.end));
 }

@@ -9,6 +9,7 @@
 
 import type { Block } from "../cache.ts";
 import { Op } from "../ir/ops.ts";
+import { takeCodeBase } from "./code-base.ts";
 import { buildGraph, DISPATCHER, type Graph } from "./graph.ts";
 import { inlineCalls, type Inlined, inlineNothing, OTHERWISE } from "./inline.ts";
 import type { IrBlock } from "./ir-block.ts";
@@ -139,19 +140,20 @@ class Planner {
     }
     if (reachable.entries.length > ENTRY_NUMBERS) return undefined;
     const switchTargets = [...this.#switchTargets].filter((pc) => this.#isEntry(reachable, pc));
-    const isCalled = this.#irs[0]!.basePc % FUNCTION_ALIGNMENT === 0;
+    const anchorPc = this.#irs[0]!.basePc;
+    const isCalled = anchorPc % FUNCTION_ALIGNMENT === 0;
     const isRouted = reachable.hasDispatchEdges || reachable.selectorOf.size > 0;
     return {
       graph: reachable,
       firstGraph: isCalled && isRouted ? this.#makeFirstGraph(switchTargets) : undefined,
       blocks: this.#blocks,
-      irs: this.#inlined.irs,
+      irs: this.#inlined.irs.map((ir) => takeCodeBase(ir, anchorPc)),
       foreign: this.#foreign(),
       ways: this.#inlined.ways,
       expected: this.#inlined.expected,
       callTargets: this.#wish.callTargets,
       nodeByPc: this.#nodeByPc,
-      anchorPc: this.#irs[0]!.basePc,
+      anchorPc,
       absorbed: [...this.#absorbed],
       exits: this.#exits(),
       switchTargets,
