@@ -10,13 +10,8 @@ import { CPU_BASE, CPU_STATE, PAGE_SIZE, TLB_READ, TLB_WRITE } from "../../virt/
 import { pushTlbHit } from "../../virt/runtime/inline.ts";
 import { Assembler } from "../../virt/wasm/assembler.ts";
 import { I32, I64, VOID, W } from "../../virt/wasm/opcodes.ts";
-import { STRING_MOVS, STRING_STOS } from "./ext-string.ts";
+import { RAX, RCX, RDI, RSI, RUN_MAX, STRING_MOVS, STRING_STOS } from "./ext-string.ts";
 
-const GPR = CPU_BASE + CPU_STATE.gpr;
-const RAX = GPR;
-const RCX = GPR + 8;
-const RSI = GPR + 48;
-const RDI = GPR + 56;
 /** As ext-string.ts has them: the job, and the base of the source's segment. */
 const JOB = CPU_BASE + CPU_STATE.scratch;
 const SEGMENT_BASE = JOB + 16;
@@ -24,8 +19,6 @@ const KIND_MASK = 0xff;
 const SIZE_MASK = 0xff00;
 const SIZE_SHIFT = 8;
 const ADDRESS_32_SHIFT = 24;
-/** As in ext-string.ts: with more elements the instruction takes several calls, which are counted. */
-const RUN_MAX = 0x1_0000;
 /** From so many bytes on an engine's own copying and filling are worth their calls. */
 const BULK_BYTES = 256;
 const WORD_BYTES = 8;
@@ -126,7 +119,7 @@ class QuickRepString {
     f.op(W.i32_eqz);
     f.i32(0);
     f.memory(W.i64_load, RCX);
-    f.i64(RUN_MAX);
+    f.i64(RUN_MAX); // with more the instruction takes several calls, which are counted
     f.op(W.i64_gt_u);
     f.op(W.i32_or);
     f.brIf(other);

@@ -16,12 +16,14 @@ export const STRING_STOS = 2;
 export const STRING_LODS = 3;
 export const STRING_SCAS = 4;
 
-const RUN_MAX = 0x1_0000;
+/** Elements that a call handles at most. */
+export const RUN_MAX = 0x1_0000;
+/** Host addresses of registers. */
 const GPR = CPU_BASE + CPU_STATE.gpr;
-const RAX = GPR;
-const RCX = GPR + 8;
-const RSI = GPR + 48;
-const RDI = GPR + 56;
+export const RAX: number = GPR;
+export const RCX: number = GPR + 8;
+export const RSI: number = GPR + 48;
+export const RDI: number = GPR + 56;
 const SCRATCH = CPU_BASE + CPU_STATE.scratch;
 const TWO_32 = 0x1_0000_0000;
 const TWO_53 = 2 ** 53;
