@@ -40,7 +40,7 @@ export interface Lifted {
 export type ExtFunction = (memory: GuestAccess) => number;
 export const EXT_LEAVE = -1;
 
-/** Makes a function () -> i32 for what an ext mostly is asked to do: 1 when it has done all of it, 0 when it has done nothing and the ext is to.
+/** Makes a function () -> i32 for what an ext mostly is asked to do: 1 when it has done all of it, 0 when the ext is to do what is left.
  *  `fillTlb`: index of (va, access) -> host address of the page, or 0. */
 export type QuickExt = (fillTlb: number) => Assembler;
 

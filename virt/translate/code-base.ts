@@ -12,7 +12,8 @@ import { accessBytes } from "./groups.ts";
 import type { IrBlock } from "./ir-block.ts";
 import { pcOffset } from "./terminators.ts";
 
-const TWO_31 = 0x8000_0000;
+/** Displacements have 32 bits, and are added to each other. */
+const REACH = 0x4000_0000;
 const TWO_32 = 0x1_0000_0000;
 
 /** The block with its accesses off the start of the page of `anchorPc`; itself when it has none. */
@@ -36,23 +37,18 @@ export function takeCodeBase(ir: IrBlock, anchorPc: number): IrBlock {
 /** Temps that are places in relation to the code and nothing but bases of accesses: how far they are from `start`. The first comes first. */
 function findPlaces(ir: IrBlock, start: number): Map<number, number> {
   const places = new Map<number, number>();
+  const bases = new Set<number>();
   for (let i = 0; i < ir.length; i++) {
     if (ir.op[i] === Op.pc_const) places.set(i, pcOffset(ir, i) - start);
     for (const temp of [ir.b[i]!, ir.c[i]!]) places.delete(temp);
     const base = ir.a[i]!;
     const place = places.get(base);
     if (place === undefined) continue;
-    if (accessBytes(ir, i) === 0 || Math.abs(place + ir.imm[i]!) >= TWO_31 / 2) places.delete(base);
+    if (accessBytes(ir, i) === 0 || Math.abs(place + ir.imm[i]!) >= REACH) places.delete(base);
+    else bases.add(base);
   }
   places.delete(ir.termTemp);
-  for (let i = 0; i < ir.length; i++) {
-    // What is a base nowhere would only lengthen the life of the value.
-    if (places.has(i) && !isBase(ir, i)) places.delete(i);
-  }
+  // What is a base nowhere would only lengthen the life of the value.
+  for (const temp of places.keys()) if (!bases.has(temp)) places.delete(temp);
   return places;
-}
-
-function isBase(ir: IrBlock, temp: number): boolean {
-  for (let i = temp + 1; i < ir.length; i++) if (ir.a[i] === temp) return true;
-  return false;
 }

@@ -131,8 +131,11 @@ class Planner {
     this.#grow();
     if (this.#nodeByPc.get(headPc) !== 1) return undefined;
     this.#beginAt(this.#functionStart());
-    if (this.#makePlainGraph().hasDispatchEdges) this.#endAtOthers();
     let reachable = this.#makePlainGraph();
+    if (reachable.hasDispatchEdges) {
+      this.#endAtOthers();
+      reachable = this.#makePlainGraph();
+    }
     if (this.#limits.inlines) {
       this.#inlined = this.#inline();
       reachable = this.#makeGraph();
@@ -185,8 +188,8 @@ class Planner {
   }
 
   /**
-   * A block ends where another one of the region begins. Code that goes on into the other as part of itself would be there twice, and where
-   * both are in a loop that would have no header.
+   * Blocks end where others of the region begin. One that goes on into another as part of itself has that code twice, and a loop that both
+   * are in has no header when that code leads to two places in it.
    */
   #endAtOthers(): void {
     this.#irs.forEach((ir, n) => {
