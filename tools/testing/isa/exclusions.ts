@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forms that are not compared with the processor, each with the reason, and those compared with a bound.
 
+import type { Insn } from "../../../arch/x86/decode.ts";
 import type { X86Form } from "../../../arch/x86/tables/forms.ts";
 
 const BY_MNEMONIC: ReadonlyMap<string, string> = new Map([
@@ -20,6 +21,27 @@ export function exclusion(form: X86Form): string | undefined {
   if (form.attributes.has("tzcnt")) return "the host has BMI1 (TZCNT), which CPUID does not promise here";
   if (form.attributes.has("lzcnt")) return "the host has LZCNT, which CPUID does not promise here";
   return BY_MNEMONIC.get(form.mnemonic);
+}
+
+const SELECTOR_FORMS: ReadonlySet<string> = new Set(["MOV_TO_SEGMENT", "LAR", "LSL", "VERR", "VERW"]);
+/** Linux's selector of 32-bit code, with any requested privilege. */
+const USER_CS32 = 0x20;
+/** The vectors that a guest kernel under PVM calls its host by, in the processor's user mode. */
+const HYPERCALL_FIRST = 0x17;
+const HYPERCALL_LAST = 0x1b;
+
+/**
+ * Whether the kernel of this machine may be a guest itself (PVM: in the processor's user mode, without hardware for it) and the
+ * instance then would not do as on a processor: INT by vectors that its host takes, and a segment of 32-bit code, which
+ * a host of 64-bit code alone leaves out. `low`: the low half of a register.
+ */
+export function isHostsOwn(insn: Insn, low: (register: number) => number): boolean {
+  const { mnemonic } = insn.form;
+  if (mnemonic === "INT") {
+    const vector = insn.imm & 0xff;
+    return vector >= HYPERCALL_FIRST && vector <= HYPERCALL_LAST;
+  }
+  return SELECTOR_FORMS.has(mnemonic) && insn.isReg && (low(insn.rm) & 0xfffc) === USER_CS32;
 }
 
 /** x87 functions whose results may differ from the processor's by so many units in the last place. */

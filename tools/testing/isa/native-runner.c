@@ -28,6 +28,7 @@
 #define PAGE 4096u
 #define FX_BYTES 416u
 #define MAGIC 0x31414f52u
+#define RSP 4
 
 struct header {
   uint32_t magic, count;
@@ -60,6 +61,7 @@ static struct header header;
 static uint8_t *alias, *background, *prot;
 static uint8_t *input, *next_instance, *window_data;
 static uint8_t *output, *out_next;
+static uint8_t *stack_loader;
 static size_t output_room;
 static struct instance current;
 static uint32_t started;
@@ -176,6 +178,19 @@ static void reset_segments(void) {
   if (gs) __asm__ volatile("mov %0, %%gs" ::"r"(zero));
 }
 
+// A host that is a guest itself (PVM) refuses to return to a stack pointer that is no address, which the manual allows. So
+// that is loaded behind the return: mov rsp, imm64; jmp [rip]; .quad target.
+static uint64_t by_way_of_stack_loader(uint64_t rsp, uint64_t target) {
+  static const uint8_t MOV_RSP[] = {0x48, 0xbc}, JMP_NEXT[] = {0xff, 0x25, 0, 0, 0, 0};
+  memcpy(stack_loader, MOV_RSP, 2);
+  memcpy(stack_loader + 2, &rsp, 8);
+  memcpy(stack_loader + 10, JMP_NEXT, 6);
+  memcpy(stack_loader + 16, &target, 8);
+  return (uint64_t)stack_loader;
+}
+
+static int is_canonical(uint64_t address) { return (uint64_t)((int64_t)(address << 16) >> 16) == address; }
+
 static void start_instance(ucontext_t *context) {
   mcontext_t *machine = &context->uc_mcontext;
   memcpy(&current, next_instance, sizeof current);
@@ -185,6 +200,11 @@ static void start_instance(ucontext_t *context) {
   for (int i = 0; i < 16; i++) machine->gregs[GREG[i]] = (greg_t)current.gpr[i];
   machine->gregs[REG_EFL] = (greg_t)current.rflags;
   machine->gregs[REG_RIP] = (greg_t)current.rip;
+  uint64_t rsp = current.gpr[RSP];
+  if (!is_canonical(rsp)) {
+    machine->gregs[REG_RSP] = 0;
+    machine->gregs[REG_RIP] = (greg_t)by_way_of_stack_loader(rsp, current.rip);
+  }
   uint8_t *fx = (uint8_t *)machine->fpregs;
   memcpy(fx, current.fx, 28); // not MXCSR_MASK
   memcpy(fx + 32, current.fx + 32, FX_BYTES - 32);
@@ -300,6 +320,7 @@ int main(void) {
   uint8_t *code = background + (size_t)header.page_count * PAGE;
   next_instance = code + ((header.code_bytes + 15u) & ~15u);
   map_pages(code);
+  stack_loader = place(0, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, -1, 0);
   output_room = (size_t)header.count * (sizeof(struct result) + 64) + (1u << 20);
   output = mmap(NULL, output_room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (output == MAP_FAILED) die("mmap");

@@ -19,6 +19,7 @@ export function pointerHigh(word: number): number {
 const ESCAPE = 0x0f;
 const UD1 = 0xb9;
 const CMPSB = 0xa6;
+const CMPS = 0xa7;
 const REPE = 0xf3;
 const REPNE = 0xf2;
 const ADDRESS_32 = 0x67;
@@ -36,8 +37,15 @@ function startOf(item: Case, words: Uint32Array): number {
   return words[RIP]! + words[RIP + 1]! * 0x1_0000_0000 - item.pc;
 }
 
-/** Addresses of source and target of the REPE CMPSB at RIP; undefined when another instruction stands there. */
-function comparedBytes(item: Case, words: Uint32Array): readonly [bigint, bigint] | undefined {
+interface Compared {
+  /** Of source and target. */
+  readonly addresses: readonly [bigint, bigint];
+  /** Bytes of an element, or more. */
+  readonly width: bigint;
+}
+
+/** What the repeated CMPS at RIP compares; undefined when another instruction stands there. */
+function comparedAt(item: Case, words: Uint32Array): Compared | undefined {
   let at = startOf(item, words);
   let repeat = 0;
   let base = 0;
@@ -48,30 +56,34 @@ function comparedBytes(item: Case, words: Uint32Array): readonly [bigint, bigint
     if (byte === ADDRESS_32) bits = 32;
     base = SEGMENTS.get(byte) ?? base;
   }
-  if (item.bytes[at] !== CMPSB || repeat !== REPE) return undefined;
+  const opcode = item.bytes[at];
+  if ((opcode !== CMPSB && opcode !== CMPS) || repeat === 0) return undefined;
   const register = (n: number): bigint =>
     BigInt.asUintN(bits, BigInt(words[n + 1]!) << 32n | BigInt(words[n]!));
-  return [BigInt.asUintN(64, register(RSI) + BigInt(base)), register(RDI)];
+  const addresses = [BigInt.asUintN(64, register(RSI) + BigInt(base)), register(RDI)] as const;
+  return { addresses, width: opcode === CMPSB ? 1n : 8n };
 }
 
 function isCanonical(address: bigint): boolean {
   return BigInt.asUintN(64, BigInt.asIntN(48, address)) === address;
 }
 
-/** The trap is one that an access to one of the addresses raises. */
-function isTrapOf(words: Uint32Array, pageFault: number, addresses: readonly bigint[]): boolean {
+/** The trap is one that an access to one of the operands raises. */
+function isTrapOf(words: Uint32Array, pageFault: number, { addresses, width }: Compared): boolean {
   if (words[TRAP_NUMBER] !== pageFault) return !addresses.every(isCanonical);
-  return addresses.includes(BigInt(words[SIGNAL_ADDRESS + 1]!) << 32n | BigInt(words[SIGNAL_ADDRESS]!));
+  const fault = BigInt(words[SIGNAL_ADDRESS + 1]!) << 32n | BigInt(words[SIGNAL_ADDRESS]!);
+  return addresses.some((address) => fault >= address && fault < address + width);
 }
 
 /**
- * A REPE CMPSB of which neither operand can be read faults at its target, and from Zen 4 on at its source. The
- * faults of both sides are those of its operands.
+ * A repeated CMPS of which neither operand can be read faults at its source or at its target: REPE CMPSB at its target before Zen 4
+ * and at its source since, REPNE CMPS at its source before Zen 5 and at its target since. The faults of both sides are those of
+ * its operands.
  */
 export function isOtherOperandFirst(item: Case, native: Uint32Array, rookery: Uint32Array): boolean {
-  const addresses = comparedBytes(item, native);
-  if (addresses === undefined) return false;
-  return isTrapOf(native, PAGE_FAULT, addresses) && isTrapOf(rookery, TRAP_FAULT, addresses);
+  const compared = comparedAt(item, native);
+  if (compared === undefined) return false;
+  return isTrapOf(native, PAGE_FAULT, compared) && isTrapOf(rookery, TRAP_FAULT, compared);
 }
 
 /**
