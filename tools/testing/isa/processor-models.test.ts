@@ -34,13 +34,14 @@ function agree(hex: string, native: Uint32Array, rookery: Uint32Array): boolean 
   return isOtherOperandFirst(caseOf(hex), native, rookery);
 }
 
-test("a repeated CMPS may fault at either operand", () => {
+test("CMPS may fault at either operand", () => {
   assert.ok(agree("f3a6", end(PAGE_FAULT, SOURCE), end(TRAP_FAULT, TARGET)));
   assert.ok(agree("f36448a6", end(PAGE_FAULT, SOURCE + FS_BASE), end(TRAP_FAULT, TARGET)));
   assert.ok(
     agree("90f3a6", end(PAGE_FAULT, SOURCE, SOURCE, PC + 1), end(TRAP_FAULT, TARGET, SOURCE, PC + 1)),
   );
   assert.ok(agree("f26448a6", end(PAGE_FAULT, TARGET), end(TRAP_FAULT, SOURCE + FS_BASE)));
+  assert.ok(agree("a6", end(PAGE_FAULT, TARGET), end(TRAP_FAULT, SOURCE)));
   assert.ok(agree("f248a7", end(PAGE_FAULT, TARGET + 4), end(TRAP_FAULT, SOURCE)));
   const wild = SOURCE + 16;
   assert.ok(agree("f3a6", end(PROTECTION, 0, wild), end(TRAP_FAULT, TARGET, wild)));
@@ -51,7 +52,7 @@ test("no other address, trap or instruction is let through", () => {
   assert.ok(!agree("f3a6", end(PAGE_FAULT, SOURCE + 1), end(TRAP_FAULT, TARGET)));
   assert.ok(!agree("f3a6", end(PAGE_FAULT, SOURCE), end(TRAP_PROTECTION, 0)));
   assert.ok(!agree("f248a7", end(PAGE_FAULT, TARGET + 8), end(TRAP_FAULT, SOURCE)));
-  for (const other of ["a6", "48a7", "f3a4"]) {
+  for (const other of ["a4", "48af", "f3a4"]) {
     assert.ok(!agree(other, end(PAGE_FAULT, SOURCE), end(TRAP_FAULT, TARGET)), other);
   }
 });

@@ -20,8 +20,6 @@ const ESCAPE = 0x0f;
 const UD1 = 0xb9;
 const CMPSB = 0xa6;
 const CMPS = 0xa7;
-const REPE = 0xf3;
-const REPNE = 0xf2;
 const ADDRESS_32 = 0x67;
 const SEGMENTS: ReadonlyMap<number, number> = new Map([[0x64, FS_BASE], [0x65, GS_BASE]]);
 const PREFIXES: ReadonlySet<number> = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf2, 0xf3]);
@@ -44,20 +42,18 @@ interface Compared {
   readonly width: bigint;
 }
 
-/** What the repeated CMPS at RIP compares; undefined when another instruction stands there. */
+/** What the CMPS at RIP compares; undefined when another instruction stands there. */
 function comparedAt(item: Case, words: Uint32Array): Compared | undefined {
   let at = startOf(item, words);
-  let repeat = 0;
   let base = 0;
   let bits = 64;
   for (; PREFIXES.has(item.bytes[at] ?? 0) || isRex(item.bytes[at] ?? 0); at++) {
     const byte = item.bytes[at]!;
-    if (byte === REPE || byte === REPNE) repeat = byte;
     if (byte === ADDRESS_32) bits = 32;
     base = SEGMENTS.get(byte) ?? base;
   }
   const opcode = item.bytes[at];
-  if ((opcode !== CMPSB && opcode !== CMPS) || repeat === 0) return undefined;
+  if (opcode !== CMPSB && opcode !== CMPS) return undefined;
   const register = (n: number): bigint =>
     BigInt.asUintN(bits, BigInt(words[n + 1]!) << 32n | BigInt(words[n]!));
   const addresses = [BigInt.asUintN(64, register(RSI) + BigInt(base)), register(RDI)] as const;
@@ -76,8 +72,8 @@ function isTrapOf(words: Uint32Array, pageFault: number, { addresses, width }: C
 }
 
 /**
- * A repeated CMPS of which neither operand can be read faults at its source or at its target: REPE CMPSB at its target before Zen 4
- * and at its source since, REPNE CMPS at its source before Zen 5 and at its target since. The faults of both sides are those of
+ * A CMPS of which neither operand can be read faults at its source or at its target: REPE CMPSB at its target before Zen 4
+ * and at its source since, any other at its source before Zen 5 and at its target since. The faults of both sides are those of
  * its operands.
  */
 export function isOtherOperandFirst(item: Case, native: Uint32Array, rookery: Uint32Array): boolean {

@@ -7,12 +7,14 @@ import { exclusion } from "./exclusions.ts";
 import type { Summary } from "./run.ts";
 
 export function reportText(summary: Summary): string {
-  const { instances, executions, differing, seconds, backends } = summary;
+  const { instances, executions, differing, unsteady, seconds, backends } = summary;
   const out = [
     "# Instruction oracle",
     "",
     `${instances} instances (${executions} executions, ${backends.join(" and ")}), seed ${summary.seed}, `
-    + `${seconds.toFixed(0)} s: ${differing} differing.`,
+    + `${seconds.toFixed(0)} s: ${differing} differing${
+      unsteady === 0 ? "" : `; ${unsteady} of the processor's did not come again`
+    }.`,
     "Reproduce: `node dist/tools/testing/isa/oracle.js --replay KEY` (values: Rookery's, then the processor's).",
     "",
   ];
