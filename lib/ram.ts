@@ -18,7 +18,7 @@ export class Ram {
   view!: DataView;
 
   /** `limitBytes` counts everything below and including the last frame; at most 4 GiB. */
-  constructor(limitBytes: number, initialBytes: number = Math.min(limitBytes, 128 << 20)) {
+  constructor(limitBytes: number, initialBytes: number = Math.min(limitBytes, 1024 << 20)) {
     this.limitBytes = limitBytes;
     this.memory = new WebAssembly.Memory({
       initial: Math.ceil(initialBytes / WASM_PAGE),

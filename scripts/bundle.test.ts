@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The browser build holds nothing of Node: no module of it, none of its globals, and nothing but this tree's own code. The command line's
-// has the bytecode of a first run.
+// has the bytecode of a first run, and the runtime's module.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
@@ -9,6 +9,8 @@ import { test } from "node:test";
 
 import { build } from "esbuild";
 
+import { builtFolder } from "../tools/cli/code-cache.ts";
+import { RUNTIME_FILE } from "../virt/host/node/translations.ts";
 import { BIN_DIRECTORY, BROWSER } from "./bundle.ts";
 
 test("the browser build pulls in no module of Node", async () => {
@@ -39,7 +41,11 @@ test("an import of a Node module would end the browser build", async () => {
   }
 });
 
-test("the command line is built with the bytecode of a first run", () => {
+test("the command line is built with the bytecode of a first run and the machine code of the interpreter", () => {
   const [, identity] = /^\/\/ (\w+)\n/.exec(readFileSync(join(BIN_DIRECTORY, "run.cjs"), "latin1")) ?? [];
-  assert.deepEqual(readdirSync(join(BIN_DIRECTORY, "code")), [`${identity}-${process.versions.v8}.bin`]);
+  const built = builtFolder(BIN_DIRECTORY);
+  const [key = "", ...others] = readdirSync(built).filter((name) => !name.endsWith(".bin"));
+  assert.deepEqual(others, []);
+  assert.deepEqual(readdirSync(built).sort(), [key, `${identity}-${process.versions.v8}.bin`].sort());
+  assert.deepEqual(readdirSync(join(built, key)), [RUNTIME_FILE]);
 });

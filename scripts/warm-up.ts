@@ -1,18 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-// First runs of the bundled command line at build time, for the bytecode of what every run needs: without it the first
-// run of a user parses and compiles the whole kernel. They need no image: their root is made here, with one program that
+// First runs of the bundled command line at build time, for the bytecode of what every run needs and for the machine code of the
+// runtime's module: without them the first run of a user parses and compiles the whole kernel and the interpreter. They need no image: their root is made here, with one program that
 // writes a line and exits.
 //
-// Nothing depends on it: another engine than that of the build rejects the bytecode and makes its own (tools/cli/code-cache.ts).
+// Nothing depends on them: another engine than that of the build rejects both and makes its own (tools/cli/code-cache.ts,
+// virt/host/node/translations.ts).
 // Source: System V ABI, chapters 4 and 5 (ELF); syscall(2).
 
 import { spawnSync } from "node:child_process";
-import { closeSync, cpSync, existsSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { builtFolder } from "../tools/cli/code-cache.ts";
 import { writeErofs } from "../tools/image/erofs-writer.ts";
 import { bytesContent, createDirectory, createFile, type DirectoryNode } from "../tools/image/tree.ts";
+import { RUNTIME_FILE } from "../virt/host/node/translations.ts";
 
 const EHDR_BYTES = 64;
 const PHDR_BYTES = 56;
@@ -68,7 +83,7 @@ function rootTree(): DirectoryNode {
   return root;
 }
 
-/** Leaves bytecode in the folder `code` of the bundles' folder. Says on standard error when the run failed. */
+/** Leaves both in the folder `code` of the bundles' folder. Says on standard error when the run failed. */
 export function warmUp(bin: string): void {
   const directory = mkdtempSync(join(tmpdir(), "rookery-warm-up-"));
   try {
@@ -97,7 +112,14 @@ export function warmUp(bin: string): void {
       });
       if (run.stdout !== LINE) process.stderr.write(`no bytecode for the command line: ${run.stderr}\n`);
     }
-    if (existsSync(made)) cpSync(made, join(bin, "code"), { recursive: true });
+    if (existsSync(made)) cpSync(made, builtFolder(bin), { recursive: true });
+    const translations = join(directory, "rookery", "translations");
+    for (const key of existsSync(translations) ? readdirSync(translations) : []) {
+      // Readable for whoever uses an installation.
+      mkdirSync(join(builtFolder(bin), key), { recursive: true });
+      const runtime = join(key, RUNTIME_FILE);
+      writeFileSync(join(builtFolder(bin), runtime), readFileSync(join(translations, runtime)));
+    }
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

@@ -135,9 +135,9 @@ export class CodeCache {
   /** Changes to regions: what FrameTargets say is out of date then, though never wrong. */
   #regionsAge = 0;
 
+  /** The jump cache is empty in memory that nobody has written to. */
   constructor(ram: Ram) {
     this.#ram = ram;
-    this.clearJumpCache();
   }
 
   get liveBlocks(): number {
@@ -326,7 +326,7 @@ export class CodeCache {
 
   /** Empties the slow cache with it. */
   clearJumpCache(): void {
-    this.#ram.u8.fill(0xff, JUMP_CACHE, JUMP_CACHE + JUMP_CACHE_ENTRIES * 16);
+    this.#ram.u8.fill(0, JUMP_CACHE, JUMP_CACHE + JUMP_CACHE_ENTRIES * 16);
     this.#clearNearCache();
     this.#clearSlowCache();
   }
@@ -343,7 +343,7 @@ export class CodeCache {
       const word = i32[at + 3]!;
       if (mayBe[(word >>> MAY_BE_SHIFT) & (MAY_BE_ENTRIES - 1)] === 0) continue;
       const isStale = i32[at + 2] === 0 ? records.has(word) : regions.has(word & -DATA_ALIGNMENT);
-      if (isStale) i32[at] = i32[at + 1] = -1;
+      if (isStale) i32[at] = i32[at + 1] = 0;
     }
   }
 
@@ -353,17 +353,17 @@ export class CodeCache {
     const i32 = this.#ram.i32;
     const end = (JUMP_CACHE >>> 2) + JUMP_CACHE_ENTRIES * 4;
     for (let at = JUMP_CACHE >>> 2; at < end; at += 4) {
-      if (i32[at + 1] === -1) continue; // empty: a tag is never all ones
-      if (isStale(i32[at + 2]!, i32[at + 3]!)) i32[at] = i32[at + 1] = -1;
+      if (i32[at + 1] === 0) continue; // empty: 0 is no tag
+      if (isStale(i32[at + 2]!, i32[at + 3]!)) i32[at] = i32[at + 1] = 0;
     }
   }
 
   #clearNearCache(): void {
-    this.#ram.u8.fill(0xff, NEAR_CACHE, NEAR_CACHE + NEAR_CACHE_ENTRIES * 16);
+    this.#ram.u8.fill(0, NEAR_CACHE, NEAR_CACHE + NEAR_CACHE_ENTRIES * 16);
   }
 
   #clearSlowCache(): void {
-    this.#ram.u8.fill(0xff, SLOW_CACHE, SLOW_CACHE + SLOW_CACHE_ENTRIES * 16);
+    this.#ram.u8.fill(0, SLOW_CACHE, SLOW_CACHE + SLOW_CACHE_ENTRIES * 16);
   }
 
   #kill(block: Block): void {

@@ -15,7 +15,7 @@ import { DATA_ALIGNMENT } from "./translate/data.ts";
 import type { Region } from "./translate/live.ts";
 import { walk } from "./walk.ts";
 
-/** All ones is no tag: empty places have that. */
+/** Neither 0, which empty places have, nor all ones, which a link has that leads nowhere. */
 const TAGS_MAX = 0xfffe;
 const PLACES = 1 + OTHER_PLACES.length;
 const TAG_WORD = (CPU_BASE + CPU_STATE.addressSpaceTag) >>> 2;
@@ -40,7 +40,7 @@ export class AddressSpaces {
   readonly #spaces = new Map<number, Space>();
   #space: Space = newSpace(0);
   /** By tag: 1 while it can be looked for. */
-  readonly #isLive = new Uint8Array(TAGS_MAX + 2);
+  readonly #isLive = new Uint8Array(TAGS_MAX + 1);
   /** Takes what #bringNear reads, so that an engine does not leave it out. */
   readonly #near = new Int32Array(1);
   #mmId = -1;
@@ -207,7 +207,7 @@ export class AddressSpaces {
     const i32 = this.#ram.i32;
     for (let n = 0; n < PLACES; n++) {
       const place = first ^ (n * 4);
-      if (this.#isLive[i32[place + 1]! >>> 16] === 0) return place; // empty: all ones, which is no tag
+      if (this.#isLive[i32[place + 1]! >>> 16] === 0) return place;
     }
     return -1;
   }

@@ -39,6 +39,8 @@ export interface ErofsImage extends SuperBlock {
   sharedXattrOffset(id: number): number;
   blockOffset(block: number): number;
   readMeta(offset: number, length: number): Sleeps<Uint8Array>;
+  takeRoom(bytes: number): Uint8Array;
+  giveRoomBack(room: Uint8Array): void;
   cachedInode(nid: number): ErofsInode | undefined;
   inode(nid: number): Sleeps<ErofsInode>;
 }
@@ -138,12 +140,14 @@ export class ErofsInode extends Inode implements PageBacking {
     const start = index * PAGE_BYTES;
     const length = Math.min(frames.length * PAGE_BYTES, this.size - start);
     if (length <= 0) return;
-    const bytes = new Uint8Array(length);
+    const room = this.superBlock.takeRoom(length);
+    const bytes = room.subarray(0, length);
     yield* this.readData(start, bytes);
     const { u8 } = this.superBlock.kernel.ram;
     for (let at = 0; at < frames.length && at * PAGE_BYTES < length; at++) {
       u8.set(bytes.subarray(at * PAGE_BYTES, (at + 1) * PAGE_BYTES), frames[at]);
     }
+    this.superBlock.giveRoomBack(room);
   }
 
   readPage(index: number, frame: number): Sleeps<void> {

@@ -16,6 +16,8 @@ import { ErofsInode } from "./inode.ts";
 
 /** Metadata is read and kept in pieces of this size. */
 const PIECE_BYTES = 65536;
+/** Of what most reads ask: the pages around a fault. */
+const ROOM_BYTES = 131_072;
 /** Pieces kept: 16 MiB of metadata. */
 const PIECES_MAX = 256;
 /** Incompatible features that a reader of plain images must know: none of them changes FLAT layouts. */
@@ -36,6 +38,7 @@ export class ErofsSuperBlock implements SuperBlock {
   readonly #xattrStart: number;
   readonly #pieces = new Map<number, Uint8Array>();
   readonly #inodes = new Map<number, ErofsInode>();
+  #room: Uint8Array | undefined;
   isReadOnly = true;
   root!: ErofsInode;
 
@@ -96,6 +99,17 @@ export class ErofsSuperBlock implements SuperBlock {
     const within = offset - start * PIECE_BYTES;
     if (piece === undefined || within + length > piece.length) return undefined;
     return piece.subarray(within, within + length);
+  }
+
+  /** Room for reads on their way into pages: one at a time has it, and gives it back. */
+  takeRoom(bytes: number): Uint8Array {
+    const room = this.#room;
+    this.#room = undefined;
+    return room !== undefined && room.length >= bytes ? room : new Uint8Array(Math.max(bytes, ROOM_BYTES));
+  }
+
+  giveRoomBack(room: Uint8Array): void {
+    this.#room = room;
   }
 
   /** `length` bytes of metadata. Throws EUCLEAN past the end of the device. */

@@ -3,7 +3,6 @@
 
 import assert from "node:assert/strict";
 import {
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -73,9 +72,23 @@ test("before there is bytecode of one's own, that beside the bundle serves", () 
   const first = loadCached<Answers>(path);
   assert.equal(first.exports.answer(), 55);
   first.save();
-  assert.ok(existsSync(join(own, name)), "a run leaves its own all the same");
+  assert.equal(readFileSync(join(own, name)).length, 0, "the first run leaves it to the second");
+  const second = loadCached<Answers>(path);
+  assert.equal(second.exports.answer(), 55);
+  second.save();
+  assert.ok(readFileSync(join(own, name)).length > 0);
   writeFileSync(join(beside, name), "no bytecode");
   assert.equal(loadCached<Answers>(path).exports.answer(), 55);
+});
+
+test("bytecode beside the bundle that the engine rejects is replaced at once", () => {
+  const path = bundle("// ffff\n", 66);
+  const beside = join(directory, "code");
+  const name = `ffff-${process.versions.v8}.bin`;
+  mkdirSync(beside);
+  writeFileSync(join(beside, name), "no bytecode");
+  loadCached<Answers>(path).save();
+  assert.ok(readFileSync(join(directory, "rookery", "code", name)).length > 0);
 });
 
 test("bundles of the same length are told apart by their first line", () => {

@@ -2,8 +2,9 @@
 // Loads a bundled CommonJS module together with the bytecode that V8 made of it in an earlier run, so that starting
 // again parses and compiles next to nothing.
 //
-// The bytecode lies in the cache directory, under the name of the bundle and of the engine; before the first run that of the
-// build, in the folder `code` beside the bundle, serves (scripts/warm-up.ts). V8 itself rejects what an
+// The bytecode lies in the cache directory, under the name of the bundle and of the engine; before there is any, that of the
+// build serves, in the folder `code` beside the bundle (scripts/warm-up.ts). It has nearly all, and writing down one's own takes a sixth
+// of a short first run: that is left to the second, by an empty file. V8 itself rejects what an
 // engine of another version or with other flags has made, but knows a source only by its length, so a bundle says in its first line
 // which one it is. Nothing depends on the cache: what cannot be read or written is done without.
 
@@ -16,7 +17,7 @@ import { cacheDirectory } from "./paths.ts";
 
 export interface CachedModule<T> {
   readonly exports: T;
-  /** Writes down the bytecode of what has run so far, unless an earlier run of this user did. */
+  /** Writes down the bytecode of what has run so far, unless an earlier run of this user did or a later one will. */
   readonly save: () => void;
 }
 
@@ -28,6 +29,11 @@ const FILES_MAX = 8;
 /** First line of a bundle: a comment that names its content. */
 const IDENTITY = /^\/\/ ([0-9a-z]+)\n/i;
 
+/** What the build has left for the bundles in `directory`. */
+export function builtFolder(directory: string): string {
+  return join(directory, "code");
+}
+
 /** Runs the bundle at `path`. Its exports are taken to be of type T: bundle and caller come from one build. */
 export function loadCached<T>(path: string): CachedModule<T> {
   const source = readFileSync(path, "latin1");
@@ -35,21 +41,29 @@ export function loadCached<T>(path: string): CachedModule<T> {
   const name = identity === undefined ? undefined : `${identity}-${process.versions.v8}.bin`;
   const kept = name === undefined ? undefined : join(cacheDirectory(), "code", name);
   const own = kept === undefined ? undefined : read(kept);
-  const cachedData = own ?? (name === undefined ? undefined : read(join(dirname(path), "code", name)));
+  const built = name === undefined || hasContent(own)
+    ? undefined
+    : read(join(builtFolder(dirname(path)), name));
+  const cachedData = hasContent(own) ? own : built;
   const script = new Script(`(function(require,module,exports){${source}\n})`, {
     filename: path,
     ...(cachedData === undefined ? {} : { cachedData }),
   });
-  const isFresh = own === undefined || script.cachedDataRejected === true;
+  const isTaken = cachedData !== undefined && script.cachedDataRejected !== true;
   const module: { exports: unknown } = { exports: {} };
   // The wrapper above is a function of this type.
   (script.runInThisContext() as ModuleFunction)(createRequire(path), module, module.exports);
   return {
     exports: module.exports as T,
     save: () => {
-      if (isFresh && kept !== undefined) write(kept, script.createCachedData());
+      if (kept === undefined || (isTaken && cachedData === own)) return;
+      write(kept, isTaken && own === undefined ? new Uint8Array() : script.createCachedData());
     },
   };
+}
+
+function hasContent(file: Buffer | undefined): boolean {
+  return file !== undefined && file.length > 0;
 }
 
 function read(path: string): Buffer | undefined {

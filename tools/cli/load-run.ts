@@ -3,13 +3,14 @@
 // with the bytecode of an earlier run, or, where nothing is bundled, as modules.
 
 import { existsSync } from "node:fs";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { setPatience, tuneEngine, underUsualSettings } from "../../virt/host/node/engine.ts";
-import { loadCached } from "./code-cache.ts";
+import { builtFolder, loadCached } from "./code-cache.ts";
 import type * as runModule from "./run.ts";
 
-type Run = typeof runModule.run;
+type Run = (words: readonly string[]) => Promise<number>;
 
 /** Most of a short run would be optimised for nothing. */
 const PATIENCE_MS = 250;
@@ -22,9 +23,10 @@ export async function loadRun(): Promise<Run> {
   const bundle = fileURLToPath(new URL("run.cjs", import.meta.url));
   if (!existsSync(bundle)) return (await import("./run.ts")).run;
   const loaded = underUsualSettings(() => loadCached<typeof runModule>(bundle));
+  const built = builtFolder(dirname(bundle));
   return async (words) => {
     try {
-      return await loaded.exports.run(words);
+      return await loaded.exports.run(words, built);
     } finally {
       clearTimeout(patience);
       underUsualSettings(() => loaded.save());

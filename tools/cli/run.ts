@@ -30,8 +30,8 @@ const SIGHUP = 1;
 const SIGINT = 2;
 const SIGTERM = 15;
 
-/** Runs the command line `words`; the guest's exit status. */
-export async function run(words: readonly string[]): Promise<number> {
+/** Runs the command line `words`; the guest's exit status. `built`: the folder with what the build has left for first runs. */
+export async function run(words: readonly string[], built?: string): Promise<number> {
   const options = parseRunOptions(words);
   if (options.tty && process.stdin.isTTY !== true) {
     throw new UsageError("-t: standard input is not a terminal");
@@ -62,7 +62,7 @@ export async function run(words: readonly string[]): Promise<number> {
         write: (line) => writeAll(2, Buffer.from(line, "latin1")),
       },
     // What an earlier run left would change when code is translated, and with it what a seed means.
-    translations: options.time === "virtual" ? undefined : keptTranslations(),
+    translations: options.time === "virtual" ? undefined : keptTranslations(built),
     ...profiler?.hooks,
   });
   profiler?.start(machine);
@@ -103,9 +103,9 @@ async function writeProfile(profiler: Profiler, machine: Machine, options: RunOp
 }
 
 /** Undefined where the program is not bundled: the name of the build is made with the bundle. */
-function keptTranslations(): TranslationStore | undefined {
+function keptTranslations(built: string | undefined): TranslationStore | undefined {
   if (typeof ROOKERY_BUILD === "undefined") return undefined;
-  return directoryStore(join(cacheDirectory(), "translations"), ROOKERY_BUILD);
+  return directoryStore(join(cacheDirectory(), "translations"), ROOKERY_BUILD, built);
 }
 
 function openVolume(volume: Volume): MachineMount {

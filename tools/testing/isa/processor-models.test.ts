@@ -59,11 +59,13 @@ test("no other address, trap or instruction is let through", () => {
 
 test("UD1 may be refused without its operands", () => {
   const refused = (hex: string, vector: number, trap: number): boolean =>
-    isRefusedBeforeOperands(caseOf(hex), end(vector, 0), end(trap, PC + 4));
+    isRefusedBeforeOperands(caseOf(hex), end(vector, 0), end(trap, PC + hex.length / 2));
   assert.ok(refused("0fb9", INVALID_OPCODE, TRAP_FAULT));
   assert.ok(refused("66470fb9", INVALID_OPCODE, TRAP_FAULT));
+  assert.ok(refused("450fb9645f", INVALID_OPCODE, TRAP_FAULT));
   assert.ok(!refused("0fb9", PAGE_FAULT, TRAP_ILLEGAL));
-  for (const other of ["0fb9c0", "0faf", "0f"]) assert.ok(!refused(other, INVALID_OPCODE, TRAP_FAULT), other);
+  for (const other of ["0faf", "0f"]) assert.ok(!refused(other, INVALID_OPCODE, TRAP_FAULT), other);
+  assert.ok(!isRefusedBeforeOperands(caseOf("0fb9"), end(INVALID_OPCODE, 0), end(TRAP_FAULT, PC)));
 });
 
 test("x87 pointers are compared as addresses of 48 bits", () => {

@@ -83,12 +83,14 @@ export function isOtherOperandFirst(item: Case, native: Uint32Array, rookery: Ui
 }
 
 /**
- * A UD1 whose ModR/M byte cannot be fetched: AMD's processors refuse the opcode without looking at it, others fault.
+ * A UD1 whose operands cannot be fetched: AMD's processors refuse the opcode without looking at them, others fault.
  * Source: Intel SDM volume 2, "UD"; a Zen 3.
  */
 export function isRefusedBeforeOperands(item: Case, native: Uint32Array, rookery: Uint32Array): boolean {
   let at = startOf(item, native);
   while (PREFIXES.has(item.bytes[at] ?? 0) || isRex(item.bytes[at] ?? 0)) at++;
-  const isLast = item.bytes[at] === ESCAPE && item.bytes[at + 1] === UD1 && item.bytes.length === at + 2;
-  return isLast && native[TRAP_NUMBER] === INVALID_OPCODE && rookery[TRAP_NUMBER] === TRAP_FAULT;
+  const end = item.pc + item.bytes.length;
+  const isFetch = rookery[SIGNAL_ADDRESS + 1] === 0 && rookery[SIGNAL_ADDRESS] === end;
+  return item.bytes[at] === ESCAPE && item.bytes[at + 1] === UD1 && isFetch
+    && native[TRAP_NUMBER] === INVALID_OPCODE && rookery[TRAP_NUMBER] === TRAP_FAULT;
 }

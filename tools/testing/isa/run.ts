@@ -5,7 +5,7 @@ import type { CpuOptions } from "../../../virt/cpu.ts";
 import { differences } from "./compare.ts";
 import type { Case } from "./generate.ts";
 import { buildNativeRunner, runNative } from "./native.ts";
-import { PER_FORM, planBatch, type PlannedBatch, planOne, SEQUENCES, testedForms } from "./plan.ts";
+import { PER_FORM, planBatch, type PlannedBatch, SEQUENCES, testedForms } from "./plan.ts";
 import { FX, FX_MXCSR, type Result } from "./records.ts";
 import { hex, type Outcome, RookeryRunner } from "./rookery.ts";
 
@@ -182,7 +182,7 @@ class BatchRun {
       let { lines, outcome } = outcomeLines(runner, item, this.#natives[n]!, mode);
       if (lines.length > 0 && outcome !== undefined && !this.#isAgain.has(n)) {
         this.#isAgain.add(n);
-        this.#natives[n] = runNative(this.#native, planOne(item.key))[0]!;
+        this.#natives[n] = runNative(this.#native, { ...this.#batch, instances: [item.instance] })[0]!;
         ({ lines, outcome } = outcomeLines(runner, item, this.#natives[n], mode));
         if (lines.length === 0) this.#into.unsteady++;
       }

@@ -132,6 +132,21 @@ test("the runtime module comes back, as bytes and then with its code; a torn one
   });
 });
 
+test("the runtime module that came with the build serves as long as there is no other", () => {
+  withDirectory((directory) => {
+    const built = join(directory, "built");
+    const bytes = answer();
+    const module = new WebAssembly.Module(bytes);
+    const functions = Object.values(new WebAssembly.Instance(module).exports);
+    directoryStore(built, "build").saveRuntime({ bytes, module, functions }, undefined);
+    const own = join(directory, "own");
+    const from = directoryStore(own, "build", built).runtime();
+    assert.equal(run(from!.compile()!), 42);
+    assert.equal(directoryStore(own, "other", built).runtime(), undefined);
+    assert.equal(directoryStore(own, "build").runtime(), undefined);
+  });
+});
+
 test("another build, another page and a torn file find nothing", () => {
   withDirectory((directory) => {
     keep(directory);

@@ -41,7 +41,8 @@ const DIGEST_BYTES = 32;
 const NAME_BYTES = 16;
 const INDEX_FILE = "index";
 const MODULE_SUFFIX = ".module";
-const RUNTIME_FILE = "runtime";
+/** In the folder of a build and an engine. */
+export const RUNTIME_FILE = "runtime";
 /** Above this the modules used longest ago go, until three quarters are left. */
 const STORE_BYTES_MAX = 256 * 2 ** 20;
 
@@ -51,22 +52,28 @@ interface Header {
   readonly isSettled: boolean;
 }
 
-/** `build` names what the bytes mean on Rookery's side. */
-export function directoryStore(directory: string, build: string): TranslationStore {
-  const key = hash("sha256", `${build} ${process.versions.v8} ${process.arch}`);
-  return new DirectoryStore(join(directory, key.slice(0, NAME_BYTES)), nativeCode());
+/**
+ * `build` names what the bytes mean on Rookery's side. `built`: such a directory that came with the build; the runtime's module is taken
+ * from it as long as there is no other.
+ */
+export function directoryStore(directory: string, build: string, built?: string): TranslationStore {
+  const key = hash("sha256", `${build} ${process.versions.v8} ${process.arch}`).slice(0, NAME_BYTES);
+  const builtRuntime = built === undefined ? undefined : join(built, key, RUNTIME_FILE);
+  return new DirectoryStore(join(directory, key), nativeCode(), builtRuntime);
 }
 
 class DirectoryStore implements TranslationStore {
   readonly #pages: PagePack;
   readonly #directory: string;
   readonly #native: NativeCode | undefined;
+  readonly #builtRuntime: string | undefined;
   #index: Map<string, Set<string>> | undefined;
   /** Only then can the store have grown. */
   #hasWritten = false;
   readonly #modules = new Map<string, FileModule | undefined>();
 
-  constructor(directory: string, native: NativeCode | undefined) {
+  constructor(directory: string, native: NativeCode | undefined, builtRuntime: string | undefined) {
+    this.#builtRuntime = builtRuntime;
     this.#pages = new PagePack(directory);
     this.#directory = directory;
     this.#native = native;
@@ -108,15 +115,17 @@ class DirectoryStore implements TranslationStore {
   }
 
   runtime(): StoredRuntime | undefined {
-    return this.#read(RUNTIME_FILE, this.#runtimePath);
+    const own = this.#read(RUNTIME_FILE, this.#runtimePath);
+    if (own !== undefined || this.#builtRuntime === undefined) return own;
+    return this.#read(RUNTIME_FILE, this.#builtRuntime);
   }
 
-  /** As with other modules: the first run leaves the bytes, the second the machine code. */
+  /** As with other modules: the first run leaves the bytes, the second the machine code, unless the engine has taken what there is. */
   saveRuntime({ bytes, module, functions }: UsedRuntime, from: StoredRuntime | undefined): void {
     const kept = from instanceof FileModule ? from : undefined;
     const content = bytes ?? kept?.bytes;
     if (
-      content === undefined || kept?.isSettled === true
+      content === undefined || (kept?.isSettled === true && kept.isTaken)
       || (kept !== undefined && this.#native === undefined)
     ) {
       return;
@@ -245,6 +254,8 @@ class FileModule implements StoredModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly code: Uint8Array<ArrayBuffer>;
   readonly #native: NativeCode | undefined;
+  /** The engine has accepted the machine code. */
+  isTaken = false;
 
   constructor(
     id: string,
@@ -263,6 +274,7 @@ class FileModule implements StoredModule {
 
   compile(): WebAssembly.Module | undefined {
     const ready = this.code.length === 0 ? undefined : this.#native?.give(this.code, this.bytes);
+    this.isTaken = ready !== undefined;
     if (ready !== undefined) return ready;
     try {
       return new WebAssembly.Module(this.bytes);
