@@ -5,6 +5,10 @@
 // across something that can allocate frames. Read them afresh: `ram.u32[address >>> 2]`.
 
 const WASM_PAGE = 65536;
+/** Addressable from the start: pages that nobody has touched cost a host nothing, while an engine takes each growth for memory pressure. */
+const INITIAL_BYTES = 2 ** 30;
+/** The same where a host refuses that. */
+const INITIAL_BYTES_LEAST = 2 ** 27;
 
 export class Ram {
   readonly memory: WebAssembly.Memory;
@@ -18,12 +22,9 @@ export class Ram {
   view!: DataView;
 
   /** `limitBytes` counts everything below and including the last frame; at most 4 GiB. */
-  constructor(limitBytes: number, initialBytes: number = Math.min(limitBytes, 1024 << 20)) {
+  constructor(limitBytes: number, initialBytes: number = Math.min(limitBytes, INITIAL_BYTES)) {
     this.limitBytes = limitBytes;
-    this.memory = new WebAssembly.Memory({
-      initial: Math.ceil(initialBytes / WASM_PAGE),
-      maximum: Math.ceil(limitBytes / WASM_PAGE),
-    });
+    this.memory = makeMemory(initialBytes, limitBytes);
     this.#refresh();
   }
 
@@ -67,5 +68,19 @@ export class Ram {
     this.i32 = new Int32Array(buffer);
     this.f64 = new Float64Array(buffer);
     this.view = new DataView(buffer);
+  }
+}
+
+function makeMemory(initialBytes: number, limitBytes: number): WebAssembly.Memory {
+  const make = (bytes: number): WebAssembly.Memory =>
+    new WebAssembly.Memory({
+      initial: Math.ceil(bytes / WASM_PAGE),
+      maximum: Math.ceil(limitBytes / WASM_PAGE),
+    });
+  try {
+    return make(initialBytes);
+  } catch (error) {
+    if (!(error instanceof RangeError) || initialBytes <= INITIAL_BYTES_LEAST) throw error;
+    return make(INITIAL_BYTES_LEAST);
   }
 }

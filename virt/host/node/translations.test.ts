@@ -141,7 +141,7 @@ test("the runtime module that came with the build serves as long as there is no 
     directoryStore(built, "build").saveRuntime({ bytes, module, functions }, undefined);
     const own = join(directory, "own");
     const from = directoryStore(own, "build", built).runtime();
-    assert.equal(run(from!.compile()!), 42);
+    assert.equal(run(from!.compile()), 42);
     assert.equal(directoryStore(own, "other", built).runtime(), undefined);
     assert.equal(directoryStore(own, "build").runtime(), undefined);
   });
