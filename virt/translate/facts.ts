@@ -30,6 +30,8 @@ export interface Publication {
   readonly from: Group | Slot | undefined;
   /** Host address of the slot = that of `from` + distance. */
   readonly distance: number;
+  /** Only where it may be written, else 0. */
+  readonly isHoped: boolean;
 }
 
 export interface RegionMemory {
@@ -83,6 +85,8 @@ interface Source {
   readonly origin: Slot | undefined;
   /** From the group's base, or the origin's register, to the slot's register. */
   readonly delta: number;
+  /** A later block may write there. */
+  isForWriter: boolean;
 }
 
 interface BlockFacts {
@@ -128,6 +132,44 @@ class Planner {
     this.#factsIn = nodes.map(() => undefined);
     this.#factsOut = nodes.map(() => undefined);
     this.#wantedIn = nodes.map(() => new Uint8Array(this.#slots.length));
+    this.#hope();
+  }
+
+  /** Reads hope where the slot is written later. Backwards, as what is wanted. */
+  #hope(): void {
+    const before: Uint8Array[] = this.#blocks.map(() => this.#none);
+    const afterOf = (node: number): Uint8Array => {
+      const wanted = this.#none.slice();
+      for (const to of this.#successors[node]!) {
+        for (let n = 0; n < wanted.length; n++) wanted[n]! |= before[to]![n]!;
+      }
+      return wanted;
+    };
+    for (let changed = true; changed;) {
+      changed = false;
+      for (let n = this.#order.length - 1; n >= 0; n--) {
+        const node = this.#order[n]!;
+        const block = this.#blocks[node];
+        const wanted = block === undefined ? afterOf(node) : ofOrigins(block, afterOf(node));
+        for (const [slot, group] of block?.bySlot ?? []) {
+          if (group.isWrite && group.isSure) wanted[slot.index] = 1;
+        }
+        if (areSame(wanted, before[node])) continue;
+        before[node] = wanted;
+        changed = true;
+      }
+    }
+    this.#blocks.forEach((block, node) => {
+      if (block === undefined || block.forgets) return;
+      const wanted = afterOf(node);
+      for (const source of block.sources) source.isForWriter = wanted[source.slot.index] === 1;
+      const first = ofOrigins(block, wanted);
+      for (const group of block.groups.all) {
+        if (group.isWrite || group.isLate || group.register === STACK_POINTER) continue;
+        group.hopes = (group.slot !== undefined && first[group.slot.index] === 1)
+          || block.sources.some((source) => source.group === group && source.isForWriter);
+      }
+    });
   }
 
   run(): RegionMemory {
@@ -197,7 +239,11 @@ class Planner {
 
   #decide(node: number, block: BlockFacts): void {
     const facts = this.#factsIn[node] ?? this.#none;
-    for (const group of block.bySlot.values()) group.known = use(group, facts[group.slot!.index]!);
+    for (const group of block.bySlot.values()) {
+      const fact = facts[group.slot!.index]!;
+      group.known = use(group, fact);
+      group.keepsSlot = group.hopes && group.known === "maybe" && fact === MAYBE_WRITE;
+    }
   }
 
   #backwards(): boolean {
@@ -224,13 +270,7 @@ class Planner {
   #wantedBefore(node: number, after: Uint8Array): Uint8Array {
     const block = this.#blocks[node];
     if (block === undefined) return after;
-    const wanted = block.forgets ? this.#none.slice() : after.slice();
-    if (!block.forgets) {
-      for (const { slot } of block.sources) wanted[slot.index] = 0;
-      for (const { slot, origin } of block.sources) {
-        if (origin !== undefined && after[slot.index] === 1) wanted[origin.index] = 1;
-      }
-    }
+    const wanted = ofOrigins(block, after);
     for (const [slot, group] of block.bySlot) {
       if (group.known !== "no") wanted[slot.index] = 1;
       else if (group.isSure) wanted[slot.index] = 0;
@@ -246,16 +286,28 @@ class Planner {
     for (const slot of this.#slots) {
       if (wanted[slot.index] === 0) continue;
       const source = block.sources.find((s) => s.slot === slot);
-      if (out[slot.index] === NONE) publications.push({ slot, from: undefined, distance: 0 });
+      if (out[slot.index] === NONE) publications.push({ slot, from: undefined, distance: 0, isHoped: false });
       else if (source !== undefined) publications.push(...publish(facts, block, source));
     }
     return { groups: block.groups, publications };
   }
 }
 
-function factOut(facts: Uint8Array, block: BlockFacts, { slot, group, origin }: Source): Fact {
+/** By slot at the start of a block, what is said of the slots at its end. */
+function ofOrigins({ sources, forgets }: BlockFacts, after: Uint8Array): Uint8Array {
+  const before = forgets ? new Uint8Array(after.length) : after.slice();
+  if (forgets) return before;
+  for (const { slot } of sources) before[slot.index] = 0;
+  for (const { slot, origin } of sources) {
+    if (origin !== undefined && after[slot.index] === 1) before[origin.index] = 1;
+  }
+  return before;
+}
+
+function factOut(facts: Uint8Array, block: BlockFacts, source: Source): Fact {
+  const { slot, group, origin } = source;
   if (group !== undefined && use(group, factOf(facts, group)) === "no") {
-    if (group.isSure) return group.isWrite ? WRITE : READ;
+    if (group.isSure) return group.isWrite ? WRITE : isHoped(source) ? MAYBE_WRITE : READ;
     return origin === slot ? facts[slot.index]! : NONE;
   }
   if (origin === undefined) return NONE;
@@ -270,7 +322,13 @@ function after(facts: Uint8Array, block: BlockFacts, slot: Slot): Fact {
   if (group === undefined) return fact;
   const used = use(group, fact);
   if (used === "surely" || (used === "no" && !group.isSure)) return fact;
-  return group.isWrite ? WRITE : READ;
+  if (group.isWrite) return WRITE;
+  return used === "maybe" && group.hopes && fact === MAYBE_WRITE ? MAYBE_WRITE : READ;
+}
+
+/** What the group of a source gives is for a later block that may write. */
+function isHoped({ group, isForWriter }: Source): boolean {
+  return group !== undefined && group.hopes && isForWriter;
 }
 
 function factOf(facts: Uint8Array, group: Group): Fact {
@@ -284,10 +342,10 @@ function publish(facts: Uint8Array, block: BlockFacts, source: Source): Publicat
     group.min = Math.min(group.min, slot.min + delta);
     group.end = Math.max(group.end, slot.end + delta);
     group.isPublished = true;
-    return [{ slot, from: group, distance: slot.min + delta }];
+    return [{ slot, from: group, distance: slot.min + delta, isHoped: isHoped(source) }];
   }
   if (origin === undefined || origin === slot) return [];
-  return [{ slot, from: origin, distance: slot.min + delta - origin.min }];
+  return [{ slot, from: origin, distance: slot.min + delta - origin.min, isHoped: false }];
 }
 
 function areSame(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
@@ -357,7 +415,7 @@ function findSource(
     widths.set(g, wide);
     return true;
   });
-  return { slot, group, origin, delta };
+  return { slot, group, origin, delta, isForWriter: false };
 }
 
 /** What registers hold at the end of a block, of those that it reads or sets. */

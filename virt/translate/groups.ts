@@ -47,9 +47,15 @@ export interface Group {
   known: "no" | "maybe" | "surely";
   /** Whether the local of some slot takes the host address over at the block's end. */
   isPublished: boolean;
+  /** It reads what later blocks may write, and is looked for in the write TLB first, so that those need not look again. */
+  hopes: boolean;
+  /** Where the slot's local is 0 it has a host address of its own: what may only be read is not for those who write. */
+  keepsSlot: boolean;
   /** Local with the host address of base + hostMin; -1 before the check. */
   host: number;
   hostMin: number;
+  /** Of a group that hopes, once checked: local with the same where it may be written, else 0; or -1. */
+  hoped: number;
 }
 
 export type SlotsByRegister = readonly (readonly Slot[])[];
@@ -207,8 +213,11 @@ function newGroup(
     slot,
     known: "no",
     isPublished: false,
+    hopes: false,
+    keepsSlot: false,
     host: -1,
     hostMin: 0,
+    hoped: -1,
   };
 }
 

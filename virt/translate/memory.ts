@@ -15,8 +15,8 @@ import { STACK_ADDEND, STACK_ROOM, STACK_SPAN, STACK_START, stateAddress } from 
 import { LIKELY, UNLIKELY } from "../wasm/assembler.ts";
 import { F32, F64, I32, V128, VOID, W } from "../wasm/opcodes.ts";
 import type { BlockEmitter } from "./block.ts";
-import type { BlockMemory } from "./facts.ts";
-import { type Group, isStack, NO_GROUPS, type Slot } from "./groups.ts";
+import type { BlockMemory, Publication } from "./facts.ts";
+import { type Group, isStack, NO_GROUPS } from "./groups.ts";
 
 export class MemoryEmitter {
   readonly #block: BlockEmitter;
@@ -82,24 +82,28 @@ export class MemoryEmitter {
   publish(): void {
     const f = this.#block.frame.f;
     const { publications } = this.#memory;
-    for (const { from, distance } of publications) this.#pushPublished(from, distance);
+    for (const publication of publications) this.#pushPublished(publication);
     for (const { slot } of publications.toReversed()) f.set(slot.local);
   }
 
-  #pushPublished(from: Group | Slot | undefined, distance: number): void {
+  #pushPublished({ from, distance, isHoped }: Publication): void {
     const f = this.#block.frame.f;
     if (from === undefined) {
       f.i32(0);
       return;
     }
     const isGroup = "host" in from;
-    const local = isGroup ? from.host : from.local;
+    const local = !isGroup ? from.local : isHoped ? from.hoped : from.host;
     if (local < 0) throw new Error("a fact without a check");
     f.get(local);
     const further = isGroup ? distance - from.hostMin : distance;
     if (further === 0) return;
     f.i32(further);
     f.op(W.i32_add);
+    if (!isHoped) return;
+    f.i32(0);
+    f.get(local);
+    f.op(W.select);
   }
 
   /** Ends the block: its locals are free again. */
@@ -107,7 +111,8 @@ export class MemoryEmitter {
     for (const group of this.#memory.groups.all) {
       if (group.host < 0) continue;
       if (group.host !== group.slot?.local) this.#block.frame.give(I32, group.host);
-      group.host = -1;
+      if (group.hoped >= 0) this.#block.frame.give(I32, group.hoped);
+      group.host = group.hoped = -1;
     }
   }
 
@@ -131,7 +136,10 @@ export class MemoryEmitter {
       return group;
     }
     this.#setAddress(group.base, group.min);
-    this.#pushRangeHost(group, group.end - group.min);
+    if (group.hopes && group.isPublished) {
+      group.hoped = frame.take(I32);
+      this.#pushHopefulHost(group.end - group.min, group.hoped);
+    } else this.#pushRangeHost(group, group.end - group.min);
     group.host = frame.take(I32);
     group.hostMin = group.min;
     frame.f.set(group.host);
@@ -140,16 +148,20 @@ export class MemoryEmitter {
 
   /** The slot's local, where that is 0, by a check. */
   #refill(group: Group): void {
-    const f = this.#block.frame.f;
+    const { frame } = this.#block;
+    const { f } = frame;
     const slot = group.slot!;
+    const host = group.keepsSlot ? frame.take(I32) : slot.local;
     f.get(slot.local);
+    if (group.keepsSlot) f.tee(host);
     f.op(W.i32_eqz);
     f.if_(VOID, UNLIKELY);
     this.#setAddress(group.base, slot.min);
     this.#pushRangeHost(group, slot.end - slot.min);
-    f.set(slot.local);
+    f.set(host);
     f.end();
-    useSlot(group);
+    group.host = host;
+    group.hostMin = slot.min;
   }
 
   /** Leaves the host address of frame.va, where record i accesses memory, or the region. */
@@ -191,6 +203,44 @@ export class MemoryEmitter {
     this.#lessAddress();
     f.end();
     f.op(W.i32_add);
+  }
+
+  /** The same for a group that hopes; `hoped` has the host address too where it may be written, else 0. */
+  #pushHopefulHost(bytes: number, hoped: number): void {
+    const { frame } = this.#block;
+    const f = frame.f;
+    f.get(frame.va);
+    f.op(W.i32_wrap_i64);
+    pushTlbHit(f, TLB_WRITE, bytes, frame.va, frame.tlbEntry);
+    f.if_(I32, LIKELY);
+    f.get(frame.tlbEntry);
+    f.memory(W.i32_load, TLB_WRITE + 8);
+    f.tee(hoped);
+    f.get(hoped);
+    f.get(frame.va);
+    f.op(W.i32_wrap_i64);
+    f.op(W.i32_add);
+    f.set(hoped);
+    f.else_();
+    f.i32(0);
+    f.set(hoped);
+    this.#pushReadAddend(bytes);
+    f.end();
+    f.op(W.i32_add);
+  }
+
+  /** Leaves what makes a host address of frame.va for reading, or the region. */
+  #pushReadAddend(bytes: number): void {
+    const { frame, runtime } = this.#block;
+    const f = frame.f;
+    pushTlbHit(f, TLB_READ, bytes, frame.va, frame.tlbEntry);
+    f.if_(I32, LIKELY);
+    f.get(frame.tlbEntry);
+    f.memory(W.i32_load, TLB_READ + 8);
+    f.else_();
+    this.#ask(runtime.reach, bytes, TLB_READ);
+    this.#lessAddress();
+    f.end();
   }
 
   /** Leaves the host address of frame.va, by a call of one of two functions, or the region. */
