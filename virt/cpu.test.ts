@@ -30,6 +30,7 @@ import {
   ToySpace,
   writeGpr,
 } from "./testing/toy.ts";
+import { walk } from "./walk.ts";
 
 const CODE = 0x40_0000;
 const DATA = 0x7f00_0000_0000;
@@ -114,6 +115,53 @@ both("memory, calls and the stack", (hot) => {
   assert.equal(readGpr(ram, 7), 2n * 20100n);
   assert.equal(readGpr(ram, 4), BigInt(DATA + 8192));
   assert.equal(cpu.retired, 1 + 200 * 11 + 1);
+});
+
+/** Adds one to the word at [r5] and stores it in another block than it was loaded in, except where it becomes 50. */
+const COUNT_UP: readonly ToyInstruction[] = [
+  [TOY.li, 2, 0, 0, 100],
+  [TOY.load64, 6, 5, 0, 0], // 8
+  [TOY.addi, 6, 6, 0, 1],
+  [TOY.cmpi, 0, 6, 0, 50],
+  [TOY.jcc, 4, 0, 0, 8], // to 48
+  [TOY.store64, 6, 5, 0, 0], // 40
+  [TOY.addi, 2, 2, 0, -1], // 48
+  [TOY.cmpi, 0, 2, 0, 0],
+  [TOY.jcc, 5, 0, 0, -64], // to 8
+  [TOY.syscall],
+];
+
+both("what one block reads and the next writes is written where that is allowed, and faults where not", (hot) => {
+  const { ram, cpu, space } = machine(COUNT_UP, hot);
+  const start = (): number => {
+    setPc(ram, CODE);
+    writeGpr(ram, 5, BigInt(DATA));
+    return cpu.run(1e6);
+  };
+  const frame = walk(ram, DATA, ACCESS_READ);
+  assert.equal(start(), TRAP_SYSCALL);
+  assert.equal(ram.readU64(frame), 49);
+  ram.writeU64(frame, 60);
+  assert.equal(start(), TRAP_SYSCALL);
+  assert.equal(ram.readU64(frame), 160);
+  space.map(DATA, frame, 0);
+  cpu.flushRange(DATA, DATA + 4096);
+  assert.equal(start(), TRAP_FAULT);
+  assert.equal(getPc(ram), CODE + 40);
+  assert.equal(cpu.trapAddress, DATA);
+  assert.equal(cpu.trapAccess, ACCESS_WRITE);
+  assert.equal(readGpr(ram, 6), 161n);
+  assert.equal(ram.readU64(frame), 160);
+  // Where it never comes to the store, it may be read all the same.
+  ram.writeU64(frame, 49);
+  assert.equal(start(), TRAP_SYSCALL);
+  // Clean again: the store is to be seen in the page table.
+  ram.writeU64(frame, 60);
+  space.map(DATA, frame, PTE_WRITE);
+  cpu.flushRange(DATA, DATA + 4096);
+  assert.equal(start(), TRAP_SYSCALL);
+  assert.equal(ram.readU64(frame), 160);
+  assert.notEqual(ram.u32[space.leaf(DATA)]! & PTE_DIRTY, 0);
 });
 
 both("a register that a loop sets on some ways only keeps its value on the others", (hot) => {
