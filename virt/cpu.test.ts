@@ -131,38 +131,41 @@ const COUNT_UP: readonly ToyInstruction[] = [
   [TOY.syscall],
 ];
 
-both("what one block reads and the next writes is written where that is allowed, and faults where not", (hot) => {
-  const { ram, cpu, space } = machine(COUNT_UP, hot);
-  const start = (): number => {
-    setPc(ram, CODE);
-    writeGpr(ram, 5, BigInt(DATA));
-    return cpu.run(1e6);
-  };
-  const frame = walk(ram, DATA, ACCESS_READ);
-  assert.equal(start(), TRAP_SYSCALL);
-  assert.equal(ram.readU64(frame), 49);
-  ram.writeU64(frame, 60);
-  assert.equal(start(), TRAP_SYSCALL);
-  assert.equal(ram.readU64(frame), 160);
-  space.map(DATA, frame, 0);
-  cpu.flushRange(DATA, DATA + 4096);
-  assert.equal(start(), TRAP_FAULT);
-  assert.equal(getPc(ram), CODE + 40);
-  assert.equal(cpu.trapAddress, DATA);
-  assert.equal(cpu.trapAccess, ACCESS_WRITE);
-  assert.equal(readGpr(ram, 6), 161n);
-  assert.equal(ram.readU64(frame), 160);
-  // Where it never comes to the store, it may be read all the same.
-  ram.writeU64(frame, 49);
-  assert.equal(start(), TRAP_SYSCALL);
-  // Clean again: the store is to be seen in the page table.
-  ram.writeU64(frame, 60);
-  space.map(DATA, frame, PTE_WRITE);
-  cpu.flushRange(DATA, DATA + 4096);
-  assert.equal(start(), TRAP_SYSCALL);
-  assert.equal(ram.readU64(frame), 160);
-  assert.notEqual(ram.u32[space.leaf(DATA)]! & PTE_DIRTY, 0);
-});
+both(
+  "what one block reads and the next writes is written where that is allowed, and faults where not",
+  (hot) => {
+    const { ram, cpu, space } = machine(COUNT_UP, hot);
+    const start = (): number => {
+      setPc(ram, CODE);
+      writeGpr(ram, 5, BigInt(DATA));
+      return cpu.run(1e6);
+    };
+    const frame = walk(ram, DATA, ACCESS_READ);
+    assert.equal(start(), TRAP_SYSCALL);
+    assert.equal(ram.readU64(frame), 49);
+    ram.writeU64(frame, 60);
+    assert.equal(start(), TRAP_SYSCALL);
+    assert.equal(ram.readU64(frame), 160);
+    space.map(DATA, frame, 0);
+    cpu.flushRange(DATA, DATA + 4096);
+    assert.equal(start(), TRAP_FAULT);
+    assert.equal(getPc(ram), CODE + 40);
+    assert.equal(cpu.trapAddress, DATA);
+    assert.equal(cpu.trapAccess, ACCESS_WRITE);
+    assert.equal(readGpr(ram, 6), 161n);
+    assert.equal(ram.readU64(frame), 160);
+    // Where it never comes to the store, it may be read all the same.
+    ram.writeU64(frame, 49);
+    assert.equal(start(), TRAP_SYSCALL);
+    // Clean again: the store is to be seen in the page table.
+    ram.writeU64(frame, 60);
+    space.map(DATA, frame, PTE_WRITE);
+    cpu.flushRange(DATA, DATA + 4096);
+    assert.equal(start(), TRAP_SYSCALL);
+    assert.equal(ram.readU64(frame), 160);
+    assert.notEqual(ram.u32[space.leaf(DATA)]! & PTE_DIRTY, 0);
+  },
+);
 
 both("a register that a loop sets on some ways only keeps its value on the others", (hot) => {
   const { ram, cpu } = machine([
