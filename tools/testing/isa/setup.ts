@@ -167,6 +167,14 @@ function prepareOther(random: Random, state: StartState, choice: Choice, prepare
     case "JMPF":
       farPointer(random, state, choice, prepared);
       break;
+    case "LOAD_FAR": {
+      const offset = words([random.u32()], 4).subarray(0, choice.opSize === 2 ? 2 : 4);
+      state.setWindow(
+        prepared.address,
+        Uint8Array.of(...offset, ...words([random.pick(SELECTORS)], 2)),
+      );
+      break;
+    }
     case "LEAVE":
       state.setGprNumber(RBP, randomAddress(random, 8));
       break;
