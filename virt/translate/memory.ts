@@ -187,25 +187,32 @@ export class MemoryEmitter {
     else this.#pushObjectHost(bytes, tlbOf(group));
   }
 
-  /** What is no hit, and more often lies over two pages, the runtime looks at in full. */
   #pushObjectHost(bytes: number, tlb: number): void {
-    const { frame } = this.#block;
-    const f = frame.f;
-    // Both ways give the addend: engines know the sum for a 32-bit address, and would have to cut a choice of two down.
-    f.get(frame.va);
+    const { f, va } = this.#block.frame;
+    f.get(va);
     f.op(W.i32_wrap_i64);
+    this.#pushAddend(bytes, tlb);
+    f.op(W.i32_add);
+  }
+
+  /**
+   * Leaves what makes a host address of frame.va, or the region. What is no hit, and more often lies over two pages, the runtime looks at in
+   * full. Both ways give the addend: engines know the sum for a 32-bit address, and would have to cut a choice of two down.
+   */
+  #pushAddend(bytes: number, tlb: number): void {
+    const { frame, runtime } = this.#block;
+    const f = frame.f;
     pushTlbHit(f, tlb, bytes, frame.va, frame.tlbEntry);
     f.if_(I32, LIKELY);
     f.get(frame.tlbEntry);
     f.memory(W.i32_load, tlb + 8);
     f.else_();
-    this.#ask(this.#block.runtime.reach, bytes, tlb);
+    this.#ask(runtime.reach, bytes, tlb);
     this.#lessAddress();
     f.end();
-    f.op(W.i32_add);
   }
 
-  /** The same for a group that hopes; `hoped` has the host address too where it may be written, else 0. */
+  /** As #pushObjectHost, for a group that hopes; `hoped` has the host address too where it may be written, else 0. */
   #pushHopefulHost(bytes: number, hoped: number): void {
     const { frame } = this.#block;
     const f = frame.f;
@@ -224,23 +231,9 @@ export class MemoryEmitter {
     f.else_();
     f.i32(0);
     f.set(hoped);
-    this.#pushReadAddend(bytes);
+    this.#pushAddend(bytes, TLB_READ);
     f.end();
     f.op(W.i32_add);
-  }
-
-  /** Leaves what makes a host address of frame.va for reading, or the region. */
-  #pushReadAddend(bytes: number): void {
-    const { frame, runtime } = this.#block;
-    const f = frame.f;
-    pushTlbHit(f, TLB_READ, bytes, frame.va, frame.tlbEntry);
-    f.if_(I32, LIKELY);
-    f.get(frame.tlbEntry);
-    f.memory(W.i32_load, TLB_READ + 8);
-    f.else_();
-    this.#ask(runtime.reach, bytes, TLB_READ);
-    this.#lessAddress();
-    f.end();
   }
 
   /** Leaves the host address of frame.va, by a call of one of two functions, or the region. */
