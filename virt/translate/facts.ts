@@ -138,19 +138,13 @@ class Planner {
   /** Reads hope where the slot is written later. Backwards, as what is wanted. */
   #hope(): void {
     const before: Uint8Array[] = this.#blocks.map(() => this.#none);
-    const afterOf = (node: number): Uint8Array => {
-      const wanted = this.#none.slice();
-      for (const to of this.#successors[node]!) {
-        for (let n = 0; n < wanted.length; n++) wanted[n]! |= before[to]![n]!;
-      }
-      return wanted;
-    };
     for (let changed = true; changed;) {
       changed = false;
       for (let n = this.#order.length - 1; n >= 0; n--) {
         const node = this.#order[n]!;
         const block = this.#blocks[node];
-        const wanted = block === undefined ? afterOf(node) : ofOrigins(block, afterOf(node));
+        const after = this.#wantedAfter(node, before);
+        const wanted = block === undefined ? after : ofOrigins(block, after);
         for (const [slot, group] of block?.bySlot ?? []) {
           if (group.isWrite && group.isSure) wanted[slot.index] = 1;
         }
@@ -161,7 +155,7 @@ class Planner {
     }
     this.#blocks.forEach((block, node) => {
       if (block === undefined || block.forgets) return;
-      const wanted = afterOf(node);
+      const wanted = this.#wantedAfter(node, before);
       for (const source of block.sources) source.isForWriter = wanted[source.slot.index] === 1;
       const first = ofOrigins(block, wanted);
       for (const group of block.groups.all) {
@@ -258,10 +252,11 @@ class Planner {
     return changed;
   }
 
-  #wantedAfter(node: number): Uint8Array {
+  /** By slot: whether any successor has it in `before`. */
+  #wantedAfter(node: number, before: readonly Uint8Array[] = this.#wantedIn): Uint8Array {
     const wanted = this.#none.slice();
     for (const to of this.#successors[node]!) {
-      const next = this.#wantedIn[to]!;
+      const next = before[to]!;
       for (let n = 0; n < wanted.length; n++) wanted[n]! |= next[n]!;
     }
     return wanted;
@@ -295,8 +290,8 @@ class Planner {
 
 /** By slot at the start of a block, what is said of the slots at its end. */
 function ofOrigins({ sources, forgets }: BlockFacts, after: Uint8Array): Uint8Array {
-  const before = forgets ? new Uint8Array(after.length) : after.slice();
-  if (forgets) return before;
+  if (forgets) return new Uint8Array(after.length);
+  const before = after.slice();
   for (const { slot } of sources) before[slot.index] = 0;
   for (const { slot, origin } of sources) {
     if (origin !== undefined && after[slot.index] === 1) before[origin.index] = 1;
