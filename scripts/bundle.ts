@@ -114,12 +114,17 @@ function translatorIdentity(): string {
   return hash.digest("hex").slice(0, 32);
 }
 
+/** The wrapper of a CommonJS module as part of the file: to put it around what was read would be a copy of all of it, at each start. */
+function asFunction(text: string): string {
+  return `(function(require,module,exports){${text}\n})`;
+}
+
 async function bundleRun(): Promise<void> {
   const define = { ROOKERY_BUILD: JSON.stringify(translatorIdentity()) };
   const { outputFiles } = await build({ ...RUN, define, write: false });
   for (const { path, text } of outputFiles) {
     const identity = createHash("sha256").update(text).digest("hex").slice(0, 32);
-    writeFileSync(path, path.endsWith(".cjs") ? `// ${identity}\n${text}` : text);
+    writeFileSync(path, path.endsWith(".cjs") ? `// ${identity}\n${asFunction(text)}` : text);
   }
 }
 

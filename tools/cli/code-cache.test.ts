@@ -40,7 +40,7 @@ function bundle(identity: string, answer: number): string {
   const body = `const { sep } = require("node:path");
 module.exports = { answer: function () { return ${answer}; }, separator: sep };
 `;
-  writeFileSync(path, `${identity}${body}`);
+  writeFileSync(path, `${identity}(function (require, module, exports) {${body}})`);
   return path;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loads a bundled CommonJS module together with the bytecode that V8 made of it in an earlier run, so that starting
+// Loads a bundled CommonJS module, which is the function that such modules are wrapped in, together with the bytecode that V8 made of it in an earlier run, so that starting
 // again parses and compiles next to nothing.
 //
 // The bytecode lies in the cache directory, under the name of the bundle and of the engine; before there is any, that of the
@@ -45,13 +45,13 @@ export function loadCached<T>(path: string): CachedModule<T> {
     ? undefined
     : read(join(builtFolder(dirname(path)), name));
   const cachedData = hasContent(own) ? own : built;
-  const script = new Script(`(function(require,module,exports){${source}\n})`, {
+  const script = new Script(source, {
     filename: path,
     ...(cachedData === undefined ? {} : { cachedData }),
   });
   const isTaken = cachedData !== undefined && script.cachedDataRejected !== true;
   const module: { exports: unknown } = { exports: {} };
-  // The wrapper above is a function of this type.
+  // The bundle is a function of this type (scripts/bundle.ts).
   (script.runInThisContext() as ModuleFunction)(createRequire(path), module, module.exports);
   return {
     exports: module.exports as T,
