@@ -7,7 +7,7 @@
 // A largest block can be reserved for an address space, which takes the frames of it that it wants, so that pages in a row
 // lie in a row in RAM. What is not taken of it counts as free, and is given to others when nothing else is left.
 //
-// Invariants: `#freeOrder[i]` is the order of the free block that starts at frame i, else -1; a frame with
+// Invariants: `#freeOrder[i]` is 1 + the order of the free block that starts at frame i, else 0; a frame with
 // a reference is in no free block, nor is any of a reserved block; a block of order k is aligned to 2^k frames counted from
 // FRAMES_START.
 
@@ -51,7 +51,7 @@ export class BuddyAllocator implements PageAllocator {
     this.#cpu = cpu;
     this.#total = Math.max(0, Math.floor((ram.limitBytes - FRAMES_START) / PAGE_SIZE));
     this.#references = new Int32Array(this.#total);
-    this.#freeOrder = new Int8Array(this.#total).fill(-1);
+    this.#freeOrder = new Int8Array(this.#total);
     this.#isZero = new Uint8Array(this.#total);
     this.#next = new Int32Array(this.#total);
     this.#previous = new Int32Array(this.#total);
@@ -91,7 +91,7 @@ export class BuddyAllocator implements PageAllocator {
   reserve(behind: number): number {
     let block = behind < 0 ? -1 : this.#blockOf(behind) + 1;
     const index = block << MAX_ORDER;
-    if (block >= 0 && index + (1 << MAX_ORDER) <= this.#fresh && this.#freeOrder[index] === MAX_ORDER) {
+    if (block >= 0 && index + (1 << MAX_ORDER) <= this.#fresh && this.#freeOrder[index] === 1 + MAX_ORDER) {
       this.#unlink(index, MAX_ORDER);
     } else {
       const found = this.#takeFree(MAX_ORDER);
@@ -242,7 +242,7 @@ export class BuddyAllocator implements PageAllocator {
     let order = startOrder;
     while (order < MAX_ORDER) {
       const buddy = index ^ (1 << order);
-      if (buddy >= this.#fresh || this.#freeOrder[buddy] !== order) break;
+      if (buddy >= this.#fresh || this.#freeOrder[buddy] !== 1 + order) break;
       this.#unlink(buddy, order);
       index &= ~(1 << order);
       order++;
@@ -252,7 +252,7 @@ export class BuddyAllocator implements PageAllocator {
 
   #link(index: number, order: number): void {
     const head = this.#heads[order]!;
-    this.#freeOrder[index] = order;
+    this.#freeOrder[index] = 1 + order;
     this.#next[index] = head;
     this.#previous[index] = -1;
     if (head >= 0) this.#previous[head] = index;
@@ -262,7 +262,7 @@ export class BuddyAllocator implements PageAllocator {
   #unlink(index: number, order: number): void {
     const next = this.#next[index]!;
     const previous = this.#previous[index]!;
-    this.#freeOrder[index] = -1;
+    this.#freeOrder[index] = 0;
     if (previous >= 0) this.#next[previous] = next;
     else this.#heads[order] = next;
     if (next >= 0) this.#previous[next] = previous;

@@ -62,10 +62,9 @@ export const SAVED_BYTES = 0x300;
 
 /** Entries of 16 bytes: i64 page address, i32 addend (host = low32(va) + addend), 4 bytes spare. */
 export const TLB_ENTRIES = 16_384;
-/** The page address (as i64) in an empty entry: that of a page whose entry is the last, and in the last another. */
-export const TLB_EMPTY = -1;
-export const TLB_EMPTY_LAST = 0;
-export const TLB_LAST: number = (TLB_ENTRIES - 1) * 16;
+/** The page address (as i64) in an empty entry: that of a page whose entry is the first, as in fresh memory, and in the first another. */
+export const TLB_EMPTY = 0;
+export const TLB_EMPTY_FIRST = -1;
 export const TLB_READ = 0x8_0000;
 export const TLB_WRITE = 0xc_0000;
 

@@ -17,14 +17,13 @@ import {
   PTE_PRESENT,
   PTE_WRITE,
   TLB_EMPTY,
-  TLB_EMPTY_LAST,
+  TLB_EMPTY_FIRST,
   TLB_ENTRIES,
-  TLB_LAST,
   TLB_READ,
   TLB_WRITE,
 } from "./layout.ts";
 import type { Fetch } from "./frontend.ts";
-import { STACK_ROOM, TLB_LOG } from "./runtime/status.ts";
+import { STACK_ROOM } from "./runtime/status.ts";
 
 const TWO_47 = 2 ** 47;
 const UPPER_HALF = 2 ** 64 - TWO_47;
@@ -72,13 +71,9 @@ export function isCodeFrame(ram: Ram, frame: number): boolean {
   return (ram.u8[FRAME_FLAGS + (frame >>> 12)]! & FRAME_CODE) !== 0;
 }
 
-/** Empties both TLBs and their log: for a machine that was just made. */
+/** Empties both TLBs of a machine that was just made: in fresh memory all entries are empty but the first. */
 export function clearTlb(ram: Ram): void {
-  for (const tlb of [TLB_READ, TLB_WRITE]) {
-    ram.u8.fill(0xff, tlb, tlb + TLB_ENTRIES * 16);
-    emptyEntry(ram.u32, (tlb + TLB_LAST) >>> 2, TLB_ENTRIES - 1);
-  }
-  ram.u32[TLB_LOG >>> 2] = 0;
+  for (const tlb of [TLB_READ, TLB_WRITE]) emptyEntry(ram.u32, tlb >>> 2, 0);
   forgetStack(ram);
 }
 
@@ -102,7 +97,7 @@ export function dropTlbEntries(ram: Ram, first: number, last: number): void {
 }
 
 function emptyEntry(u32: Uint32Array, entry: number, index: number): void {
-  u32[entry] = u32[entry + 1] = index === TLB_ENTRIES - 1 ? TLB_EMPTY_LAST : TLB_EMPTY;
+  u32[entry] = u32[entry + 1] = index === 0 ? TLB_EMPTY_FIRST : TLB_EMPTY;
 }
 
 /** Fetches code bytes; remembers the last page. */

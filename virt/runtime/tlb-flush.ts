@@ -3,7 +3,7 @@
 //
 // Invariant: an empty entry holds a page whose translation would be in another entry, so that no address finds it.
 
-import { TLB_EMPTY, TLB_EMPTY_LAST, TLB_ENTRIES, TLB_LAST, TLB_READ, TLB_WRITE } from "../layout.ts";
+import { TLB_EMPTY, TLB_EMPTY_FIRST, TLB_ENTRIES, TLB_READ, TLB_WRITE } from "../layout.ts";
 import { Assembler } from "../wasm/assembler.ts";
 import { I32, W } from "../wasm/opcodes.ts";
 import { STACK_ROOM, TLB_LOG, TLB_LOG_ENTRIES } from "./status.ts";
@@ -19,7 +19,7 @@ export function emitFlush(): Assembler {
   f.op(W.i32_gt_u);
   f.if_();
   f.i32(TLB_READ);
-  f.i32(0xff);
+  f.i32(0);
   f.i32(2 * TLB_ENTRIES * 16);
   f.memoryFill();
   f.else_();
@@ -41,8 +41,8 @@ export function emitFlush(): Assembler {
   f.end();
   f.end();
   f.end();
-  emitEmptyLast(f, TLB_READ);
-  emitEmptyLast(f, TLB_WRITE);
+  emitEmptyFirst(f, TLB_READ);
+  emitEmptyFirst(f, TLB_WRITE);
   f.i32(TLB_LOG);
   f.i32(0);
   f.memory(W.i32_store, 0);
@@ -50,9 +50,9 @@ export function emitFlush(): Assembler {
   return f;
 }
 
-function emitEmptyLast(f: Assembler, tlb: number): void {
-  f.i32(tlb + TLB_LAST);
-  f.i64(TLB_EMPTY_LAST);
+function emitEmptyFirst(f: Assembler, tlb: number): void {
+  f.i32(tlb);
+  f.i64(TLB_EMPTY_FIRST);
   f.memory(W.i64_store, 0);
 }
 
@@ -66,10 +66,10 @@ function emitForgetStack(f: Assembler): void {
 export function emitFlushWrites(): Assembler {
   const f = new Assembler([], []);
   f.i32(TLB_WRITE);
-  f.i32(0xff);
+  f.i32(0);
   f.i32(TLB_ENTRIES * 16);
   f.memoryFill();
-  emitEmptyLast(f, TLB_WRITE);
+  emitEmptyFirst(f, TLB_WRITE);
   emitForgetStack(f);
   return f;
 }
