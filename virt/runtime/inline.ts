@@ -4,6 +4,7 @@
 import {
   JUMP_CACHE_ENTRIES,
   NEAR_CACHE_ENTRIES,
+  PAGE_SHIFT,
   PAGE_SIZE,
   TLB_ENTRIES,
   TLB_READ,
@@ -93,18 +94,38 @@ export function emitFits(f: Assembler, va: number, bytes: number, offset: number
 /** Leaves the offset within JUMP_CACHE of the first of the places for a pc; the others are OTHER_PLACES away (xor). The tag
  *  takes part, so that the same code in two address spaces (after fork) has places of its own. */
 export function pushJumpCacheEntry(f: Assembler, pushPc: () => void): void {
-  pushHash(f, pushPc, JUMP_CACHE_SHIFT);
+  pushHash(f, () => {
+    pushPc();
+    f.op(W.i32_wrap_i64);
+    f.i32(PAGE_SHIFT);
+    f.op(W.i32_shr_u);
+  }, GROUP_SHIFT);
+  f.i32(-GROUP_BYTES);
+  f.op(W.i32_and);
+  pushPc();
+  f.op(W.i32_wrap_i64);
+  f.i32(JUMP_CACHE_FACTOR);
+  f.op(W.i32_mul);
+  f.i32(shiftFor(GROUP_ENTRIES));
+  f.op(W.i32_shr_u);
+  f.i32(-16);
+  f.op(W.i32_and);
+  f.op(W.i32_or);
 }
 
 /** Leaves the offset within NEAR_CACHE of the place for a pc. */
 export function pushNearEntry(f: Assembler, pushPc: () => void): void {
-  pushHash(f, pushPc, shiftFor(NEAR_CACHE_ENTRIES));
+  pushHash(f, () => {
+    pushPc();
+    f.op(W.i32_wrap_i64);
+  }, shiftFor(NEAR_CACHE_ENTRIES));
+  f.i32(-16);
+  f.op(W.i32_and);
 }
 
-/** Leaves the index of an entry times 16. */
-function pushHash(f: Assembler, pushPc: () => void, shift: number): void {
-  pushPc();
-  f.op(W.i32_wrap_i64);
+/** Leaves the hash of an i32 and the tag of the address space. */
+function pushHash(f: Assembler, push: () => void, shift: number): void {
+  push();
   f.i32(stateAddress("addressSpaceTag") + 4);
   f.memory(W.i32_load, 0);
   f.op(W.i32_xor);
@@ -112,8 +133,6 @@ function pushHash(f: Assembler, pushPc: () => void, shift: number): void {
   f.op(W.i32_mul);
   f.i32(shift);
   f.op(W.i32_shr_u);
-  f.i32(-16);
-  f.op(W.i32_and);
 }
 
 /** pc xor the tag of the address space. */
@@ -126,12 +145,17 @@ export function pushKey(f: Assembler, pc: number): void {
 
 /** The index of the first place of a pc in the jump cache, as pushJumpCacheEntry has it. */
 export function jumpCacheIndex(pcLo: number, tagHi: number): number {
-  return (Math.imul(pcLo ^ tagHi, JUMP_CACHE_FACTOR) >>> JUMP_CACHE_SHIFT) >>> 4;
+  const group = Math.imul((pcLo >>> PAGE_SHIFT) ^ tagHi, JUMP_CACHE_FACTOR) >>> GROUP_SHIFT;
+  const within = Math.imul(pcLo, JUMP_CACHE_FACTOR) >>> shiftFor(GROUP_ENTRIES);
+  return ((group & -GROUP_BYTES) | within) >>> 4;
 }
 
 /** Multiplicative hashing (D. Knuth, The Art of Computer Programming, volume 3, 6.4): 2^32 over the golden ratio. */
 const JUMP_CACHE_FACTOR = 0x9e37_79b1 | 0;
-const JUMP_CACHE_SHIFT: number = shiftFor(JUMP_CACHE_ENTRIES);
+/** What a page of guest code leads to has its places in two pages of the jump cache: fewer pages of the host are touched, and few such groups overflow. */
+const GROUP_ENTRIES = 512;
+const GROUP_BYTES: number = GROUP_ENTRIES * 16;
+const GROUP_SHIFT: number = shiftFor(JUMP_CACHE_ENTRIES);
 export const OTHER_PLACES: readonly number[] = [16, 32, 48];
 
 function shiftFor(entries: number): number {
