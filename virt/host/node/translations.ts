@@ -9,12 +9,16 @@
 // Machine code is kept only where the engine can give it (native-code.ts): what it happens to have made at first, and of all that is used
 // when a module settles, at the end of the second run that uses it. Most programs that run once never come again.
 
-import { hash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 import {
   appendFileSync,
+  closeSync,
+  fstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
+  readSync,
   renameSync,
   rmSync,
   statSync,
@@ -187,24 +191,29 @@ class DirectoryStore implements TranslationStore {
   }
 
   #read(id: string, path: string): FileModule | undefined {
+    let file = -1;
     try {
-      const content = readFileSync(path);
-      const end = content.length - DIGEST_BYTES;
-      const [magic, json = 0, bytes = 0, native = 0] = [0, 4, 8, 12].map((at) => content.readUInt32LE(at));
-      if (magic !== MAGIC || HEAD_BYTES + json + bytes + native !== end) return undefined;
-      const digest = hash("sha256", content.subarray(0, end), "buffer");
-      if (!digest.equals(content.subarray(end))) return undefined;
-      const header: Header = JSON.parse(content.toString("utf8", HEAD_BYTES, HEAD_BYTES + json)) as Header; // as written
-      const bytesAt = HEAD_BYTES + json;
-      return new FileModule(
-        id,
-        header,
-        Uint8Array.from(content.subarray(bytesAt, bytesAt + bytes)),
-        Uint8Array.from(content.subarray(bytesAt + bytes, end)),
-        this.#native,
-      );
+      file = openSync(path, "r");
+      const head = readPart(file, HEAD_BYTES);
+      const [magic, json = 0, bytes = 0, native = 0] = new Uint32Array(head.buffer);
+      if (magic !== MAGIC || HEAD_BYTES + json + bytes + native + DIGEST_BYTES !== fstatSync(file).size) {
+        return undefined;
+      }
+      // Each with memory of its own: the engine takes nothing less, and a copy of megabytes is felt.
+      const [headerBytes, code, machineCode] = [
+        readPart(file, json),
+        readPart(file, bytes),
+        readPart(file, native),
+      ];
+      const digest = createHash("sha256");
+      for (const part of [head, headerBytes, code, machineCode]) digest.update(part);
+      if (!digest.digest().equals(readPart(file, DIGEST_BYTES))) return undefined;
+      const header: Header = JSON.parse(new TextDecoder().decode(headerBytes)) as Header; // as written
+      return new FileModule(id, header, code, machineCode, this.#native);
     } catch {
       return undefined; // gone, or not ours
+    } finally {
+      if (file >= 0) closeSync(file);
     }
   }
 
@@ -282,6 +291,17 @@ class FileModule implements StoredModule {
       return undefined;
     }
   }
+}
+
+/** The next bytes of a file; throws when it has fewer. */
+function readPart(file: number, length: number): Uint8Array<ArrayBuffer> {
+  const part = new Uint8Array(length);
+  for (let done = 0; done < length;) {
+    const read = readSync(file, part, done, length - done, null);
+    if (read === 0) throw new Error("the file ends early");
+    done += read;
+  }
+  return part;
 }
 
 function name(bytes: Uint8Array): string {
