@@ -2,14 +2,14 @@
 // Translated code kept in a directory from run to run (include/host/translations.ts).
 //
 // One file a module, and one for the runtime's: magic, lengths, a header in JSON, the WebAssembly bytes, the engine's own machine code, and a SHA-256
-// of all of it. An index says which modules have regions anchored in which page. Everything lies under a key of
+// each of what lies between the lengths and the machine code, and of that. An index says which modules have regions anchored in which page. Everything lies under a key of
 // Rookery's build and the engine's version, since both decide what the bytes mean. Files are written aside and renamed,
 // the index is appended to; whoever loses a race has to translate again, no more.
 //
 // Machine code is kept only where the engine can give it (native-code.ts): what it happens to have made at first, and of all that is used
 // when a module settles, at the end of the second run that uses it. Most programs that run once never come again.
 
-import { createHash, hash } from "node:crypto";
+import { hash } from "node:crypto";
 import {
   appendFileSync,
   closeSync,
@@ -38,7 +38,7 @@ import type {
 import { type NativeCode, nativeCode } from "./native-code.ts";
 import { PagePack } from "./page-pack.ts";
 
-const MAGIC = 0x314b_5254; // "TRK1"
+const MAGIC = 0x324b_5254; // "TRK2"
 const HEAD_BYTES = 16;
 const DIGEST_BYTES = 32;
 /** Bytes of a hash that names a page or a module. */
@@ -183,10 +183,10 @@ class DirectoryStore implements TranslationStore {
     const json = Buffer.from(JSON.stringify(header));
     const head = Buffer.alloc(HEAD_BYTES);
     [MAGIC, json.length, bytes.length, native.length].forEach((word, n) => head.writeUInt32LE(word, n * 4));
-    const content = Buffer.concat([head, json, bytes, native]);
-    const digest = hash("sha256", content, "buffer");
+    const front = Buffer.concat([json, bytes]);
+    const digests = [front, native].map((part) => hash("sha256", part, "buffer"));
     const aside = `${path}.${process.pid}`;
-    writeFileSync(aside, Buffer.concat([content, digest]), { mode: 0o600 });
+    writeFileSync(aside, Buffer.concat([head, front, native, ...digests]), { mode: 0o600 });
     renameSync(aside, path);
   }
 
@@ -194,22 +194,17 @@ class DirectoryStore implements TranslationStore {
     let file = -1;
     try {
       file = openSync(path, "r");
-      const head = readPart(file, HEAD_BYTES);
-      const [magic, json = 0, bytes = 0, native = 0] = new Uint32Array(head.buffer);
-      if (magic !== MAGIC || HEAD_BYTES + json + bytes + native + DIGEST_BYTES !== fstatSync(file).size) {
+      const [magic, json = 0, bytes = 0, native = 0] = new Uint32Array(readPart(file, HEAD_BYTES).buffer);
+      if (magic !== MAGIC || fstatSync(file).size !== HEAD_BYTES + json + bytes + native + 2 * DIGEST_BYTES) {
         return undefined;
       }
-      // Each with memory of its own: the engine takes nothing less, and a copy of megabytes is felt.
-      const [headerBytes, code, machineCode] = [
-        readPart(file, json),
-        readPart(file, bytes),
-        readPart(file, native),
-      ];
-      const digest = createHash("sha256");
-      for (const part of [head, headerBytes, code, machineCode]) digest.update(part);
-      if (!digest.digest().equals(readPart(file, DIGEST_BYTES))) return undefined;
-      const header: Header = JSON.parse(new TextDecoder().decode(headerBytes)) as Header; // as written
-      return new FileModule(id, header, code, machineCode, this.#native);
+      // The engine takes machine code with memory of its own, and a copy of megabytes is felt.
+      const front = readPart(file, json + bytes);
+      const code = readPart(file, native);
+      const digests = Buffer.concat([front, code].map((part) => hash("sha256", part, "buffer")));
+      if (!digests.equals(readPart(file, 2 * DIGEST_BYTES))) return undefined;
+      const header: Header = JSON.parse(new TextDecoder().decode(front.subarray(0, json))) as Header; // as written
+      return new FileModule(id, header, front.subarray(json), code, this.#native);
     } catch {
       return undefined; // gone, or not ours
     } finally {
