@@ -5,14 +5,7 @@
 import type { KeptPage, TranslationStore } from "../include/host/translations.ts";
 import { ACCESS_EXEC } from "../include/linux/cpu.ts";
 import type { Block } from "./cache.ts";
-import {
-  arenaBytesOf,
-  blockKey,
-  encodePage,
-  type KeptBlock,
-  type KeptCounts,
-  PageBytecode,
-} from "./interp/kept.ts";
+import { blockKey, encodePage, type KeptBlock, type KeptCounts, PageBytecode } from "./interp/kept.ts";
 import { PAGE_SIZE, pageOffset, pageStart } from "./layout.ts";
 import type { EarlierBlocks, MappedCode } from "./mapped-code.ts";
 import { PlacedCode, type PlacedCodeHost } from "./placed-code.ts";
@@ -94,12 +87,12 @@ export class KeptCode implements EarlierBlocks {
 
   #loadBytecode(frame: number): void {
     const { ram, cache, flushTlbWrites } = this.#host;
-    const bytes = this.#regions.bytecodeOf(frame);
+    const hash = this.#regions.hashOf(frame);
     this.#regions.noteKept(frame, { blocks: 0, targets: 0 });
-    if (bytes === undefined) return;
-    const address = cache.allocate(arenaBytesOf(bytes));
-    if (address < 0) return;
-    const page = new PageBytecode(ram, bytes, address);
+    const length = this.#store.bytecodeLength(hash);
+    const address = length === 0 ? -1 : cache.allocate(length);
+    if (address < 0 || !this.#store.readBytecode(hash, ram.u8.subarray(address, address + length))) return;
+    const page = new PageBytecode(ram, address);
     if (cache.addKept(frame, page)) flushTlbWrites();
     const { straddling } = page;
     if (straddling.length > 0) {

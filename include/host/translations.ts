@@ -74,8 +74,10 @@ export interface TranslationStore {
   hash(page: Uint8Array): string;
   /** Modules with regions whose anchor lies in a page of this hash. */
   modulesFor(pageHash: string): readonly StoredModule[];
-  /** Bytecode of the page with this hash, good until the next call. */
-  bytecodeFor(pageHash: string): Uint8Array | undefined;
+  /** How many bytes there are of bytecode for the page with this hash; 0 when there is none. */
+  bytecodeLength(pageHash: string): number;
+  /** Reads so many bytes; false, with anything in `into`, when they cannot be had after all. */
+  readBytecode(pageHash: string, into: Uint8Array): boolean;
   saveBytecode(pages: readonly KeptPage[]): void;
   /** The module of the interpreter and of all that regions call, as an earlier run has left it; the same for all runs of a build. */
   runtime(): StoredRuntime | undefined;

@@ -4,11 +4,11 @@
 //   u32 count of blocks, of those with bytes in the next page (the last ones), of links, bytes of bytecode;
 //   by block, in the order of their keys: u16 key, u8 terminator, u8 flags, u16 guest instructions, u8 bytes in the next page, u8 0,
 //   u32 where its first record is, u32 where its last one ends; by link u32 where its word is; for each block with bytes in the next
-//   page 16 bytes that begin with those; then the blocks' headers and records, one after the other.
+//   page 16 bytes that begin with those; from the next multiple of 16 on the blocks' headers and records, one after the other.
 //
 // Bytecode names no address but by links and noted targets. Links are kept as places in the page's bytecode, or as not made yet,
-// and targets as never seen. So a page is one copy and an addition for each link; what TypeScript has to know of a block is made when it is
-// asked for: most blocks only ever run.
+// and targets as never seen. So a page is read to where it stays, and an addition is made for each link; what TypeScript has to know of a block is
+// made when it is asked for: most blocks only ever run.
 
 import type { Ram } from "../../lib/ram.ts";
 import { TERM_INDIRECT } from "../ir/ops.ts";
@@ -84,7 +84,7 @@ export function encodePage(
   const links = encodeLinks(codeView, blocks, starts, whole.length);
   const linksAt = HEAD_BYTES + blocks.length * ROW_BYTES;
   const tailsAt = linksAt + links.length * LINK_BYTES;
-  const codeAt = tailsAt + tails.length * TAIL_BYTES;
+  const codeAt = alignUp(tailsAt + tails.length * TAIL_BYTES);
   const bytes = new Uint8Array(codeAt + codeBytes);
   const u32 = new Uint32Array(bytes.buffer);
   u32.set([blocks.length, tails.length, links.length, codeBytes]);
@@ -155,78 +155,80 @@ function encodeLinks(
   return links;
 }
 
-/** Bytes of arena that the page needs. */
-export function arenaBytesOf(bytes: Uint8Array): number {
-  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(12, true);
+function alignUp(address: number): number {
+  return (address + 15) & ~15;
 }
 
-/** The bytecode of a page in the arena. */
+/** A page with its bytecode in the arena. */
 export class PageBytecode {
   readonly #ram: Ram;
+  /** Words: where the rows begin, those of blocks that end in the page come first; where those end; and where the links do. */
+  readonly #rows: number;
+  readonly #rowsEnd: number;
+  readonly #links: number;
+  readonly #linksEnd: number;
+  /** Bytes: the code of the blocks. */
   readonly #address: number;
   readonly #end: number;
-  /** Of blocks that end in the page. */
-  readonly #rows: Uint32Array;
-  /** How many of them are targets. */
+  /** How many of the blocks that end in the page are targets. */
   readonly targets: number;
-  readonly #links: Uint32Array;
   /** Blocks that end in the next page: each is good for one content of that. */
   readonly straddling: readonly FoundBlock[];
 
-  /** Copies the page's bytecode to `address` (16-byte aligned) of the arena. */
-  constructor(ram: Ram, bytes: Uint8Array, address: number) {
-    const [count = 0, tails = 0, links = 0, codeBytes = 0] = words(bytes, 0, HEAD_BYTES);
-    const linksAt = HEAD_BYTES + count * ROW_BYTES;
-    const tailsAt = linksAt + links * LINK_BYTES;
-    const codeAt = tailsAt + tails * TAIL_BYTES;
+  /** What encodePage() made lies at `address`, a multiple of 16. */
+  constructor(ram: Ram, address: number) {
+    const { u8, u32 } = ram;
+    const word = address >>> 2;
+    const [count, tails, links, codeBytes] = [u32[word]!, u32[word + 1]!, u32[word + 2]!, u32[word + 3]!];
     this.#ram = ram;
-    this.#address = address;
-    this.#end = address + codeBytes;
-    this.#links = words(bytes, linksAt, tailsAt);
-    const rows = words(bytes, HEAD_BYTES, linksAt);
-    this.#rows = rows.subarray(0, (count - tails) * ROW_WORDS);
-    ram.u8.set(bytes.subarray(codeAt, codeAt + codeBytes), address);
+    this.#rows = (address + HEAD_BYTES) >>> 2;
+    this.#rowsEnd = this.#rows + (count - tails) * ROW_WORDS;
+    this.#links = this.#rows + count * ROW_WORDS;
+    this.#linksEnd = this.#links + links;
+    const tailsAt = this.#linksEnd * 4;
+    this.#address = alignUp(tailsAt + tails * TAIL_BYTES);
+    this.#end = this.#address + codeBytes;
     this.#placeLinks();
     this.straddling = Array.from({ length: tails }, (_, n) => {
-      const row = (count - tails + n) * ROW_WORDS;
+      const row = this.#rowsEnd + n * ROW_WORDS;
       const tailAt = tailsAt + n * TAIL_BYTES;
-      return this.#describe(rows, row, bytes.slice(tailAt, tailAt + (rows[row + 1]! >>> 16)));
+      return this.#describe(row, u8.slice(tailAt, tailAt + (u32[row + 1]! >>> 16)));
     });
     let targets = 0;
-    for (let at = 0; at < this.#rows.length; at += ROW_WORDS) {
-      if ((rows[at]! & FLAG_TARGET) !== 0) targets++;
+    for (let at = this.#rows; at < this.#rowsEnd; at += ROW_WORDS) {
+      if ((u32[at]! & FLAG_TARGET) !== 0) targets++;
     }
     this.targets = targets;
   }
 
   #placeLinks(): void {
     const { u32 } = this.#ram;
-    for (const link of this.#links) {
-      const at = (this.#address + link) >>> 2;
+    for (let n = this.#links; n < this.#linksEnd; n++) {
+      const at = (this.#address + u32[n]!) >>> 2;
       if (u32[at]! > LINK_NEVER) u32[at]! += this.#address;
     }
   }
 
   /** How many blocks end in the page. */
   get size(): number {
-    return this.#rows.length / ROW_WORDS;
+    return (this.#rowsEnd - this.#rows) / ROW_WORDS;
   }
 
   /** Keys of the blocks that end in the page. */
   *keys(): Generator<number> {
-    for (let at = 0; at < this.#rows.length; at += ROW_WORDS) yield this.#rows[at]! & KEY_MASK;
+    for (let at = this.#rows; at < this.#rowsEnd; at += ROW_WORDS) yield this.#ram.u32[at]! & KEY_MASK;
   }
 
   /** A block that ends in the page. */
   find(key: number): FoundBlock | undefined {
     const row = this.#rowOf(key);
-    return row < 0 ? undefined : this.#describe(this.#rows, row, NO_TAIL);
+    return row < 0 ? undefined : this.#describe(row, NO_TAIL);
   }
 
   /** Whether a block that ends in the page is a target; undefined when there is none. */
   isTarget(key: number): boolean | undefined {
     const row = this.#rowOf(key);
-    return row < 0 ? undefined : (this.#rows[row]! & FLAG_TARGET) !== 0;
+    return row < 0 ? undefined : (this.#ram.u32[row]! & FLAG_TARGET) !== 0;
   }
 
   /** Calls with what is a target, ends in the page and is not known by its key: the jump cache may lead there from now on. */
@@ -235,20 +237,20 @@ export class PageBytecode {
     isKnown: (key: number) => boolean,
     enter: (offset: number, record: number) => void,
   ): void {
-    const rows = this.#rows;
-    for (let at = 0; at < rows.length; at += ROW_WORDS) {
-      const word = rows[at]!;
+    const { u32 } = this.#ram;
+    for (let at = this.#rows; at < this.#rowsEnd; at += ROW_WORDS) {
+      const word = u32[at]!;
       if ((word & FLAG_TARGET) === 0 || (word & 3) !== mode || isKnown(word & KEY_MASK)) continue;
-      rows[at] = word | FLAG_ENTERED;
-      enter((word & KEY_MASK) >>> 2, this.#address + rows[at + 2]!);
+      u32[at] = word | FLAG_ENTERED;
+      enter((word & KEY_MASK) >>> 2, this.#address + u32[at + 2]!);
     }
   }
 
   /** Undoes the links that lead to a record. */
   unlink(record: number): void {
     const { u32 } = this.#ram;
-    for (const link of this.#links) {
-      const at = (this.#address + link) >>> 2;
+    for (let n = this.#links; n < this.#linksEnd; n++) {
+      const at = (this.#address + u32[n]!) >>> 2;
       if (u32[at] === record) u32[at] = LINK_NEVER;
     }
   }
@@ -260,36 +262,32 @@ export class PageBytecode {
 
   /** Where the row of a block is, or -1. */
   #rowOf(key: number): number {
-    const rows = this.#rows;
+    const { u32 } = this.#ram;
     let low = 0;
     let high = this.size;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((rows[middle * ROW_WORDS]! & KEY_MASK) < key) low = middle + 1;
+      if ((u32[this.#rows + middle * ROW_WORDS]! & KEY_MASK) < key) low = middle + 1;
       else high = middle;
     }
-    const row = low * ROW_WORDS;
-    return row < rows.length && (rows[row]! & KEY_MASK) === key ? row : -1;
+    const row = this.#rows + low * ROW_WORDS;
+    return row < this.#rowsEnd && (u32[row]! & KEY_MASK) === key ? row : -1;
   }
 
-  #describe(rows: Uint32Array, row: number, tail: Uint8Array): FoundBlock {
-    const word = rows[row]!;
+  #describe(row: number, tail: Uint8Array): FoundBlock {
+    const { u32 } = this.#ram;
+    const word = u32[row]!;
     const key = word & KEY_MASK;
     return {
       offset: key >>> 2,
       mode: key & 3,
       terminator: (word >>> TERMINATOR_SHIFT) & 0xff,
-      instructions: rows[row + 1]! & 0xffff,
-      record: this.#address + rows[row + 2]!,
-      end: this.#address + rows[row + 3]!,
+      instructions: u32[row + 1]! & 0xffff,
+      record: this.#address + u32[row + 2]!,
+      end: this.#address + u32[row + 3]!,
       isTarget: (word & FLAG_TARGET) !== 0,
       isEntered: (word & FLAG_ENTERED) !== 0,
       tail,
     };
   }
-}
-
-/** A copy, so that it is aligned. */
-function words(bytes: Uint8Array, from: number, to: number): Uint32Array {
-  return new Uint32Array(bytes.slice(from, to).buffer);
 }

@@ -23,8 +23,13 @@ export class MemoryStore implements TranslationStore {
     );
   }
 
-  bytecodeFor(pageHash: string): Uint8Array | undefined {
-    return this.pages.get(pageHash);
+  bytecodeLength(pageHash: string): number {
+    return this.pages.get(pageHash)?.length ?? 0;
+  }
+
+  readBytecode(pageHash: string, into: Uint8Array): boolean {
+    into.set(this.pages.get(pageHash) ?? []);
+    return this.pages.has(pageHash);
   }
 
   saveBytecode(pages: readonly KeptPage[]): void {

@@ -60,11 +60,6 @@ export class StoredRegions {
     return this.#pages.get(frame)?.kept !== undefined;
   }
 
-  /** Bytecode of the blocks in a frame. */
-  bytecodeOf(frame: number): Uint8Array | undefined {
-    return this.#store.bytecodeFor(this.hashOf(frame));
-  }
-
   noteKept(frame: number, kept: KeptCounts): void {
     this.#page(frame).kept = kept;
   }

@@ -36,25 +36,26 @@ export class PagePack {
   readonly #directory: string;
   #rows: Map<string, Row> | undefined;
   #file: number | undefined;
-  /** What was read last: hundreds of arrays of their own would have to be cleared and collected. */
-  #read = new Uint8Array();
 
   constructor(directory: string) {
     this.#directory = directory;
   }
 
-  /** The bytecode of a page, good until the next call. */
-  read(hash: string): Uint8Array | undefined {
+  /** Bytes of bytecode for a page; 0 when there are none. */
+  length(hash: string): number {
+    return this.#index().get(hash)?.length ?? 0;
+  }
+
+  /** Reads the bytecode of a page, as long as it is. False when it cannot be had. */
+  read(hash: string, into: Uint8Array): boolean {
     const row = this.#index().get(hash);
-    if (row === undefined) return undefined;
+    if (row === undefined) return false;
     try {
       this.#file ??= openSync(this.#packPath, "r");
-      if (this.#read.length < row.length) this.#read = new Uint8Array(2 * row.length);
-      const bytes = this.#read.subarray(0, row.length);
-      const count = readSync(this.#file, bytes, 0, row.length, row.offset);
-      return count === row.length && checksumOf(bytes) === row.checksum ? bytes : undefined;
+      const count = readSync(this.#file, into, 0, row.length, row.offset);
+      return count === row.length && checksumOf(into) === row.checksum;
     } catch {
-      return undefined; // gone meanwhile
+      return false; // gone meanwhile
     }
   }
 

@@ -87,8 +87,12 @@ class DirectoryStore implements TranslationStore {
     return name(page);
   }
 
-  bytecodeFor(pageHash: string): Uint8Array | undefined {
-    return this.#pages.read(pageHash);
+  bytecodeLength(pageHash: string): number {
+    return this.#pages.length(pageHash);
+  }
+
+  readBytecode(pageHash: string, into: Uint8Array): boolean {
+    return this.#pages.read(pageHash, into);
   }
 
   saveBytecode(pages: readonly KeptPage[]): void {
