@@ -67,10 +67,12 @@ async function main(): Promise<void> {
       }, argv),
       chromium: [process.execPath, DRIVER, image, programs, ...argv],
     };
+    // Neither side begins with what an earlier run has left.
+    const env = { ...ENV, XDG_CACHE_HOME: join(programs, "cache") };
     for (let round = 1; round <= Number(values.rounds); round++) {
       for (const [peer, command] of Object.entries(commands)) {
         console.error(`round ${round}: ${peer}`);
-        const { stamps, end, errors } = await meter.run(command, { env: ENV, timeoutMs: TIMEOUT_MS });
+        const { stamps, end, errors } = await meter.run(command, { env, timeoutMs: TIMEOUT_MS });
         if (stamps.length === 0) throw new Error(`${peer} gave no result: ${end ?? ""} ${errors}`);
         for (const { name, values: printed, cpu } of stamps) {
           console.error(`  ${name} ${printed} host-cpu=${cpu.toFixed(3)}`);
