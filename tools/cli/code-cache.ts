@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loads a bundled CommonJS module, which is the function that such modules are wrapped in, together with the bytecode that V8 made of it in an earlier run, so that starting
-// again parses and compiles next to nothing.
+// Loads a bundled CommonJS module, which is the function that such modules are wrapped in, together with the bytecode that V8
+// made of it in an earlier run, so that starting again parses and compiles next to nothing.
 //
 // The bytecode lies in the cache directory, under the name of the bundle and of the engine; before there is any, that of the
 // build serves, in the folder `code` beside the bundle (scripts/warm-up.ts). It has nearly all, and writing down one's own takes a sixth

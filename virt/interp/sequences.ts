@@ -4,9 +4,9 @@
 // The second and further records stay as they are, so that whatever starts at one of them, or has to go on alone after a miss,
 // finds its own handler. Found by joining the most frequent pair again and again in what python3, perl, bash, sqlite3, git, gcc, tar, sort
 // and echo interpret when they are at rest, each program counted alike: nearly half of all records are reached without a look at the table. Half as many
-// sequences cost gcc a twentieth; twice as many save a seventh of the looks that are left, and no time that could be told.
+// sequences cost gcc a twentieth; twice as many save an eighth of the looks that are left, and no time that could be told.
 
-/** Names of handlers (bytecode.ts), the most frequent sequence first. Only the last may end a block. */
+/** Names of handlers (bytecode.ts), in the order in which pairs were joined. Only the last of a sequence may end a block. */
 export const SEQUENCES: readonly string[] = [
   "store64 i64_add#",
   "load64 i64_add#",
