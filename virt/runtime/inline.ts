@@ -94,12 +94,11 @@ export function emitFits(f: Assembler, va: number, bytes: number, offset: number
 /** Leaves the offset within JUMP_CACHE of the first of the places for a pc; the others are OTHER_PLACES away (xor). The tag
  *  takes part, so that the same code in two address spaces (after fork) has places of its own. */
 export function pushJumpCacheEntry(f: Assembler, pushPc: () => void): void {
-  pushHash(f, () => {
-    pushPc();
-    f.op(W.i32_wrap_i64);
-    f.i32(PAGE_SHIFT);
-    f.op(W.i32_shr_u);
-  }, GROUP_SHIFT);
+  pushPc();
+  f.op(W.i32_wrap_i64);
+  f.i32(PAGE_SHIFT);
+  f.op(W.i32_shr_u);
+  hashWithTag(f, GROUP_SHIFT);
   f.i32(-GROUP_BYTES);
   f.op(W.i32_and);
   pushPc();
@@ -115,17 +114,15 @@ export function pushJumpCacheEntry(f: Assembler, pushPc: () => void): void {
 
 /** Leaves the offset within NEAR_CACHE of the place for a pc. */
 export function pushNearEntry(f: Assembler, pushPc: () => void): void {
-  pushHash(f, () => {
-    pushPc();
-    f.op(W.i32_wrap_i64);
-  }, shiftFor(NEAR_CACHE_ENTRIES));
+  pushPc();
+  f.op(W.i32_wrap_i64);
+  hashWithTag(f, shiftFor(NEAR_CACHE_ENTRIES));
   f.i32(-16);
   f.op(W.i32_and);
 }
 
-/** Leaves the hash of an i32 and the tag of the address space. */
-function pushHash(f: Assembler, push: () => void, shift: number): void {
-  push();
+/** Makes a hash of the i32 on the stack and the tag of the address space. */
+function hashWithTag(f: Assembler, shift: number): void {
   f.i32(stateAddress("addressSpaceTag") + 4);
   f.memory(W.i32_load, 0);
   f.op(W.i32_xor);
