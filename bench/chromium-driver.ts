@@ -2,7 +2,10 @@
 // Runs a workload in a Worker of headless Chromium and prints what it prints: a contender for the meter, which counts
 // the whole browser.
 //
-//   node dist/bench/chromium-driver.js IMAGE PROGRAMS ARGV...      PROGRAMS is the directory that becomes /bench
+//   node dist/bench/chromium-driver.js IMAGE PROGRAMS PROFILE PORT ARGV...
+//
+// PROGRAMS is the directory that becomes /bench, PROFILE where the browser keeps what is its own. What is kept belongs to an origin, of which
+// PORT is a part.
 
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -32,9 +35,9 @@ async function work(page: Page, request: object): Promise<number> {
   return ended;
 }
 
-const [image, directory, ...argv] = process.argv.slice(2);
-if (image === undefined || directory === undefined) {
-  throw new Error("usage: node dist/bench/chromium-driver.js IMAGE PROGRAMS ARGV...");
+const [image, directory, profile, port, ...argv] = process.argv.slice(2);
+if (image === undefined || directory === undefined || profile === undefined || port === undefined) {
+  throw new Error("usage: node dist/bench/chromium-driver.js IMAGE PROGRAMS PROFILE PORT ARGV...");
 }
 const names = readdirSync(directory);
 await using server = await serveFiles({
@@ -42,8 +45,8 @@ await using server = await serveFiles({
   "/image": image,
   ...Object.fromEntries(names.map((name) => [`/programs/${name}`, join(directory, name)])),
   "/*": BUILD,
-});
-await using browser = await Chromium.launch();
+}, Number(port));
+await using browser = await Chromium.launch(profile);
 const page = await browser.page();
 await page.open(`${server.url}blank`);
 process.exitCode = await work(page, {

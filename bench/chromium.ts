@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { defaultImagePath } from "../tools/cli/paths.ts";
+import { serveFiles } from "../tools/serve/files.ts";
 import { Meter } from "./meter.ts";
 import { peerCommand } from "./peers.ts";
 
@@ -39,6 +40,12 @@ function printTable(node: Costs, chromium: Costs): void {
   console.log(`| **geometric mean** | | | ${mean.toFixed(2)} |`);
 }
 
+/** Of the loopback interface, as text. */
+async function freePort(): Promise<string> {
+  await using server = await serveFiles({});
+  return new URL(server.url).port;
+}
+
 const TIMEOUT_MS = 180_000;
 
 async function main(): Promise<void> {
@@ -53,6 +60,7 @@ async function main(): Promise<void> {
   if (!existsSync(image)) throw new Error(`no image at ${image}: build one, or give --root IMAGE`);
   const programs = mkdtempSync(join(tmpdir(), "rookery-bench-"));
   const argv = ["/bench/cpu", ...values.only.split(",").filter((name) => name !== "")];
+  const port = await freePort();
   const costs: Record<string, Costs> = { node: new Map(), chromium: new Map() };
   using meter = new Meter();
   try {
@@ -65,9 +73,9 @@ async function main(): Promise<void> {
         scratch: programs,
         cache: join(programs, "cache"),
       }, argv),
-      chromium: [process.execPath, DRIVER, image, programs, ...argv],
+      chromium: [process.execPath, DRIVER, image, programs, join(programs, "profile"), port, ...argv],
     };
-    // Neither side begins with what an earlier run has left.
+    // Neither side begins with what an earlier run of this program has left; from round to round both keep what they keep.
     const env = { ...ENV, XDG_CACHE_HOME: join(programs, "cache") };
     for (let round = 1; round <= Number(values.rounds); round++) {
       for (const [peer, command] of Object.entries(commands)) {

@@ -104,7 +104,7 @@ export class Machine implements AsyncDisposable {
   readonly kernel: LinuxKernel;
   readonly #vfs: VfsImpl;
   readonly #setRoot: BuiltKernel["setRoot"];
-  readonly #saveTranslations: () => void;
+  readonly #saveTranslations: (isEnd: boolean) => void;
   readonly #hostname: string;
   readonly #loop: Promise<void>;
   /** Upper layer of the root. */
@@ -140,6 +140,7 @@ export class Machine implements AsyncDisposable {
     this.#vfs = vfs;
     this.#setRoot = setRoot;
     kernel.onOops = options.onOops;
+    if (options.translations !== undefined) kernel.sched.onQuiet = () => saveTranslations(false);
     this.#loop = kernel.run(() => this.#isStopped);
     this.failed = new Promise((_, reject) => {
       this.#loop.catch(reject);
@@ -292,7 +293,7 @@ export class Machine implements AsyncDisposable {
     this.#isStopped = true;
     this.kernel.sched.requestStop();
     await this.#loop.catch(() => {});
-    this.#saveTranslations();
+    this.#saveTranslations(true);
   }
 }
 

@@ -61,8 +61,8 @@ export interface BuiltKernel {
   readonly vfs: VfsImpl;
   /** Where processes that the host starts from now on stand. */
   readonly setRoot: (fs: FsStruct) => void;
-  /** Leaves what was translated to KernelOptions.translations. */
-  readonly saveTranslations: () => void;
+  /** Leaves what was translated to KernelOptions.translations. `isEnd`: nothing runs any more. */
+  readonly saveTranslations: (isEnd: boolean) => void;
 }
 
 /** A kernel with an empty tmpfs as its root, and no process. */
@@ -108,5 +108,5 @@ export function createKernel(options: KernelOptions): BuiltKernel {
   const setRoot = (fs: FsStruct): void => {
     root = fs;
   };
-  return { kernel, vfs, setRoot, saveTranslations: () => bareCpu.saveTranslations() };
+  return { kernel, vfs, setRoot, saveTranslations: (isEnd) => bareCpu.saveTranslations(isEnd) };
 }

@@ -10,6 +10,7 @@ import { join } from "node:path";
 
 import { build, type BuildOptions, type Plugin } from "esbuild";
 
+import { IDENTITY_FILE } from "../virt/host/node/translations.ts";
 import { warmUp } from "./warm-up.ts";
 
 const top = new URL("../../", import.meta.url).pathname;
@@ -87,6 +88,18 @@ const RUN: BuildOptions = {
   plugins: [lazyChildProcess],
 };
 
+/** Names the code that decides what a translation means. */
+function translatorIdentity(): string {
+  const hash = createHash("sha256");
+  for (const folder of ["arch", "include", "lib", "virt"]) {
+    const files = readdirSync(`${top}dist/${folder}`, { recursive: true, encoding: "utf8" });
+    for (const file of files.filter((name) => name.endsWith(".js") && !name.includes(".test.")).sort()) {
+      hash.update(file).update(readFileSync(`${top}dist/${folder}/${file}`));
+    }
+  }
+  return hash.digest("hex").slice(0, 32);
+}
+
 /** For pages: an import of a Node module is an error. */
 export const BROWSER: BuildOptions = {
   ...COMMON,
@@ -100,19 +113,8 @@ export const BROWSER: BuildOptions = {
   format: "esm",
   platform: "browser",
   target: "es2022",
+  define: { ROOKERY_BUILD: JSON.stringify(translatorIdentity()) },
 };
-
-/** Names the code that decides what a translation means. */
-function translatorIdentity(): string {
-  const hash = createHash("sha256");
-  for (const folder of ["arch", "include", "lib", "virt"]) {
-    const files = readdirSync(`${top}dist/${folder}`, { recursive: true, encoding: "utf8" });
-    for (const file of files.filter((name) => name.endsWith(".js") && !name.includes(".test.")).sort()) {
-      hash.update(file).update(readFileSync(`${top}dist/${folder}/${file}`));
-    }
-  }
-  return hash.digest("hex").slice(0, 32);
-}
 
 /** The wrapper of a CommonJS module as part of the file: to put it around what was read would be a copy of all of it, at each start. */
 function asFunction(text: string): string {
@@ -121,6 +123,7 @@ function asFunction(text: string): string {
 
 async function bundleRun(): Promise<void> {
   const define = { ROOKERY_BUILD: JSON.stringify(translatorIdentity()) };
+  writeFileSync(join(BIN_DIRECTORY, IDENTITY_FILE), translatorIdentity());
   const { outputFiles } = await build({ ...RUN, define, write: false });
   for (const { path, text } of outputFiles) {
     const identity = createHash("sha256").update(text).digest("hex").slice(0, 32);

@@ -191,10 +191,10 @@ export class WasmCpu implements Cpu, AccessOwner {
     this.#spaces.breakLinks();
   }
 
-  /** Leaves what was translated to the store of CpuOptions. */
-  saveTranslations(): void {
-    this.#regions.save();
-    this.#saveRuntime();
+  /** Leaves what was translated to the store of CpuOptions. `isEnd`: no guest code runs any more, so that it may take its time. */
+  saveTranslations(isEnd: boolean): void {
+    this.#regions.save(isEnd);
+    this.#saveRuntime(isEnd);
   }
 
   statistics(): Record<string, number> {

@@ -150,7 +150,7 @@ function execute(setting: Setting, options: CpuOptions): Outcome {
   for (let n = 0; n < 400 && trap === TRAP_PREEMPTED; n++) trap = cpu.run(1000);
   const state = Buffer.from(ram.u8.subarray(CPU_BASE, CPU_BASE + 0x300));
   if (trap === TRAP_FAULT) state.writeDoubleLE(cpu.trapAddress, 0x2f8);
-  cpu.saveTranslations();
+  cpu.saveTranslations(true);
   const memory = Buffer.concat(frames.map((frame) => ram.u8.subarray(frame, frame + 4096)));
   return {
     trap,

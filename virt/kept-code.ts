@@ -118,17 +118,18 @@ export class KeptCode implements EarlierBlocks {
     });
   }
 
-  /** Leaves modules and bytecode to the store. */
-  save(): void {
+  /** Leaves modules and bytecode to the store; before the end only those modules that it has not seen. */
+  save(isEnd: boolean): void {
     const { ram, cache, translator, hotEntries } = this.#host;
-    this.#store.save(translator.modulesToKeep((frame) => this.#regions.hashOf(frame)));
+    this.#store.save(translator.modulesToKeep((frame) => this.#regions.hashOf(frame), isEnd));
     // Each run counts for itself: a block that does not become hot in one is not worth it later, and code that came bit by bit would have all
     // regions made anew run after run. A block that was translated starts lower: its region is likely to be there.
     const entriesLeft = (now: number): number => (now > hotEntries ? hotEntries >> 2 : hotEntries);
     const pages: KeptPage[] = [];
     for (const frame of cache.frames) {
       const waiting = [...this.#straddling.get(frame)?.values() ?? []];
-      if (!this.#regions.hasNews(frame, this.#counts(frame, waiting))) continue;
+      const counts = this.#counts(frame, waiting);
+      if (!this.#regions.hasNews(frame, counts)) continue;
       const blocks = cache.allIn(frame);
       const whole = blocks.filter(({ secondFrame }) => secondFrame < 0);
       const straddling = blocks.filter(({ secondFrame }) => secondFrame >= 0).map((block) =>
@@ -136,6 +137,7 @@ export class KeptCode implements EarlierBlocks {
       );
       const bytes = encodePage(ram, whole, [...straddling, ...waiting], entriesLeft);
       pages.push({ hash: this.#regions.hashOf(frame), bytes });
+      this.#regions.noteKept(frame, counts);
     }
     this.#store.saveBytecode(pages);
   }

@@ -126,10 +126,10 @@ export class Regions {
     this.#entriesChanged(this.#translator.ungroup(this.#code, region, anchorPc, this.#code.addressOf));
   }
 
-  /** Leaves what was translated to the store. */
-  save(): void {
-    this.#entriesChanged(this.#kept?.gather() ?? []);
-    this.#kept?.save();
+  /** Leaves what was translated to the store, and at the end puts it together first. */
+  save(isEnd: boolean): void {
+    if (isEnd) this.#entriesChanged(this.#kept?.gather() ?? []);
+    this.#kept?.save(isEnd);
   }
 
   /** Links past the regions' entries are undone; the jump cache forgets those entries, and regions that are gone. */

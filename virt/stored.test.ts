@@ -42,12 +42,13 @@ interface Placing {
   readonly hotEntries: number;
 }
 
-function run(
+/** A CPU before the program, and what runs that. */
+function start(
   store: TranslationStore,
   page: number,
   count: number,
   { at, hotEntries }: Placing = { at: 0, hotEntries: 5 },
-): Record<string, number> {
+): { cpu: WasmCpu; finish: () => void } {
   const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
   const cpu = new WasmCpu(ram, new ToyFrontEnd(), { hotEntries, hotBatch: 1, store });
   const space = new ToySpace(ram, FRAMES_START);
@@ -59,12 +60,25 @@ function run(
   cpu.setAddressSpace(space.root, 1);
   setPc(ram, code);
   ram.writeU64(4 * 8, DATA + 4096);
-  assert.equal(cpu.run(1e6), TRAP_SYSCALL);
-  assert.equal(readGpr(ram, 1), BigInt((count * (count + 1)) / 2));
-  assert.equal(readGpr(ram, 4), BigInt(DATA + 4096));
-  assert.equal(cpu.retired, 1 + count * 6 + 1);
+  const finish = (): void => {
+    assert.equal(cpu.run(1e6), TRAP_SYSCALL);
+    assert.equal(readGpr(ram, 1), BigInt((count * (count + 1)) / 2));
+    assert.equal(readGpr(ram, 4), BigInt(DATA + 4096));
+    assert.equal(cpu.retired, 1 + count * 6 + 1);
+  };
+  return { cpu, finish };
+}
+
+function run(
+  store: TranslationStore,
+  page: number,
+  count: number,
+  placing?: Placing,
+): Record<string, number> {
+  const { cpu, finish } = start(store, page, count, placing);
+  finish();
   const statistics = cpu.statistics();
-  cpu.saveTranslations();
+  cpu.saveTranslations(true);
   return statistics;
 }
 
@@ -98,6 +112,38 @@ test("bytecode is there in the next run, and each run counts for itself", () => 
   assert.equal(store.modules.length, 0, "nothing becomes hot bit by bit");
   run(store, 0x40_0000, 500);
   assert.ok(store.modules.length > 0);
+});
+
+test("what is left before the end is enough for another CPU, and is not given twice", () => {
+  const store = new MemoryStore();
+  let pagesSaved = 0;
+  const counting: TranslationStore = {
+    hash: (page) => store.hash(page),
+    modulesFor: (hash) => store.modulesFor(hash),
+    bytecodeLength: (hash) => store.bytecodeLength(hash),
+    readBytecode: (hash, into) => store.readBytecode(hash, into),
+    runtime: () => undefined,
+    saveRuntime: () => {},
+    save: (modules) => store.save(modules),
+    saveBytecode: (pages) => {
+      pagesSaved += pages.length;
+      store.saveBytecode(pages);
+    },
+  };
+  const machine = start(counting, 0x40_0000, 500);
+  machine.finish();
+  machine.cpu.saveTranslations(false);
+  const modules = store.modules.length;
+  assert.ok(modules > 0);
+  assert.ok(pagesSaved > 0);
+  const saved = pagesSaved;
+  machine.cpu.saveTranslations(false);
+  machine.cpu.saveTranslations(true);
+  assert.equal(store.modules.length, modules);
+  assert.equal(pagesSaved, saved);
+  const second = run(store, 0x7777_0000_0000, 500);
+  assert.equal(second["modules"], 0);
+  assert.ok(second["lifted"]! <= 1);
 });
 
 test("what a second run uses is put together as one module, and stays that", () => {
@@ -161,7 +207,7 @@ test("a call that was put into its caller goes elsewhere when its target is anot
     assert.equal(readGpr(ram, 1), BigInt(sum * (times(byRegister) + times(byWord))));
     assert.equal(readGpr(ram, 4), BigInt(DATA + 4096));
     assert.equal(cpu.retired, 2 + count * (5 + 2 + times(byRegister) + 1 + times(byWord)));
-    cpu.saveTranslations();
+    cpu.saveTranslations(true);
     return cpu.statistics();
   };
   runs(80, 96);

@@ -2,7 +2,7 @@
 // Runs a workload in a Worker: `{ image, programs, argv }` comes as a message, output goes back as text, the exit code
 // last.
 
-import { httpDisk, Machine, memoryDirectory } from "../../virt/host/browser/index.ts";
+import { httpDisk, Machine, memoryDirectory, opfsTranslations } from "../../virt/host/browser/index.ts";
 
 export interface WorkloadRequest {
   /** URL of the root image. */
@@ -20,9 +20,11 @@ async function run(request: WorkloadRequest): Promise<number> {
   const files = await Promise.all(
     Object.entries(request.programs).map(async ([name, url]) => [name, await bytesAt(url)] as const),
   );
+  using translations = await opfsTranslations();
   await using machine = await Machine.boot({
     root: httpDisk(request.image),
     memory: "2GiB",
+    translations,
     mounts: { "/bench": memoryDirectory(Object.fromEntries(files), { mode: "ro" }) },
   });
   const [command = "", ...args] = request.argv;

@@ -58,7 +58,7 @@ export interface UsedModule {
   readonly trifle: unknown;
   /** Whether it is to stay as it is: a host that can have functions optimised does it now. */
   readonly isSettled: boolean;
-  /** What is worth keeping: none when everything in it was replaced. */
+  /** What is worth keeping: none when everything in it was replaced. Then it is to go, if an earlier save() left it. */
   readonly regions: readonly StoredRegion[];
 }
 
@@ -83,6 +83,6 @@ export interface TranslationStore {
   runtime(): StoredRuntime | undefined;
   /** Keeps it. `from`: when it came from the store itself. */
   saveRuntime(used: UsedRuntime, from: StoredRuntime | undefined): void;
-  /** Keeps modules. `from`: where a module came from, when it is the store itself. */
+  /** Keeps modules, perhaps again with fewer regions. `from`: where a module came from, when it is the store itself. */
   save(modules: readonly { readonly used: UsedModule; readonly from: StoredModule | undefined }[]): void;
 }

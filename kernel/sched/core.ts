@@ -25,6 +25,9 @@ const SLICE_NS = 3_000_000;
 const SLICE_MIN = 20_000;
 const SLICE_MAX = 20_000_000;
 const SLICE_START = 1_000_000;
+/** What is to be done while nobody waits begins after so long a pause, if that many instructions went before it. */
+const QUIET_NS = 1_000_000_000;
+const QUIET_INSTRUCTIONS = 1_000_000;
 /** A system call counts as so many instructions when time is divided. */
 const INSTRUCTIONS_PER_SYSCALL = 200;
 
@@ -61,6 +64,10 @@ export class Scheduler implements TaskScheduler {
   #endIdle: (() => void) | undefined;
   switches: number = 0;
   idleNs: number = 0;
+  /** Called when nothing has run for a while, at most once for each time that something has. */
+  onQuiet: (() => void) | undefined;
+  /** Instructions retired when it was last called. */
+  #quietRetired = 0;
 
   constructor(parts: SchedulerParts) {
     this.#host = parts.host;
@@ -254,9 +261,25 @@ export class Scheduler implements TaskScheduler {
     const deadline = this.#time.nextDeadlineNs;
     const startNs = this.#time.monotonicNs();
     if (deadline <= startNs) return;
+    const until = Math.min(deadline, this.#quietAt(startNs));
     this.#endIdle = () => this.#host.wake?.();
-    await this.#host.idle(deadline === Infinity ? undefined : this.#time.hostDeadline(deadline));
+    await this.#host.idle(until === Infinity ? undefined : this.#time.hostDeadline(until));
     this.#endIdle = undefined;
-    this.idleNs += Math.max(0, this.#time.monotonicNs() - startNs);
+    const nowNs = this.#time.monotonicNs();
+    this.idleNs += Math.max(0, nowNs - startNs);
+    if (until < deadline && nowNs >= until && this.queue.length === 0) this.#beQuiet();
+  }
+
+  /** When the pause that goes on at `nowNs` will be long enough for `onQuiet`; Infinity when there is nothing to call it for. */
+  #quietAt(nowNs: number): number {
+    if (this.onQuiet === undefined || this.#cpu.retired - this.#quietRetired < QUIET_INSTRUCTIONS) {
+      return Infinity;
+    }
+    return nowNs + QUIET_NS;
+  }
+
+  #beQuiet(): void {
+    this.#quietRetired = this.#cpu.retired;
+    this.onQuiet?.();
   }
 }

@@ -97,13 +97,13 @@ function answer(routes: Routes, sent: Map<string, number>, req: IncomingMessage,
   pipeline(createReadStream(file, { start, end }), res, () => {}); // A client may go away at any time.
 }
 
-/** Serves `routes` on a free port of the loopback interface until it is disposed of. */
-export function serveFiles(routes: Routes): Promise<FileServer> {
+/** Serves `routes` on a port of the loopback interface, a free one for 0, until it is disposed of. */
+export function serveFiles(routes: Routes, port: number = 0): Promise<FileServer> {
   const sent = new Map<string, number>();
   const server = createServer((req, res) => answer(routes, sent, req, res));
   return new Promise((resolve, reject) => {
     server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
+    server.listen(port, "127.0.0.1", () => {
       const address = server.address();
       if (address === null || typeof address === "string") throw new TypeError("no port");
       resolve({

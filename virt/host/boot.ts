@@ -2,6 +2,7 @@
 // What the doors of all hosts share: the options of `Machine.boot` as users type them.
 
 import type { Host, HostDisk } from "../../include/host/host.ts";
+import type { TranslationStore } from "../../include/host/translations.ts";
 import { Machine, type MachineMount } from "../../init/machine.ts";
 import { parseSize } from "../../lib/units.ts";
 import { type FileTree, openMemoryDirectory } from "./memory/directory.ts";
@@ -21,6 +22,11 @@ export interface BootOptions {
   /** "virtual": time moves with instructions and sleeps; the same seed gives the same run. */
   readonly time?: "real" | "virtual";
   readonly seed?: number;
+  /**
+   * Where translated code is kept from one machine to the next, while the machine is idle and when it is disposed. Not with virtual time, for
+   * which it is left alone: what is there decides when code is translated, and with it where the scheduler may preempt.
+   */
+  readonly translations?: TranslationStore | undefined;
 }
 
 /** What a door brings: its host, and how the event loop around a simulation turns. */
@@ -49,6 +55,7 @@ export async function bootIn(surroundings: Surroundings, options: BootOptions): 
     root: virtual?.hold(disk) ?? disk,
     memoryBytes,
     hostname: options.hostname,
+    translations: isVirtual ? undefined : options.translations,
     mounts: Object.entries(options.mounts ?? {}).map(([target, mount]) => ({ target, ...mount })),
   });
 }

@@ -9,8 +9,8 @@ import { buildRuntimeModule, instantiate, type RuntimeExports } from "./module.t
 
 export interface Runtime {
   readonly exports: RuntimeExports;
-  /** Leaves the module to the store. */
-  readonly save: () => void;
+  /** Leaves the module to the store. `isEnd`: as for WasmCpu.saveTranslations. */
+  readonly save: (isEnd: boolean) => void;
 }
 
 /** Makes the runtime out of the store where that has it. */
@@ -25,7 +25,11 @@ export function makeRuntime(
   const exports = instantiate(module, imports);
   return {
     exports,
-    save: () => store?.saveRuntime({ bytes, module, functions: Object.values(exports) }, from),
+    save: (isEnd) => {
+      if (isEnd || from === undefined) {
+        store?.saveRuntime({ bytes, module, functions: Object.values(exports) }, from);
+      }
+    },
   };
 }
 

@@ -15,6 +15,8 @@ export interface LoadedModule {
   /** Whether it is kept as it is: optimised, and not to be put together with others any more. */
   readonly isSettled: boolean;
   readonly regions: Region[];
+  /** How many of them a store was given. */
+  keptRegions: number;
   /** By name: what was installed last. */
   readonly byName: Map<string, Region>;
   /** By name of a region: the links that are foreseen to lead to it. */
@@ -64,8 +66,27 @@ export interface KeptModule {
   readonly from: StoredModule | undefined;
 }
 
+/** Modules for a store, but for those of which it has seen all there is. `isEnd`: also those that came from it. */
+export function modulesToKeep(
+  modules: Iterable<LoadedModule>,
+  view: DataView,
+  hashOf: (frame: number) => string,
+  isEnd: boolean,
+): KeptModule[] {
+  const found: KeptModule[] = [];
+  for (const module of modules) {
+    if (module.from !== undefined && !isEnd) continue;
+    const kept = keepModule(module, view, hashOf);
+    const { length } = kept.used.regions;
+    if (module.from === undefined && length === module.keptRegions) continue;
+    module.keptRegions = length;
+    found.push(kept);
+  }
+  return found;
+}
+
 /** What of a module is worth keeping. `view`: of RAM; `hashOf` names the content of a frame. */
-export function keepModule(
+function keepModule(
   { bytes, module, exports, from, isSettled, regions }: LoadedModule,
   view: DataView,
   hashOf: (frame: number) => string,

@@ -21,10 +21,10 @@ import {
 import { draftRegion, firstName, ModuleInProgress, type Plan, type RegionFacts } from "./draft.ts";
 import {
   findCallTargets,
-  keepModule,
   type KeptModule,
   type LoadedModule,
   looseRegions,
+  modulesToKeep,
   type Region,
 } from "./live.ts";
 import {
@@ -279,11 +279,9 @@ export class Translator {
     return region;
   }
 
-  /** Modules and what of them is worth keeping; `hashOf` names the content of a frame. */
-  modulesToKeep(hashOf: (frame: number) => string): KeptModule[] {
-    const view = this.#host.view();
-    return [...this.#modules].map((module) => keepModule(module, view, hashOf))
-      .filter(({ used, from }) => used.regions.length > 0 || from !== undefined);
+  /** As `modulesToKeep` says; `hashOf` names the content of a frame. */
+  modulesToKeep(hashOf: (frame: number) => string, isEnd: boolean): KeptModule[] {
+    return modulesToKeep(this.#modules, this.#host.view(), hashOf, isEnd);
   }
 
   /** Undefined when the host has no room for it: the interpreter goes on then. */
@@ -303,6 +301,7 @@ export class Translator {
         exports: instance.exports,
         ...origin,
         regions: [],
+        keptRegions: 0,
         byName: new Map(),
         callers: new Map(),
       };

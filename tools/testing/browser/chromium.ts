@@ -151,29 +151,32 @@ function describe(details: unknown): string {
 export class Chromium implements AsyncDisposable {
   readonly #process: ChildProcess;
   readonly #connection: Connection;
-  readonly #profile: string;
+  readonly #endProfile: () => void;
   readonly #closed: Promise<void>;
 
-  private constructor(process: ChildProcess, connection: Connection, profile: string) {
+  private constructor(process: ChildProcess, connection: Connection, endProfile: () => void) {
     this.#process = process;
     this.#connection = connection;
-    this.#profile = profile;
+    this.#endProfile = endProfile;
     this.#closed = new Promise((resolve) => {
       process.on("close", () => resolve());
     });
   }
 
-  /** Starts Debian's chromium on a fresh profile. */
-  static async launch(program: string = "chromium"): Promise<Chromium> {
-    const profile = mkdtempSync(join(tmpdir(), "rookery-chromium-"));
-    const child = spawn(program, [...FLAGS, `--user-data-dir=${profile}`, "about:blank"], {
+  /** Starts Debian's chromium, on a profile of its own unless one is given. */
+  static async launch(profileToKeep?: string): Promise<Chromium> {
+    const profile = profileToKeep ?? mkdtempSync(join(tmpdir(), "rookery-chromium-"));
+    const endProfile = (): void => {
+      if (profileToKeep === undefined) rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+    };
+    const child = spawn("chromium", [...FLAGS, `--user-data-dir=${profile}`, "about:blank"], {
       stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],
     });
     const failed = new Promise<never>((_, reject) => {
       child.on("error", reject);
     });
     const connection = new Connection(child.stdio[3] as Writable, child.stdio[4] as Readable);
-    const browser = new Chromium(child, connection, profile);
+    const browser = new Chromium(child, connection, endProfile);
     await Promise.race([connection.send("Browser.getVersion", {}), failed]);
     return browser;
   }
@@ -191,6 +194,6 @@ export class Chromium implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#connection.send("Browser.close", {}).catch(() => this.#process.kill("SIGKILL"));
     await this.#closed;
-    rmSync(this.#profile, { recursive: true, force: true, maxRetries: 10 });
+    this.#endProfile();
   }
 }

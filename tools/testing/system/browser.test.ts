@@ -231,6 +231,57 @@ test("a disk of the origin's own file system keeps what is written, and is fille
   assert.deepEqual(again, [[7, 7, 1, 2, 3, 7], 5000, true, 8192]);
 });
 
+/** Runs python in a Worker on translations of this origin; `end` is what is done when it has. */
+function pythonOnTranslations(end: string): string {
+  return `
+    let translations;
+    while ((translations = await rookery.opfsTranslations("python")) === undefined) await pause(20); // the Worker before has it
+    const machine = await rookery.Machine.boot({
+      root: rookery.httpDisk("${server.url}debian.img"),
+      memory: "512MiB",
+      translations,
+    });
+    const { stdout } = await machine.exec(["python3", "-c", "print(sum(i * i for i in range(100000)))"]);
+    ${end}
+    const { lifted, loadedBlocks, storedModules } = machine.statistics();
+    return { stdout, lifted, loadedBlocks, storedModules };
+  `;
+}
+
+test("a page that comes back begins with the translations of the time before, though that just went away", async () => {
+  const page = await openPage("blank");
+  const pause = "const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));";
+  type Found = Record<"lifted" | "loadedBlocks" | "storedModules", number> & { stdout: string };
+  const first = await inWorker(page, pause + pythonOnTranslations("await pause(4000);")) as Found;
+  const second = await inWorker(
+    page,
+    pause + pythonOnTranslations("await machine[Symbol.asyncDispose]();"),
+  ) as Found;
+  for (const { stdout } of [first, second]) assert.equal(stdout, "333328333350000\n");
+  assert.equal(first.loadedBlocks, 0);
+  assert.equal(first.storedModules, 0);
+  assert.ok(second.storedModules > 0);
+  assert.ok(second.loadedBlocks > first.lifted / 2, `${second.loadedBlocks} of ${first.lifted}`);
+  assert.ok(second.lifted < first.lifted / 20, `${second.lifted} of ${first.lifted}`);
+});
+
+test("outside a Worker, and while another machine has them, there are no translations to be had", async () => {
+  const page = await openPage("blank");
+  assert.equal(
+    await page.evaluate(withLibrary("return await rookery.opfsTranslations('a') === undefined;")),
+    true,
+  );
+  const both = await inWorker(
+    page,
+    `
+    using first = await rookery.opfsTranslations("b");
+    const second = await rookery.opfsTranslations("b");
+    return [first !== undefined, second === undefined];
+  `,
+  );
+  assert.deepEqual(both, [true, true]);
+});
+
 test("a disk that is not there rejects the boot in one line", async () => {
   const page = await openPage("blank");
   await assert.rejects(

@@ -8,7 +8,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
+import { directoryTranslations, fileDisk, Machine } from "../../../virt/host/node/index.ts";
 import { runNative } from "../differential/native.ts";
 import { run, testImage } from "./image.ts";
 
@@ -49,6 +51,7 @@ shell() {
 for round in 1 2; do
   database; compress "xz -1 -T1" "xz -d"; compress "gzip -6" "gzip -d"; compile; commit; script; shell; database
   tar cf - repo/d | sha256sum --status; seq 50000 -1 1 | sort -n | tail -1
+  test $round = 2 || sleep 1.2 # long enough for what is kept to be written meanwhile
 done
 echo end $?
 `;
@@ -80,6 +83,33 @@ test("a session of many programs, three times over with the translations of the 
     for (let n = 1; n <= 3; n++) {
       assert.equal(await session([], { XDG_CACHE_HOME: cache }), native(), `time ${n}`);
     }
+  } finally {
+    rmSync(cache, { recursive: true, force: true });
+  }
+});
+
+/** Longer than it takes until an idle machine leaves what it has. */
+const QUIET_MS = 3000;
+
+test("a machine of the library that is idle has left its translations to the next", async () => {
+  const cache = mkdtempSync(join(tmpdir(), "rookery-session-"));
+  const boot = (): Promise<Machine> =>
+    Machine.boot({
+      root: fileDisk(testImage()),
+      memory: "512MiB",
+      translations: directoryTranslations(cache),
+    });
+  const command = ["python3", "-c", "print(sum(i * i for i in range(100000)))"];
+  try {
+    await using first = await boot();
+    await first.exec(command);
+    await sleep(QUIET_MS);
+    await using second = await boot();
+    assert.equal((await second.exec(command)).stdout, "333328333350000\n");
+    const [then, now] = [first.statistics(), second.statistics()];
+    assert.equal(then["loadedBlocks"], 0);
+    assert.ok(now["storedModules"]! > 0);
+    assert.ok(now["lifted"]! < then["lifted"]! / 20, `${now["lifted"]} of ${then["lifted"]}`);
   } finally {
     rmSync(cache, { recursive: true, force: true });
   }

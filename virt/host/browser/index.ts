@@ -13,8 +13,10 @@ export { blobDisk, type BlobLike } from "./blob-disk.ts";
 export { httpDisk, type HttpDiskOptions } from "./http-disk.ts";
 export type { LazyDiskOptions } from "./lazy-disk.ts";
 export { type OpfsDisk, opfsDisk, type OpfsDiskOptions } from "./opfs-disk.ts";
+export { type OpfsTranslations, opfsTranslations } from "./opfs-translations.ts";
 export { terminal, type TerminalLike, type TerminalLink, type TerminalProcess } from "./terminal.ts";
 export type { HostDisk } from "../../../include/host/host.ts";
+export type { TranslationStore } from "../../../include/host/translations.ts";
 export type { ChildOptions, ChildProcess } from "../../../init/child-process.ts";
 export type {
   ExecOptions,

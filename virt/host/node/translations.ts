@@ -45,6 +45,8 @@ const DIGEST_BYTES = 32;
 const NAME_BYTES = 16;
 const INDEX_FILE = "index";
 const MODULE_SUFFIX = ".module";
+/** Beside the bundles: the name of a build. Written by scripts/bundle.ts. */
+export const IDENTITY_FILE = "identity";
 /** In the folder of a build and an engine. */
 export const RUNTIME_FILE = "runtime";
 /** Above this the modules used longest ago go, until three quarters are left. */
@@ -158,6 +160,10 @@ class DirectoryStore implements TranslationStore {
   #saveNew(used: UsedModule): void {
     const id = name(used.bytes);
     const { regions, isSettled } = used;
+    if (regions.length === 0) {
+      rmSync(this.#modulePath(id), { force: true });
+      return;
+    }
     if (isSettled) this.#native?.optimise(used.functions);
     const native = this.#native?.take(used.module, used.trifle) ?? new Uint8Array();
     this.#write(this.#modulePath(id), { regions, isSettled }, used.bytes, native);
