@@ -10,6 +10,7 @@ import {
   MAY_WRITE,
   type Mount,
   type TimeSpec,
+  timeSpec,
 } from "../include/linux/fs.ts";
 import type { Task } from "../include/linux/sched.ts";
 import {
@@ -271,7 +272,7 @@ function decodeTime(view: DataView, offset: number): TimeChange {
   if (nsec === UTIME_NOW) return "now";
   if (nsec === UTIME_OMIT) return undefined;
   if (nsec < 0 || nsec > 999_999_999) throw EINVAL;
-  return { sec, nsec };
+  return timeSpec(sec, nsec);
 }
 
 function* readTimes(task: Task, address: number, unit: "nsec" | "usec"): Sleeps<[TimeChange, TimeChange]> {
@@ -282,7 +283,7 @@ function* readTimes(task: Task, address: number, unit: "nsec" | "usec"): Sleeps<
   const times = [0, 16].map((at): TimeSpec => {
     const usec = readS64(view, at + 8);
     if (usec < 0 || usec > 999_999) throw EINVAL;
-    return { sec: readS64(view, at), nsec: usec * 1000 };
+    return timeSpec(readS64(view, at), usec * 1000);
   });
   return [times[0], times[1]];
 }
@@ -319,8 +320,8 @@ export const utime: Syscall = syscall("utime", [path, pointer], function*(task, 
   if (times !== 0) {
     const bytes = yield* userOf(task).copyIn(times, 16);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    atime = { sec: readS64(view, 0), nsec: 0 };
-    mtime = { sec: readS64(view, 8), nsec: 0 };
+    atime = timeSpec(readS64(view, 0), 0);
+    mtime = timeSpec(readS64(view, 8), 0);
   }
   return yield* changeTimes(task, yield* findAt(task, AT_FDCWD, name, 0), atime, mtime);
 });

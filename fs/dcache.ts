@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The two nodes of the tree, dentry and mount, and the directory-entry cache: names that were looked up, absent ones too, as a tree that answers without sleeping.
 //
-// Invariants: a dentry is in its parent's `children` under its name, or is removed, or is a root. One (parent, name)
+// Invariants: a dentry is among its parent's children under its name, or is removed, or is a root. One (parent, name)
 // has one dentry at a time, so that dentries compare by identity: mount points and working directories rest on it.
 // A directory whose isCacheable is false is asked each time; its dentries stay as long as it answers with the
 // same inode. A dentry with something mounted on it, or below it, is never dropped.
@@ -31,7 +31,8 @@ export class DentryNode implements Dentry {
   isRemoved = false;
   /** O_TMPFILE without O_EXCL: linkat(2) may give the inode its first name. */
   isLinkable = false;
-  readonly children: Map<string, DentryNode> = new Map();
+  /** Made for the first child: most dentries are those of files. */
+  #children: Map<string, DentryNode> | undefined = undefined;
   /** Mounts on this directory: one for each mount that this dentry is seen through. */
   mounts: MountNode[] | undefined = undefined;
   #negativeCount = 0;
@@ -51,13 +52,25 @@ export class DentryNode implements Dentry {
     return (this.#path = { mount, dentry: this });
   }
 
+  child(name: string): DentryNode | undefined {
+    return this.#children?.get(name);
+  }
+
+  children(): Iterable<DentryNode> {
+    return this.#children?.values() ?? [];
+  }
+
   addChild(child: DentryNode): void {
     if (child.inode === undefined && ++this.#negativeCount > NEGATIVE_MAX) this.#dropNegatives();
-    this.children.set(child.name, child);
+    (this.#children ??= new Map()).set(child.name, child);
+  }
+
+  removeChild(name: string): void {
+    this.#children?.delete(name);
   }
 
   #dropNegatives(): void {
-    for (const [name, child] of this.children) if (child.inode === undefined) this.children.delete(name);
+    for (const { name, inode } of this.children()) if (inode === undefined) this.removeChild(name);
     this.#negativeCount = 1;
   }
 }
@@ -98,7 +111,7 @@ export class MountNode implements Mount {
 /** The cached answer for `name` in `directory`: a dentry (maybe negative), or undefined when the file system
  *  must be asked. Precondition: `directory` is a directory and `name` neither "." nor "..". */
 export function dcacheFind(directory: DentryNode, name: string): DentryNode | undefined {
-  const child = directory.children.get(name);
+  const child = directory.child(name);
   if (child === undefined || directory.inode?.isCacheable !== true) return undefined;
   return child;
 }
@@ -125,7 +138,7 @@ function* finishLookup(
 
 /** Records what the file system said; someone else may have recorded the same meanwhile. */
 function settle(directory: DentryNode, name: string, inode: Inode | undefined): DentryNode {
-  const known = directory.children.get(name);
+  const known = directory.child(name);
   if (known !== undefined) {
     if (known.inode === inode) return known;
     if (known.inode === undefined) {
@@ -134,7 +147,7 @@ function settle(directory: DentryNode, name: string, inode: Inode | undefined): 
     }
     if (isPinned(known)) return known;
     known.isRemoved = inode === undefined;
-    directory.children.delete(name);
+    directory.removeChild(name);
   }
   const dentry = new DentryNode(name, directory, inode);
   if (!directory.isRemoved) directory.addChild(dentry);
@@ -149,7 +162,7 @@ export function dcacheAdd(directory: DentryNode, name: string, inode: Inode): De
 /** True when something is mounted on the dentry or below it. */
 function isPinned(dentry: DentryNode): boolean {
   if (dentry.mounts !== undefined && dentry.mounts.length > 0) return true;
-  for (const child of dentry.children.values()) if (isPinned(child)) return true;
+  for (const child of dentry.children()) if (isPinned(child)) return true;
   return false;
 }
 
@@ -157,15 +170,15 @@ function isPinned(dentry: DentryNode): boolean {
 export function dcacheRemove(dentry: DentryNode): void {
   dentry.isRemoved = true;
   const { parent } = dentry;
-  if (parent.children.get(dentry.name) === dentry) parent.children.delete(dentry.name);
+  if (parent.child(dentry.name) === dentry) parent.removeChild(dentry.name);
 }
 
 /** rename(2): moves `dentry` to `name` in `directory`, in place of what is there. */
 export function dcacheMove(dentry: DentryNode, directory: DentryNode, name: string): void {
-  const former = directory.children.get(name);
+  const former = directory.child(name);
   if (former === dentry) return;
   if (former !== undefined) dcacheRemove(former);
-  dentry.parent.children.delete(dentry.name);
+  dentry.parent.removeChild(dentry.name);
   dentry.name = name;
   dentry.parent = directory;
   directory.addChild(dentry);
@@ -174,8 +187,8 @@ export function dcacheMove(dentry: DentryNode, directory: DentryNode, name: stri
 /** renameat2(2) with RENAME_EXCHANGE. */
 export function dcacheExchange(one: DentryNode, other: DentryNode): void {
   const { parent, name } = one;
-  one.parent.children.delete(one.name);
-  other.parent.children.delete(other.name);
+  one.parent.removeChild(one.name);
+  other.parent.removeChild(other.name);
   one.parent = other.parent;
   one.name = other.name;
   other.parent = parent;

@@ -7,13 +7,13 @@
 // `#loading` and not yet in `#pages`, so nobody sees half of it. A dirty page is never dropped but by truncate.
 // Generic file operations on top of it are in mm/generic_file.ts.
 
-import type { AddressSpace, Inode } from "../include/linux/fs.ts";
-import type { Vma } from "../include/linux/mm_types.ts";
+import type { Inode } from "../include/linux/fs.ts";
 import type { Kernel } from "../include/linux/sched.ts";
 import { isSleeping, type Sleeps, WAIT_RESCHEDULE } from "../include/linux/wait.ts";
 import { EROFS } from "../lib/errno.ts";
 import { PAGE_SIZE, pageOffset } from "../virt/layout.ts";
-import { type Effort, type MemoryState, memoryState, type Shrinkable } from "./vmstat.ts";
+import { CachedPages } from "./address_space.ts";
+import type { Effort, Shrinkable } from "./vmstat.ts";
 
 /** Storage behind a PageCache. `frame` is a host address of 4096 bytes in kernel.ram. */
 export interface PageBacking {
@@ -34,71 +34,55 @@ export const READAHEAD_PAGES = 32;
 /** A miss out of sequence (a page fault, mostly) brings in the aligned run of this size that it lies in. */
 const READ_AROUND_PAGES = 16;
 
-export class PageCache implements AddressSpace, Shrinkable {
-  readonly inode: Inode;
-  readonly mappings: Set<Vma> = new Set();
-  readonly kernel: Kernel;
-  protected readonly memory: MemoryState;
-  readonly #backing: PageBacking | undefined;
+/** In the low bit of a frame's address: its page was used since the clock hand passed it last. */
+const REFERENCED = 1;
+
+export class PageCache extends CachedPages implements Shrinkable {
+  readonly #backing: PageBacking;
+  /** By index: the frame, and whether its page is REFERENCED. */
   readonly #pages = new Map<number, number>();
-  readonly #dirty = new Set<number>();
-  readonly #loading = new Set<number>();
-  /** Pages used since the clock hand passed them last. */
-  readonly #referenced = new Set<number>();
+  #dirty: Set<number> | undefined;
+  #loading: Set<number> | undefined;
   #nextSequential = 0;
   #readahead = READ_AROUND_PAGES;
 
-  constructor(kernel: Kernel, inode: Inode, backing: PageBacking | undefined) {
-    this.kernel = kernel;
-    this.inode = inode;
+  constructor(kernel: Kernel, inode: Inode, backing: PageBacking) {
+    super(kernel, inode);
     this.#backing = backing;
-    this.memory = memoryState(kernel);
   }
 
-  get pageCount(): number {
+  override get pageCount(): number {
     return this.#pages.size;
   }
-  get dirtyCount(): number {
-    return this.#dirty.size;
+  override get dirtyCount(): number {
+    return this.#dirty?.size ?? 0;
   }
-  get hasBacking(): boolean {
-    return this.#backing !== undefined;
+  override isDirty(index: number): boolean {
+    return this.#dirty !== undefined && this.#dirty.has(index);
   }
-  isDirty(index: number): boolean {
-    return this.#dirty.has(index);
-  }
-  /** True when reading page `index` yields zeros without allocating it (holes of shmem). */
-  isHole(index: number): boolean {
+  override isHole(): boolean {
     return false;
   }
-  cachedIndexes(): IterableIterator<number> {
-    return this.#pages.keys();
+
+  override find(index: number): number {
+    const page = this.#pages.get(index);
+    return page === undefined ? 0 : frameOf(page);
   }
 
-  find(index: number): number {
-    return this.#pages.get(index) ?? 0;
-  }
-
-  read(index: number): number | Sleeps<number> {
-    const frame = this.#pages.get(index);
-    if (frame !== undefined) {
-      this.#referenced.add(index);
-      return frame;
-    }
+  override read(index: number): number | Sleeps<number> {
+    const page = this.#pages.get(index);
+    if (page !== undefined) return this.#refer(index, page);
     if (index * PAGE_SIZE >= this.inode.size) return 0;
     return this.#load(index);
   }
 
-  makeWritable(index: number): number | Sleeps<number> {
-    const frame = this.#pages.get(index);
-    if (frame !== undefined && this.#dirty.has(index)) return frame;
+  override makeWritable(index: number): number | Sleeps<number> {
+    if (this.isDirty(index)) return this.find(index);
     return this.#makeWritable(index, false);
   }
 
-  /** As makeWritable for a writer who replaces the whole page: its old bytes are not read. */
-  makeReplaceable(index: number): number | Sleeps<number> {
-    const frame = this.#pages.get(index);
-    if (frame !== undefined && this.#dirty.has(index)) return frame;
+  override makeReplaceable(index: number): number | Sleeps<number> {
+    if (this.isDirty(index)) return this.find(index);
     return this.#makeWritable(index, true);
   }
 
@@ -113,112 +97,99 @@ export class PageCache implements AddressSpace, Shrinkable {
     return true;
   }
 
-  writeBack(start: number, end: number): void | Sleeps<void> {
-    if (this.#dirty.size > 0) return this.#writePages(start, end);
+  override writeBack(start: number, end: number): void | Sleeps<void> {
+    if (this.dirtyCount > 0) return this.#writePages(start, end);
   }
 
   *#writePages(start: number, end: number): Sleeps<void> {
     const first = Math.floor(start / PAGE_SIZE);
     const last = Math.ceil(end / PAGE_SIZE);
-    const indexes = [...this.#dirty].filter((index) => index >= first && index < last).sort((a, b) => a - b);
+    const indexes = [...this.#dirty ?? []].filter((index) => index >= first && index < last).sort((a, b) =>
+      a - b
+    );
     for (const index of indexes) {
-      const frame = this.#pages.get(index);
-      if (frame === undefined || !this.#dirty.has(index)) continue;
+      const frame = this.find(index);
+      if (frame === 0 || !this.isDirty(index)) continue;
       this.#writeProtect(index);
       this.#setDirty(index, false); // Before the write: a store while it is under way dirties the page again.
       try {
-        const answer = this.#backing?.writePage?.(index, frame);
+        const answer = this.#backing.writePage?.(index, frame);
         if (isSleeping(answer)) yield* answer;
       } catch (error) {
-        if (this.#pages.get(index) === frame) this.#setDirty(index, true);
+        if (this.find(index) === frame) this.#setDirty(index, true);
         throw error;
       }
     }
   }
 
-  truncate(size: number): void {
+  override truncate(size: number): void {
     const keep = Math.ceil(size / PAGE_SIZE);
     this.unmapRange(keep, Infinity, "all");
     for (const index of [...this.#pages.keys()]) {
-      if (index >= keep) this.remove(index);
+      if (index >= keep) this.#remove(index);
     }
     const tail = pageOffset(size);
-    const frame = tail === 0 ? 0 : this.find(keep - 1);
-    if (frame !== 0) {
-      this.kernel.ram.u8.fill(0, frame + tail, frame + PAGE_SIZE);
-      this.kernel.frames.invalidate(frame);
-    }
+    if (tail !== 0) this.zero(keep - 1, tail, PAGE_SIZE);
   }
 
-  /** Drops every page without writing it: the inode goes away. */
-  evict(): void {
-    for (const index of [...this.#pages.keys()]) this.remove(index);
+  override evict(): void {
+    for (const index of [...this.#pages.keys()]) this.#remove(index);
   }
 
   shrink(pages: number, effort: Effort): number {
     let freed = 0;
     let visits = this.#pages.size;
-    for (const [index, frame] of this.#pages) {
+    for (const [index, page] of this.#pages) {
       if (freed >= pages || visits-- === 0) break;
-      if (this.#isReclaimable(index, frame, effort)) {
-        this.remove(index);
+      if (this.#isReclaimable(index, page, effort)) {
+        this.#remove(index);
         freed++;
       } else {
         // To the end of the line: the next look begins where this one stops.
         this.#pages.delete(index);
-        this.#pages.set(index, frame);
+        this.#pages.set(index, effort === "idle" ? frameOf(page) : page);
       }
     }
     return freed;
   }
 
-  #isReclaimable(index: number, frame: number, effort: Effort): boolean {
+  #isReclaimable(index: number, page: number, effort: Effort): boolean {
     const { frames } = this.kernel;
-    if (this.#dirty.has(index)) return false;
-    if (effort === "idle" && this.#referenced.delete(index)) return false;
+    const frame = frameOf(page);
+    if (this.isDirty(index)) return false;
+    if (effort === "idle" && page !== frame) return false;
     if (effort === "mapped" && frames.references(frame) > 1) this.unmapRange(index, index + 1, "cached");
     return frames.references(frame) === 1; // Whoever works on a page holds a reference meanwhile.
   }
 
-  /** Takes the pages [first, last) out of every address space that maps them; with "all" also the private copies
-   *  that were made of them. */
-  unmapRange(first: number, last: number, what: "all" | "cached"): void {
-    for (const vma of this.mappings) {
-      const base = vma.offset / PAGE_SIZE;
-      const from = vma.start + Math.max(0, first - base) * PAGE_SIZE;
-      const to = Math.min(vma.end, vma.start + Math.max(0, last - base) * PAGE_SIZE);
-      if (from >= to) continue;
-      if (what === "all") vma.mm.zap(from, to);
-      else vma.mm.zapCached(from, to);
-    }
-  }
-
   /** Removes one page from the cache, dirty or not. */
-  protected remove(index: number): void {
-    const frame = this.#pages.get(index);
-    if (frame === undefined) return;
+  #remove(index: number): void {
+    const frame = this.find(index);
+    if (frame === 0) return;
     this.#setDirty(index, false);
-    this.#referenced.delete(index);
     this.#pages.delete(index);
-    this.countPages(-1);
+    this.memory.cachedPages--;
     if (this.#pages.size === 0) this.memory.caches.delete(this);
     this.kernel.frames.put(frame);
   }
 
-  protected countPages(change: number): void {
-    this.memory.cachedPages += change;
+  #add(index: number, frame: number): void {
+    if (this.#pages.size === 0) this.memory.caches.add(this);
+    this.#pages.set(index, frame);
+    this.memory.cachedPages++;
   }
 
-  #add(index: number, frame: number): void {
-    if (this.#pages.size === 0 && this.#backing !== undefined) this.memory.caches.add(this);
-    this.#pages.set(index, frame);
-    this.countPages(1);
+  /** The page is used. Its frame. */
+  #refer(index: number, page: number): number {
+    const frame = frameOf(page);
+    if (page === frame) this.#pages.set(index, frame + REFERENCED);
+    return frame;
   }
 
   #setDirty(index: number, isDirty: boolean): void {
-    if (this.#dirty.has(index) === isDirty) return;
-    if (isDirty) this.#dirty.add(index);
-    else this.#dirty.delete(index);
+    if (this.isDirty(index) === isDirty) return;
+    if (isDirty) (this.#dirty ??= new Set()).add(index);
+    else this.#dirty?.delete(index);
     this.memory.dirtyPages += isDirty ? 1 : -1;
   }
 
@@ -230,35 +201,32 @@ export class PageCache implements AddressSpace, Shrinkable {
   }
 
   *#makeWritable(index: number, isReplaced: boolean): Sleeps<number> {
-    if (this.#backing?.writePage === undefined) throw EROFS;
+    if (this.#backing.writePage === undefined) throw EROFS;
     for (;;) {
       let frame = this.find(index);
       if (frame === 0 && !isReplaced && index * PAGE_SIZE < this.inode.size) frame = yield* this.#load(index);
       const prepared = this.#backing.prepareDirty?.(index);
       if (isSleeping(prepared)) yield* prepared;
-      while (this.#loading.has(index)) yield WAIT_RESCHEDULE;
+      while (this.#isLoading(index)) yield WAIT_RESCHEDULE;
       frame = this.find(index);
       if (frame === 0) {
         frame = this.kernel.frames.alloc();
         this.#add(index, frame);
       }
       this.#setDirty(index, true);
-      this.#referenced.add(index);
-      return frame;
+      return this.#refer(index, this.#pages.get(index) ?? frame);
     }
   }
 
   /** Reads page `index` and what is best read with it. Answers its frame, or 0 beyond the end of file. */
   *#load(index: number): Sleeps<number> {
-    while (this.#loading.has(index)) yield WAIT_RESCHEDULE;
-    const cached = this.#pages.get(index);
-    if (cached !== undefined) return cached;
-    if (this.#backing === undefined) throw EROFS;
+    while (this.#isLoading(index)) yield WAIT_RESCHEDULE;
+    const cached = this.find(index);
+    if (cached !== 0) return cached;
     const run = this.#missingRun(index);
     yield* this.#fill(run.start, run.count, this.#backing);
-    const frame = this.find(index);
-    if (frame !== 0) this.#referenced.add(index);
-    return frame;
+    const page = this.#pages.get(index);
+    return page === undefined ? 0 : this.#refer(index, page);
   }
 
   /** The pages to read for a miss at `index`: the backing's own unit, or a window that doubles while reads are
@@ -269,11 +237,11 @@ export class PageCache implements AddressSpace, Shrinkable {
     let end = index + 1;
     const isSequential = index === this.#nextSequential && index !== 0;
     this.#readahead = isSequential ? Math.min(this.#readahead * 2, READAHEAD_PAGES) : READ_AROUND_PAGES;
-    if (this.#backing?.readPages !== undefined) {
+    if (this.#backing.readPages !== undefined) {
       if (!isSequential) start = index - index % READ_AROUND_PAGES;
       end = start + this.#readahead;
     }
-    const extent = this.#backing?.extent?.(index);
+    const extent = this.#backing.extent?.(index);
     if (extent !== undefined) {
       start = Math.min(index, extent.start);
       end = Math.max(index + 1, extent.start + extent.count);
@@ -288,14 +256,19 @@ export class PageCache implements AddressSpace, Shrinkable {
   }
 
   #isBusy(index: number): boolean {
-    return this.#pages.has(index) || this.#loading.has(index);
+    return this.#pages.has(index) || this.#isLoading(index);
+  }
+
+  #isLoading(index: number): boolean {
+    return this.#loading !== undefined && this.#loading.has(index);
   }
 
   *#fill(start: number, count: number, backing: PageBacking): Sleeps<void> {
     const { frames } = this.kernel;
     const pages: number[] = [];
     let added = 0;
-    for (let i = 0; i < count; i++) this.#loading.add(start + i);
+    const loading = this.#loading ??= new Set();
+    for (let i = 0; i < count; i++) loading.add(start + i);
     try {
       for (let i = 0; i < count; i++) pages.push(frames.alloc());
       if (backing.readPages !== undefined) {
@@ -314,7 +287,7 @@ export class PageCache implements AddressSpace, Shrinkable {
       }
     } finally {
       for (; added < pages.length; added++) frames.put(pages[added]!);
-      for (let i = 0; i < count; i++) this.#loading.delete(start + i);
+      for (let i = 0; i < count; i++) loading.delete(start + i);
     }
   }
 
@@ -322,4 +295,8 @@ export class PageCache implements AddressSpace, Shrinkable {
     const tail = this.inode.size - index * PAGE_SIZE;
     if (tail < PAGE_SIZE) this.kernel.ram.u8.fill(0, frame + tail, frame + PAGE_SIZE);
   }
+}
+
+function frameOf(page: number): number {
+  return page - (page & REFERENCED);
 }

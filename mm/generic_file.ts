@@ -12,7 +12,7 @@ import type { IovIter } from "../include/linux/uio.ts";
 import { isSleeping, type Sleeps } from "../include/linux/wait.ts";
 import { EFBIG, EINVAL, ENODEV, ENXIO } from "../lib/errno.ts";
 import { PAGE_SIZE, pageOffset } from "../virt/layout.ts";
-import type { PageCache } from "./filemap.ts";
+import type { CachedPages } from "./address_space.ts";
 import { ShmemMapping } from "./shmem.ts";
 
 const O_APPEND = 0o2000;
@@ -34,7 +34,7 @@ export function genericRead(
   file: File,
   iter: IovIter,
   position: number | undefined,
-  cache: PageCache,
+  cache: CachedPages,
 ): number | Sleeps<number> {
   const start = position ?? file.pos;
   const wanted = Math.min(iter.remaining, cache.inode.size - start);
@@ -47,7 +47,7 @@ export function genericRead(
 }
 
 /** Copies from pages that are there; stops at the first that is not. */
-function readCached(cache: PageCache, iter: IovIter, start: number, wanted: number): number {
+function readCached(cache: CachedPages, iter: IovIter, start: number, wanted: number): number {
   let done = 0;
   while (done < wanted) {
     const at = start + done;
@@ -64,7 +64,7 @@ function readCached(cache: PageCache, iter: IovIter, start: number, wanted: numb
 }
 
 /** The page is held meanwhile: a fault on the reader's side may reclaim. */
-function copyFromPage(cache: PageCache, iter: IovIter, address: number, length: number): void {
+function copyFromPage(cache: CachedPages, iter: IovIter, address: number, length: number): void {
   const { frames } = cache.kernel;
   frames.get(address);
   try {
@@ -78,7 +78,7 @@ function* readMissing(
   file: File,
   iter: IovIter,
   position: number | undefined,
-  cache: PageCache,
+  cache: CachedPages,
   start: number,
   doneBefore: number,
 ): Sleeps<number> {
@@ -110,7 +110,7 @@ export function genericWrite(
   file: File,
   iter: IovIter,
   position: number | undefined,
-  cache: PageCache,
+  cache: CachedPages,
 ): number | Sleeps<number> {
   const start = (file.flags & O_APPEND) !== 0 ? cache.inode.size : position ?? file.pos;
   if (iter.remaining === 0) return 0;
@@ -124,7 +124,7 @@ export function genericWrite(
 }
 
 /** Writes until a page cannot be had without sleeping. Returns the bytes written since `start`. */
-function writeFrom(cache: PageCache, iter: IovIter, start: number, doneBefore: number): number {
+function writeFrom(cache: CachedPages, iter: IovIter, start: number, doneBefore: number): number {
   let done = doneBefore;
   while (iter.remaining > 0) {
     const at = start + done;
@@ -150,7 +150,7 @@ function writeFrom(cache: PageCache, iter: IovIter, start: number, doneBefore: n
 }
 
 function copyToPage(
-  cache: PageCache,
+  cache: CachedPages,
   iter: IovIter,
   frame: number,
   at: number,
@@ -166,7 +166,7 @@ function* writeMissing(
   file: File,
   iter: IovIter,
   position: number | undefined,
-  cache: PageCache,
+  cache: CachedPages,
   start: number,
   doneBefore: number,
 ): Sleeps<number> {
@@ -197,7 +197,7 @@ function* writeMissing(
 function finishWrite(
   file: File,
   position: number | undefined,
-  cache: PageCache,
+  cache: CachedPages,
   start: number,
   done: number,
 ): void {
@@ -207,7 +207,7 @@ function finishWrite(
 }
 
 /** relatime: the access time moves when it is not after a change, or is a day old. */
-export function touchAccessTime(file: File, cache: PageCache): void {
+export function touchAccessTime(file: File, cache: CachedPages): void {
   const { inode } = cache;
   if ((file.flags & O_NOATIME) !== 0 || inode.superBlock.isReadOnly) return;
   if (file.path !== undefined && (file.path.mount.flags & MS_NOATIME) !== 0) return;
@@ -233,7 +233,7 @@ export function genericSeek(
   offset: number,
   whence: number,
   inode: Inode,
-  cache?: PageCache,
+  cache?: CachedPages,
 ): number {
   let target: number;
   switch (whence) {
@@ -264,7 +264,7 @@ export function genericSeek(
 }
 
 /** mmap(2) of a file with a page cache. */
-export function genericMmap(file: File, vma: Vma, cache: PageCache | undefined): void {
+export function genericMmap(file: File, vma: Vma, cache: CachedPages | undefined): void {
   if (cache === undefined) throw ENODEV;
   vma.mapping = cache;
   touchAccessTime(file, cache);
@@ -272,11 +272,11 @@ export function genericMmap(file: File, vma: Vma, cache: PageCache | undefined):
 
 /** An open regular file whose data live in a page cache. File systems subclass it for what they do otherwise. */
 export class CachedFile extends File {
-  readonly cache: PageCache;
+  readonly cache: CachedPages;
   /** The access time was compared with the clock since the file was opened. */
   isAccessDayChecked = false;
 
-  constructor(path: Path | undefined, flags: number, cache: PageCache) {
+  constructor(path: Path | undefined, flags: number, cache: CachedPages) {
     super(path, flags);
     this.cache = cache;
   }

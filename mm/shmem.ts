@@ -8,8 +8,9 @@
 import type { Inode } from "../include/linux/fs.ts";
 import type { Kernel } from "../include/linux/sched.ts";
 import { ENXIO } from "../lib/errno.ts";
+import { SparseArray } from "../lib/sparse-array.ts";
 import { PAGE_SIZE, pageOffset } from "../virt/layout.ts";
-import { PageCache } from "./filemap.ts";
+import { CachedPages } from "./address_space.ts";
 
 /** The limit that a mount puts on its pages. `charge` throws ENOSPC. */
 export interface ShmemAccounting {
@@ -17,38 +18,43 @@ export interface ShmemAccounting {
   uncharge(pages: number): void;
 }
 
-export class ShmemMapping extends PageCache {
+export class ShmemMapping extends CachedPages {
   readonly #accounting: ShmemAccounting | undefined;
-  readonly #store = new Map<number, number>();
+  /** Frames by index. */
+  readonly #pages = new SparseArray();
 
   constructor(kernel: Kernel, inode: Inode, accounting?: ShmemAccounting) {
-    super(kernel, inode, undefined);
+    super(kernel, inode);
     this.#accounting = accounting;
   }
 
   override get pageCount(): number {
-    return this.#store.size;
+    return this.#pages.size;
   }
-  override find(index: number): number {
-    return this.#store.get(index) ?? 0;
+  override get dirtyCount(): number {
+    return 0;
+  }
+  override isDirty(): boolean {
+    return false;
   }
   override isHole(index: number): boolean {
-    return !this.#store.has(index);
+    return this.#pages.get(index) === 0;
   }
-  override cachedIndexes(): MapIterator<number> {
-    return this.#store.keys();
+
+  override find(index: number): number {
+    return this.#pages.get(index);
   }
 
   /** A hole below the end of file becomes a zero page. Throws ENOSPC. */
   override read(index: number): number {
-    const frame = this.#store.get(index);
-    if (frame !== undefined) return frame;
+    const frame = this.#pages.get(index);
+    if (frame !== 0) return frame;
     return index * PAGE_SIZE < this.inode.size ? this.makeWritable(index) : 0;
   }
 
   override makeWritable(index: number): number {
-    const frame = this.#store.get(index);
-    if (frame !== undefined) return frame;
+    const frame = this.#pages.get(index);
+    if (frame !== 0) return frame;
     this.#accounting?.charge(1);
     let fresh: number;
     try {
@@ -57,8 +63,8 @@ export class ShmemMapping extends PageCache {
       this.#accounting?.uncharge(1);
       throw error;
     }
-    this.#store.set(index, fresh);
-    this.countPages(1);
+    this.#pages.set(index, fresh);
+    this.#countPages(1);
     return fresh;
   }
 
@@ -71,32 +77,28 @@ export class ShmemMapping extends PageCache {
   override truncate(size: number): void {
     const keep = Math.ceil(size / PAGE_SIZE);
     this.unmapRange(keep, Infinity, "all");
-    for (const index of [...this.#store.keys()]) if (index >= keep) this.remove(index);
+    for (const index of this.#pages.indexes(keep)) this.#remove(index);
     const tail = pageOffset(size);
-    if (tail !== 0) this.#zero(keep - 1, tail, PAGE_SIZE);
+    if (tail !== 0) this.zero(keep - 1, tail, PAGE_SIZE);
   }
 
   override evict(): void {
-    for (const index of [...this.#store.keys()]) this.remove(index);
-  }
-
-  override shrink(): number {
-    return 0;
+    for (const index of this.#pages.indexes()) this.#remove(index);
   }
 
   /** FALLOC_FL_PUNCH_HOLE: [start, end) reads as zeros and holds no pages. */
   punchHole(start: number, end: number): void {
     const first = Math.ceil(start / PAGE_SIZE);
     const last = Math.floor(end / PAGE_SIZE);
-    if (first > last) return this.#zero(last, pageOffset(start), pageOffset(end));
-    if (pageOffset(start) !== 0) this.#zero(first - 1, pageOffset(start), PAGE_SIZE);
-    if (pageOffset(end) !== 0) this.#zero(last, 0, pageOffset(end));
+    if (first > last) return this.zero(last, pageOffset(start), pageOffset(end));
+    if (pageOffset(start) !== 0) this.zero(first - 1, pageOffset(start), PAGE_SIZE);
+    if (pageOffset(end) !== 0) this.zero(last, 0, pageOffset(end));
     if (first === last) return;
     this.unmapRange(first, last, "cached");
-    if (last - first < this.#store.size) {
-      for (let index = first; index < last; index++) this.remove(index);
+    if (last - first < this.#pages.size) {
+      for (let index = first; index < last; index++) this.#remove(index);
     } else {
-      for (const index of [...this.#store.keys()]) if (index >= first && index < last) this.remove(index);
+      for (const index of this.#pages.indexes(first)) if (index < last) this.#remove(index);
     }
   }
 
@@ -110,7 +112,7 @@ export class ShmemMapping extends PageCache {
         added.push(index);
       }
     } catch (error) {
-      for (const index of added) this.remove(index);
+      for (const index of added) this.#remove(index);
       throw error;
     }
   }
@@ -124,16 +126,16 @@ export class ShmemMapping extends PageCache {
     return this.#seek(offset, "hole");
   }
 
-  protected override remove(index: number): void {
-    const frame = this.#store.get(index);
-    if (frame === undefined) return;
-    this.#store.delete(index);
-    this.countPages(-1);
+  #remove(index: number): void {
+    const frame = this.#pages.get(index);
+    if (frame === 0) return;
+    this.#pages.delete(index);
+    this.#countPages(-1);
     this.#accounting?.uncharge(1);
     this.kernel.frames.put(frame);
   }
 
-  protected override countPages(change: number): void {
+  #countPages(change: number): void {
     this.memory.cachedPages += change;
     this.memory.shmemPages += change;
     this.inode.blocks += change * (PAGE_SIZE / 512);
@@ -150,12 +152,5 @@ export class ShmemMapping extends PageCache {
     if (index < pages) return index * PAGE_SIZE;
     if (what === "data") throw ENXIO;
     return size;
-  }
-
-  #zero(index: number, from: number, to: number): void {
-    const frame = this.find(index);
-    if (frame === 0) return;
-    this.kernel.ram.u8.fill(0, frame + from, frame + to);
-    this.kernel.frames.invalidate(frame);
   }
 }

@@ -12,6 +12,7 @@ import {
   type StatFs,
   type SuperBlock,
   type TimeSpec,
+  timeSpec,
 } from "../include/linux/fs.ts";
 import type { Vma } from "../include/linux/mm_types.ts";
 import { type Kernel, StateKey, type Task } from "../include/linux/sched.ts";
@@ -53,7 +54,7 @@ class ShmemSuperBlock implements SuperBlock {
   #nextIno = 1;
 
   constructor() {
-    this.root = new ShmemInode(this, { sec: 0, nsec: 0 });
+    this.root = new ShmemInode(this, timeSpec(0, 0));
   }
   nextIno(): number {
     return this.#nextIno++;

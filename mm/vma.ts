@@ -135,7 +135,7 @@ export class VmaList {
   /** Puts an area in. Precondition: nothing overlaps it. */
   insert(area: VmaArea): void {
     this.#areas.splice(this.#firstEndingAfter(area.start), 0, area);
-    area.mapping?.mappings.add(area);
+    area.mapping?.addMapping(area);
   }
 
   /** Takes an area out and drops its references. */
@@ -211,7 +211,7 @@ export class VmaList {
 
   #forget(area: VmaArea): void {
     if (this.#last === area) this.#last = undefined;
-    area.mapping?.mappings.delete(area);
+    area.mapping?.removeMapping(area);
     area.file?.put();
   }
 }

@@ -4,7 +4,14 @@
 // Invariant: numbers from the image are checked where they are used; EUCLEAN says that they make no sense.
 // Source: fs/erofs/format.ts and the documents it names.
 
-import { type DirEntry, type File, Inode, type Path, type SuperBlock } from "../../include/linux/fs.ts";
+import {
+  type DirEntry,
+  type File,
+  Inode,
+  type Path,
+  type SuperBlock,
+  timeSpec,
+} from "../../include/linux/fs.ts";
 import type { Kernel, Task } from "../../include/linux/sched.ts";
 import { isSleeping, type Sleeps } from "../../include/linux/wait.ts";
 import {
@@ -78,16 +85,16 @@ export class ErofsInode extends Inode implements PageBacking {
       this.uid = view.getUint32(format.EI_UID, true);
       this.gid = view.getUint32(format.EI_GID, true);
       this.nlink = view.getUint32(format.EI_NLINK, true);
-      this.mtime = {
-        sec: Number(view.getBigInt64(format.EI_MTIME, true)),
-        nsec: view.getUint32(format.EI_MTIME_NSEC, true),
-      };
+      this.mtime = timeSpec(
+        Number(view.getBigInt64(format.EI_MTIME, true)),
+        view.getUint32(format.EI_MTIME_NSEC, true),
+      );
     } else {
       this.size = view.getUint32(format.CI_SIZE, true);
       this.uid = view.getUint16(format.CI_UID, true);
       this.gid = view.getUint16(format.CI_GID, true);
       this.nlink = view.getUint16(format.CI_NLINK, true);
-      this.mtime = { sec: image.buildTime, nsec: image.buildTimeNsec };
+      this.mtime = timeSpec(image.buildTime, image.buildTimeNsec);
     }
     this.atime = this.ctime = this.mtime;
     this.blocks = Math.ceil(this.size / image.blockSize) * (image.blockSize / 512);

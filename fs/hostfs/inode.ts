@@ -12,6 +12,7 @@ import {
   type Path,
   type SuperBlock,
   type TimeSpec,
+  timeSpec,
 } from "../../include/linux/fs.ts";
 import type { Kernel, Task } from "../../include/linux/sched.ts";
 import {
@@ -46,7 +47,7 @@ export interface HostVolume extends SuperBlock {
 
 function timeOf(ns: bigint): TimeSpec {
   const sec = ns / 1_000_000_000n;
-  return { sec: Number(sec), nsec: Number(ns - sec * 1_000_000_000n) };
+  return timeSpec(Number(sec), Number(ns - sec * 1_000_000_000n));
 }
 function nsOf(time: TimeSpec): bigint {
   return BigInt(time.sec) * 1_000_000_000n + BigInt(time.nsec);

@@ -37,7 +37,7 @@ export function* copyUp(node: OverlayNode, withData: boolean): Sleeps<Inode> {
       ctime: lower.ctime,
     }));
     node.upper = upper;
-    superBlock.byUpper.set(upper, node);
+    upper.overlaid = node;
     node.syncFromReal();
     return upper;
   } finally {

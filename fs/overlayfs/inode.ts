@@ -29,6 +29,8 @@ import {
   type OverlayNode,
 } from "./layers.ts";
 
+const NO_LOWERS: readonly Inode[] = [];
+
 function* wait<T>(answer: T | Sleeps<T>): Sleeps<T> {
   return isSleeping(answer) ? yield* answer : answer;
 }
@@ -43,7 +45,7 @@ export class OverlayInode extends Inode implements OverlayNode {
   /** Where it was found first: the way to copy the parents up. Undefined for the root. */
   parent: OverlayNode | undefined;
   name: string;
-  readonly serials: Map<string, number> = new Map();
+  serials: Map<string, number> | undefined = undefined;
   nextSerial = 1;
   /** Merged names, while nothing changed: for readdir. */
   merged: readonly DirEntry[] | undefined = undefined;
@@ -117,10 +119,10 @@ export class OverlayInode extends Inode implements OverlayNode {
   #lookupWith(name: string, upper: Inode | undefined): Inode | undefined | Sleeps<Inode | undefined> {
     if (upper !== undefined) {
       if (isWhiteout(upper)) return undefined;
-      const known = this.superBlock.byUpper.get(upper);
+      const known = this.superBlock.nodeOf(upper);
       if (known !== undefined) return known;
       if (!isDirectory(upper.mode) || this.lowers.length === 0) {
-        return this.superBlock.adopt(this, name, upper, []);
+        return this.superBlock.adopt(this, name, upper, NO_LOWERS);
       }
     } else if (this.lowers.length === 0) {
       return undefined;
@@ -161,7 +163,7 @@ export class OverlayInode extends Inode implements OverlayNode {
     if (upper === undefined && lowers.length === 0) return undefined;
     const known = upper === undefined
       ? this.superBlock.byLower.get(lowers[0]!)
-      : this.superBlock.byUpper.get(upper);
+      : this.superBlock.nodeOf(upper);
     return known ?? this.superBlock.adopt(this, name, upper, lowers);
   }
 
@@ -340,7 +342,7 @@ export class OverlayInode extends Inode implements OverlayNode {
     const entries = yield* mergeEntries(this);
     for (let n = firstAfter(this, entries, position); n < entries.length; n++) {
       const entry = entries[n]!;
-      if (!emit(entry, this.serials.get(entry.name) ?? 0)) return;
+      if (!emit(entry, this.serials?.get(entry.name) ?? 0)) return;
     }
   }
 

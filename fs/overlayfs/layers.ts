@@ -18,7 +18,8 @@ export interface Overlay extends SuperBlock {
   readonly cred: Cred;
   /** Directory beside the upper one: keeps copied-up files alive whose names are still in a lower layer only. */
   readonly work: Inode | undefined;
-  readonly byUpper: WeakMap<Inode, OverlayNode>;
+  /** The node of an inode of the upper layer, once there is one. */
+  nodeOf(upper: Inode): OverlayNode | undefined;
   readonly byLower: WeakMap<Inode, OverlayNode>;
   /** The node for what a lookup found; made once. */
   adopt(parent: OverlayNode, name: string, upper: Inode | undefined, lowers: readonly Inode[]): OverlayNode;
@@ -36,7 +37,7 @@ export interface OverlayNode extends Inode {
   readonly name: string;
   isCopying: boolean;
   /** Serial numbers of the names of a directory, for readdir. */
-  readonly serials: Map<string, number>;
+  serials: Map<string, number> | undefined;
   nextSerial: number;
   merged: readonly DirEntry[] | undefined;
   raise(withData?: boolean): Sleeps<Inode>;

@@ -36,7 +36,7 @@ export function* mergeEntries(node: OverlayNode): Sleeps<readonly DirEntry[]> {
   yield* numberNames(node, found);
   const entries: { entry: DirEntry; serial: number }[] = [];
   for (const [name, entry] of found) {
-    if (entry !== undefined) entries.push({ entry, serial: node.serials.get(name) ?? 0 });
+    if (entry !== undefined) entries.push({ entry, serial: node.serials?.get(name) ?? 0 });
   }
   entries.sort((one, other) => one.serial - other.serial);
   node.merged = entries.map(({ entry }) => entry);
@@ -45,12 +45,12 @@ export function* mergeEntries(node: OverlayNode): Sleeps<readonly DirEntry[]> {
 
 /** The index of the first entry with a higher serial number. */
 export function firstAfter(node: OverlayNode, entries: readonly DirEntry[], serial: number): number {
-  return partitionPoint(entries, ({ name }) => (node.serials.get(name) ?? 0) <= serial);
+  return partitionPoint(entries, ({ name }) => (node.serials?.get(name) ?? 0) <= serial);
 }
 
 /** New names get their numbers: those of the lowest layer first, as Linux lists them. */
 function* numberNames(node: OverlayNode, found: Map<string, DirEntry | undefined>): Sleeps<void> {
-  const { serials } = node;
+  const serials = node.serials ??= new Map();
   const lowest = node.lowers.at(-1);
   if (serials.size === 0 && lowest !== undefined) {
     for (const { name } of yield* list(lowest)) serials.set(name, node.nextSerial++);
@@ -93,5 +93,5 @@ function* visible(node: OverlayNode, layer: Inode, entry: DirEntry): Sleeps<DirE
   if (inode === undefined || isWhiteout(inode)) return undefined;
   if (!isUpper) return entry;
   const { superBlock } = node;
-  return { ...entry, ino: superBlock.byUpper.get(inode)?.ino ?? superBlock.upperIno(inode) };
+  return { ...entry, ino: superBlock.nodeOf(inode)?.ino ?? superBlock.upperIno(inode) };
 }

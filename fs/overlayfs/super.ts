@@ -34,7 +34,6 @@ export class OverlaySuperBlock implements Overlay {
   readonly work: Inode | undefined;
   readonly blockSize: number = 4096;
   readonly maxNameBytes: number = 255;
-  readonly byUpper: WeakMap<Inode, OverlayNode> = new WeakMap();
   readonly byLower: WeakMap<Inode, OverlayNode> = new WeakMap();
   readonly #options: string;
   isReadOnly: boolean;
@@ -51,15 +50,21 @@ export class OverlaySuperBlock implements Overlay {
   }
 
   adopt(parent: OverlayNode, name: string, upper: Inode | undefined, lowers: readonly Inode[]): OverlayNode {
-    const known = (upper === undefined ? undefined : this.byUpper.get(upper))
+    const known = (upper === undefined ? undefined : this.nodeOf(upper))
       ?? (lowers[0] === undefined ? undefined : this.byLower.get(lowers[0]));
     if (known !== undefined) return known;
     const first = lowers[0];
     const ino = first !== undefined ? first.ino : upper !== undefined ? this.upperIno(upper) : 0;
     const node = new OverlayInode(this, ino, upper, lowers, parent, name);
-    if (upper !== undefined) this.byUpper.set(upper, node);
+    if (upper !== undefined) upper.overlaid = node;
     if (first !== undefined) this.byLower.set(first, node);
     return node;
+  }
+
+  nodeOf(upper: Inode): OverlayInode | undefined {
+    const { overlaid } = upper;
+    // A directory may be the upper one of another overlay too.
+    return overlaid instanceof OverlayInode && overlaid.superBlock === this ? overlaid : undefined;
   }
 
   upperIno(upper: Inode): number {

@@ -17,7 +17,15 @@ export interface TimeSpec {
   readonly nsec: number;
 }
 
-const EPOCH: TimeSpec = { sec: 0, nsec: 0 };
+/**
+ * All of them are made here, as small integers where they are: of a double an engine makes an object of its own, two for each time, and a file has four
+ * times.
+ */
+export function timeSpec(sec: number, nsec: number): TimeSpec {
+  return { sec: (sec | 0) === sec ? sec | 0 : sec, nsec: nsec | 0 };
+}
+
+const EPOCH: TimeSpec = timeSpec(0, 0);
 
 /** File-system type, as listed in /proc/filesystems. */
 export interface FileSystemType {
@@ -96,6 +104,8 @@ export abstract class Inode {
   mapping: AddressSpace | undefined = undefined;
   /** Free for fs core: advisory locks, leases, inotify marks, the pipe of a FIFO, the socket of a bound name. */
   attached: Map<string, unknown> | undefined = undefined;
+  /** In the upper layer of an overlay: its inode there. Kept by fs/overlayfs. */
+  overlaid: Inode | undefined = undefined;
   /** Open file descriptions that hold the file's data: evict() waits for the last one. Kept by fs/libfs.ts. */
   openCount: number = 0;
   /** Of those, the ones open for writing (ETXTBSY), and how many programs run from it (negative: denied). */
@@ -218,8 +228,10 @@ export interface AddressSpace {
   writeBack(start: number, end: number): void | Sleeps<void>;
   /** Drops pages wholly beyond `size` and zeroes the tail; unmaps them everywhere. */
   truncate(size: number): void;
-  /** Shared mappings of this file, so that truncate and write-back can reach their PTEs. */
-  readonly mappings: Set<Vma>;
+  /** Areas that map this file, so that truncate and write-back can reach their PTEs. */
+  readonly mappings: ReadonlySet<Vma>;
+  addMapping(vma: Vma): void;
+  removeMapping(vma: Vma): void;
 }
 
 export const POLLIN = 0x001;

@@ -3,7 +3,7 @@
 
 import type { Host } from "../host/host.ts";
 import type { Cpu, GuestArch } from "./cpu.ts";
-import type { File, Path, Vfs } from "./fs.ts";
+import type { File, Path, TimeSpec, Vfs } from "./fs.ts";
 import type { Mm, PageAllocator } from "./mm_types.ts";
 import type { Sleeps, WaitQueue } from "./wait.ts";
 import type { Ram } from "../../lib/ram.ts";
@@ -65,7 +65,7 @@ export interface TimeKeeper {
   /** CLOCK_MONOTONIC, ns. */
   monotonicNs(): number;
   /** CLOCK_REALTIME as seconds and nanoseconds. */
-  realtime(): { sec: number; nsec: number };
+  realtime(): TimeSpec;
   realtimeNs(): bigint;
   setRealtime(ns: bigint): void;
   /** CLOCK_REALTIME where CLOCK_MONOTONIC is 0. */

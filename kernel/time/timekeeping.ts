@@ -8,6 +8,7 @@
 
 import type { Host } from "../../include/host/host.ts";
 import type { Cpu } from "../../include/linux/cpu.ts";
+import { type TimeSpec, timeSpec } from "../../include/linux/fs.ts";
 import type { KernelTimer, TimeKeeper } from "../../include/linux/sched.ts";
 
 class HeapTimer implements KernelTimer {
@@ -135,10 +136,10 @@ export class TimeKeeping implements TimeKeeper {
     return this.#wallAtZeroNs + BigInt(this.monotonicNs());
   }
 
-  realtime(): { sec: number; nsec: number } {
+  realtime(): TimeSpec {
     const ns = this.#baseNsec + this.monotonicNs();
     const carry = Math.floor(ns / 1e9);
-    return { sec: this.#baseSec + carry, nsec: ns - carry * 1e9 };
+    return timeSpec(this.#baseSec + carry, ns - carry * 1e9);
   }
 
   /** Keeps the wall clock's zero as seconds and nanoseconds too: bigints are slow. */
@@ -185,7 +186,7 @@ export class TimeKeeping implements TimeKeeper {
   }
 }
 
-function split(ns: bigint): { sec: number; nsec: number } {
+function split(ns: bigint): TimeSpec {
   const sec = ns / 1_000_000_000n;
-  return { sec: Number(sec), nsec: Number(ns - sec * 1_000_000_000n) };
+  return timeSpec(Number(sec), Number(ns - sec * 1_000_000_000n));
 }
