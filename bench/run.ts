@@ -11,7 +11,7 @@ import { availableParallelism, cpus, release, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { defaultImagePath } from "../tools/cli/paths.ts";
+import { defaultImagePath, translationsBeside } from "../tools/cli/paths.ts";
 import { Meter } from "./meter.ts";
 import {
   type BenchFiles,
@@ -115,6 +115,12 @@ function machineFacts(options: Options, peers: readonly PeerName[]): Fact[] {
       name: "method",
       value: `host CPU time against the native run just before, median of ${options.rounds} rounds; `
         + `translation cache ${options.cache}`,
+    },
+    {
+      name: "image",
+      value: existsSync(translationsBeside(options.root))
+        ? "with bytecode of common programs beside it"
+        : "with no bytecode beside it",
     },
   ];
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// `rookery image`: build, ls, rm.
+// `rookery image`: build, translate, ls, rm.
 
 import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 import { UsageError } from "./errors.ts";
-import { cacheDirectory } from "./paths.ts";
+import { cacheDirectory, translationsBeside } from "./paths.ts";
 
 const HELP = `Usage: rookery image build [options]   build a Debian root image (--help lists the options)
+       rookery image translate [...]   leave translated code beside an image, for first runs (--help tells more)
        rookery image ls                list the images kept in the cache
        rookery image rm NAME...        remove images from the cache`;
 
@@ -36,6 +37,7 @@ function remove(names: readonly string[]): number {
       throw new UsageError(`no image ${name} in ${imagesDirectory()}`);
     }
     rmSync(path);
+    rmSync(translationsBeside(path), { recursive: true, force: true });
   }
   return 0;
 }
@@ -46,6 +48,8 @@ export async function image(words: readonly string[]): Promise<number> {
   switch (action) {
     case "build":
       return (await import("../image/command.ts")).buildCommand(rest);
+    case "translate":
+      return (await import("../image/translate.ts")).translateCommand(rest);
     case "ls":
       return list();
     case "rm":

@@ -14,3 +14,8 @@ export function cacheDirectory(): string {
 export function defaultImagePath(): string {
   return process.env["ROOKERY_IMAGE"] ?? join(cacheDirectory(), "images", "debian.img");
 }
+
+/** Where the translations are that come with an image. */
+export function translationsBeside(image: string): string {
+  return `${image}.translations`;
+}

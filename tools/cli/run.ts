@@ -17,7 +17,7 @@ import { flameGraph } from "../perf/flame-graph.ts";
 import { Profiler } from "../perf/profiler.ts";
 import { summary } from "../perf/summary.ts";
 import { UsageError } from "./errors.ts";
-import { cacheDirectory, defaultImagePath } from "./paths.ts";
+import { cacheDirectory, defaultImagePath, translationsBeside } from "./paths.ts";
 import { parseRunOptions, type RunOptions, type Volume } from "./run-options.ts";
 
 /** Put in by scripts/bundle.ts: names the code that decides what translations mean. */
@@ -62,7 +62,7 @@ export async function run(words: readonly string[], built?: string): Promise<num
         write: (line) => writeAll(2, Buffer.from(line, "latin1")),
       },
     // What an earlier run left would change when code is translated, and with it what a seed means.
-    translations: options.time === "virtual" ? undefined : keptTranslations(built),
+    translations: options.time === "virtual" ? undefined : keptTranslations(imagePath, built),
     ...profiler?.hooks,
   });
   profiler?.start(machine);
@@ -103,9 +103,10 @@ async function writeProfile(profiler: Profiler, machine: Machine, options: RunOp
 }
 
 /** Undefined where the program is not bundled: the name of the build is made with the bundle. */
-function keptTranslations(built: string | undefined): TranslationStore | undefined {
+function keptTranslations(image: string, built: string | undefined): TranslationStore | undefined {
   if (typeof ROOKERY_BUILD === "undefined") return undefined;
-  return directoryStore(join(cacheDirectory(), "translations"), ROOKERY_BUILD, built);
+  const shipped = { runtime: built, image: translationsBeside(image) };
+  return directoryStore(join(cacheDirectory(), "translations"), ROOKERY_BUILD, shipped);
 }
 
 function openVolume(volume: Volume): MachineMount {

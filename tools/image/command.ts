@@ -11,8 +11,8 @@ import { UsageError } from "../cli/errors.ts";
 import { cacheDirectory, defaultImagePath } from "../cli/paths.ts";
 import { buildImage, temporaryPrefix } from "./build.ts";
 import { hostMirror } from "./host.ts";
-import { createProgress } from "./progress.ts";
-import type { Progress } from "./progress.ts";
+import { standardProgress } from "./progress.ts";
+import { translateCommon } from "./translate.ts";
 
 export interface BuildArguments {
   readonly output: string;
@@ -22,6 +22,8 @@ export interface BuildArguments {
   readonly mirror: string | undefined;
   readonly keyring: string | undefined;
   readonly isConfigured: boolean;
+  /** Whether programs are translated that many begin with. */
+  readonly isTranslated: boolean;
   readonly isVerbose: boolean;
 }
 
@@ -40,6 +42,7 @@ function command(): Command {
     .option("--mirror <URL>", "archive to fetch from (default: the one apt uses here)")
     .option("--keyring <FILE>", "keys that may sign the archive (default: this host's Debian keys)")
     .option("--no-configure", "only unpack; /var/lib/rookery/second-stage, run in the guest, does the rest")
+    .option("--no-translate", "leave no translations for first runs beside the image")
     .option("--verbose", "show what the maintainer scripts print", false)
     .helpOption("--help", "show this")
     .exitOverride()
@@ -65,6 +68,7 @@ export function parseBuildArguments(words: readonly string[]): BuildArguments {
     mirror?: string;
     keyring?: string;
     configure: boolean;
+    translate: boolean;
     verbose: boolean;
   }>();
   const mirror = options.mirror?.replace(/\/+$/, "");
@@ -85,31 +89,14 @@ export function parseBuildArguments(words: readonly string[]): BuildArguments {
     mirror,
     keyring: options.keyring,
     isConfigured: options.configure,
+    isTranslated: options.configure && options.translate,
     isVerbose: options.verbose,
   };
 }
 
-/** Progress on standard error: a bar on a terminal, lines elsewhere; NO_COLOR and FORCE_COLOR hold. */
-function standardProgress(): Progress {
-  const { stderr, env } = process;
-  const isForced = env["FORCE_COLOR"] !== undefined && env["FORCE_COLOR"] !== "0";
-  const hasColor = isForced || (stderr.isTTY && (env["NO_COLOR"] ?? "") === "");
-  return createProgress(
-    {
-      isTTY: stderr.isTTY,
-      columns: stderr.columns > 0 ? stderr.columns : 80,
-      hasColor,
-      write: (text) => {
-        stderr.write(text);
-      },
-    },
-    () => performance.now(),
-  );
-}
-
 /** Runs the words after `rookery image build`; the exit status. */
 export async function buildCommand(words: readonly string[]): Promise<number> {
-  const { isConfigured, isVerbose, ...choices } = parseBuildArguments(words);
+  const { isConfigured, isTranslated, isVerbose, ...choices } = parseBuildArguments(words);
   const mirror = choices.mirror ?? await hostMirror();
   await prepareDirectory(choices.output);
   const progress = standardProgress();
@@ -131,6 +118,7 @@ export async function buildCommand(words: readonly string[]): Promise<number> {
         if (isVerbose) process.stderr.write(bytes);
       },
     });
+    if (isTranslated) await translateCommon(choices.output, progress);
   } finally {
     for (const signal of ENDING_SIGNALS) process.off(signal, stop);
     progress.done();

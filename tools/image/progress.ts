@@ -12,7 +12,7 @@ export interface ProgressOutput {
 /** One bar at a time; without a total there is no bar. */
 export interface Progress {
   /** Begins a phase and ends the one before. */
-  phase(label: string, total?: number, unit?: "bytes" | "packages"): void;
+  phase(label: string, total?: number, unit?: "bytes" | "packages" | "programs"): void;
   /** Adds to what is done in this phase. */
   advance(amount: number): void;
   /** Ends the last phase. */
@@ -67,4 +67,22 @@ export function createProgress(output: ProgressOutput, now: () => number): Progr
 
 function megabytes(bytes: number): string {
   return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(0)} MB` : `${(bytes / 1e3).toFixed(0)} kB`;
+}
+
+/** Progress on standard error: a bar on a terminal, lines elsewhere; NO_COLOR and FORCE_COLOR hold. */
+export function standardProgress(): Progress {
+  const { stderr, env } = process;
+  const isForced = env["FORCE_COLOR"] !== undefined && env["FORCE_COLOR"] !== "0";
+  const hasColor = isForced || (stderr.isTTY && (env["NO_COLOR"] ?? "") === "");
+  return createProgress(
+    {
+      isTTY: stderr.isTTY,
+      columns: stderr.columns > 0 ? stderr.columns : 80,
+      hasColor,
+      write: (text) => {
+        stderr.write(text);
+      },
+    },
+    () => performance.now(),
+  );
 }

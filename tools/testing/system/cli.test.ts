@@ -2,12 +2,12 @@
 // `rookery run` as a user types it: output, exit statuses, signals, options, clear errors.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { rookery, run } from "./image.ts";
+import { rookery, run, testImage } from "./image.ts";
 
 test("output and exit status are the program's", async () => {
   assert.deepEqual(await run(["--", "python3", "-c", "print(6*7)"]), {
@@ -129,4 +129,56 @@ test("a damaged image is refused in one line", async () => {
   const { status, stderr } = await rookery(["run", "--root", path, "true"]);
   assert.equal(status, 125);
   assert.equal(stderr.trimEnd().split("\n").length, 1, stderr);
+});
+
+/** A counter that `run --stats` prints. */
+function counter(stderr: string, name: string): number {
+  const [, value] = new RegExp(`^${name} +(\\d+)$`, "m").exec(stderr) ?? [];
+  return Number(value);
+}
+
+test("what is translated beside an image need not be in a first run", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "rookery-image-"));
+  try {
+    const image = join(directory, "linked.img");
+    symlinkSync(testImage(), image);
+    const firstRun = async (command: readonly string[]): Promise<{ lifted: number; loaded: number }> => {
+      const env = { XDG_CACHE_HOME: mkdtempSync(join(directory, "cache-")) };
+      const { stdout, stderr } = await rookery(
+        ["run", "--stats", "--root", image, "--", ...command],
+        "",
+        env,
+      );
+      assert.match(stdout, /ready/);
+      return { lifted: counter(stderr, "lifted"), loaded: counter(stderr, "loadedBlocks") };
+    };
+    const echo = ["echo", "ready"];
+    const perl = ["perl", "-e", "print join('', sort split //, 'ready'), 'ready'"];
+    const bare = await firstRun(echo);
+    assert.equal(bare.loaded, 0);
+    assert.equal((await rookery(["image", "translate", image, "--", ...echo])).status, 0);
+    const bareOfPerl = await firstRun(perl);
+    assert.equal((await rookery(["image", "translate", image, "--", ...perl])).status, 0);
+    for (const [command, { lifted }] of [[echo, bare], [perl, bareOfPerl]] as const) {
+      const shipped = await firstRun(command);
+      assert.ok(shipped.lifted < lifted / 20, `${shipped.lifted} of ${lifted}`);
+      assert.ok(shipped.loaded > lifted / 2, `${shipped.loaded} of ${lifted}`);
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
+
+test("image translate says in one line what it cannot do", async () => {
+  for (
+    const [words, message] of [
+      [["/nowhere.img"], /^rookery: no image at \/nowhere\.img: build one with/],
+      [["--bogus"], /^rookery: image translate: "--bogus" is not known; see --help/],
+    ] as const
+  ) {
+    const { stderr, status } = await rookery(["image", "translate", ...words]);
+    assert.equal(status, 125);
+    assert.match(stderr, message);
+    assert.equal(stderr.trimEnd().split("\n").length, 1);
+  }
 });

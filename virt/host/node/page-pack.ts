@@ -20,6 +20,10 @@ import { join } from "node:path";
 
 import type { KeptPage } from "../../../include/host/translations.ts";
 
+const PACK_FILE = "pages";
+const INDEX_FILE = "pages.index";
+/** All that a pack lies in. */
+export const PACK_FILES: readonly string[] = [PACK_FILE, INDEX_FILE];
 const ROW_BYTES = 32;
 const HASH_BYTES = 16;
 const CHECKSUM_BYTES = 6;
@@ -88,11 +92,11 @@ export class PagePack {
   }
 
   get #packPath(): string {
-    return join(this.#directory, "pages");
+    return join(this.#directory, PACK_FILE);
   }
 
   get #indexPath(): string {
-    return join(this.#directory, "pages.index");
+    return join(this.#directory, INDEX_FILE);
   }
 
   #index(): ReadonlyMap<string, Row> {

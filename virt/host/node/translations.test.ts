@@ -15,7 +15,7 @@ import { WasmModule } from "../../wasm/encoder.ts";
 import { I32 } from "../../wasm/opcodes.ts";
 import { setPatience } from "./engine.ts";
 import { nativeCode } from "./native-code.ts";
-import { directoryStore } from "./translations.ts";
+import { directoryStore, ship } from "./translations.ts";
 
 const HASH = "0123456789abcdef0123456789abcdef";
 
@@ -140,9 +140,9 @@ test("the runtime module that came with the build serves as long as there is no 
     const functions = Object.values(new WebAssembly.Instance(module).exports);
     directoryStore(built, "build").saveRuntime({ bytes, module, functions }, undefined);
     const own = join(directory, "own");
-    const from = directoryStore(own, "build", built).runtime();
+    const from = directoryStore(own, "build", { runtime: built }).runtime();
     assert.equal(run(from!.compile()), 42);
-    assert.equal(directoryStore(own, "other", built).runtime(), undefined);
+    assert.equal(directoryStore(own, "other", { runtime: built }).runtime(), undefined);
     assert.equal(directoryStore(own, "build").runtime(), undefined);
   });
 });
@@ -231,4 +231,26 @@ test("code is kept under settings of its own, and when the engine has forgotten 
   setFlagsFromString("--no-stress-flush-code");
   setFlagsFromString("--no-expose-gc");
   assert.equal(run(native.give(native.take(module, trifle), bytes)), 42);
+});
+
+test("bytecode that came with an image serves as long as there is none of one's own; nothing else comes with it", () => {
+  withDirectory((directory) => {
+    const [made, image, own] = ["made", "image", "own"].map((name) => join(directory, name));
+    keep(made!);
+    const page = (byte: number): Uint8Array => new Uint8Array(100).fill(byte);
+    directoryStore(made!, "build").saveBytecode([{ hash: HASH, bytes: page(1) }]);
+    ship(made!, image!);
+    const bytecode = (build: string): number | undefined => {
+      const store = directoryStore(own!, build, { image });
+      const into = new Uint8Array(store.bytecodeLength(HASH));
+      assert.deepEqual(store.modulesFor(HASH), []);
+      return store.readBytecode(HASH, into) ? into[99] : undefined;
+    };
+    assert.equal(bytecode("build"), 1);
+    assert.equal(bytecode("other"), undefined);
+    directoryStore(own!, "build", { image }).saveBytecode([{ hash: HASH, bytes: page(2) }]);
+    assert.equal(bytecode("build"), 2);
+    rmSync(own!, { recursive: true });
+    assert.equal(bytecode("build"), 1);
+  });
 });

@@ -8,11 +8,17 @@
 //
 // Machine code is kept only where the engine can give it (native-code.ts): what it happens to have made at first, and of all that is used
 // when a module settles, at the end of the second run that uses it. Most programs that run once never come again.
+//
+// Bytecode that came with an image is looked at where there is none of one's own, and never written. It is all that comes with one: an image may come from anyone, and bytecode
+// does nothing to a host, where machine code would do anything.
 
 import { hash } from "node:crypto";
 import {
   appendFileSync,
+  chmodSync,
   closeSync,
+  copyFileSync,
+  existsSync,
   fstatSync,
   mkdirSync,
   openSync,
@@ -36,7 +42,7 @@ import type {
   UsedRuntime,
 } from "../../../include/host/translations.ts";
 import { type NativeCode, nativeCode } from "./native-code.ts";
-import { PagePack } from "./page-pack.ts";
+import { PACK_FILES, PagePack } from "./page-pack.ts";
 
 const MAGIC = 0x324b_5254; // "TRK2"
 const HEAD_BYTES = 16;
@@ -58,29 +64,52 @@ interface Header {
   readonly isSettled: boolean;
 }
 
-/**
- * `build` names what the bytes mean on Rookery's side. `built`: such a directory that came with the build; the runtime's module is taken
- * from it as long as there is no other.
- */
-export function directoryStore(directory: string, build: string, built?: string): TranslationStore {
+/** Directories that came from elsewhere. */
+export interface Shipped {
+  /** With the build: the runtime's module is taken from it as long as there is no other. */
+  readonly runtime?: string | undefined;
+  /** With an image: bytecode. */
+  readonly image?: string | undefined;
+}
+
+/** `build` names what the bytes mean on Rookery's side. */
+export function directoryStore(directory: string, build: string, shipped: Shipped = {}): TranslationStore {
   const key = hash("sha256", `${build} ${process.versions.v8} ${process.arch}`).slice(0, NAME_BYTES);
-  const builtRuntime = built === undefined ? undefined : join(built, key, RUNTIME_FILE);
-  return new DirectoryStore(join(directory, key), nativeCode(), builtRuntime);
+  const under = (path: string | undefined): string | undefined =>
+    path === undefined ? undefined : join(path, key);
+  return new DirectoryStore(join(directory, key), nativeCode(), {
+    runtime: under(shipped.runtime),
+    image: under(shipped.image),
+  });
+}
+
+/** Puts what may come with an image, of what lies in `directory`, into the new directory `to`, for everyone to read. */
+export function ship(directory: string, to: string): void {
+  mkdirSync(to);
+  for (const key of readdirSync(directory)) {
+    mkdirSync(join(to, key));
+    for (const file of PACK_FILES.filter((name) => existsSync(join(directory, key, name)))) {
+      copyFileSync(join(directory, key, file), join(to, key, file));
+      chmodSync(join(to, key, file), 0o644);
+    }
+  }
 }
 
 class DirectoryStore implements TranslationStore {
   readonly #pages: PagePack;
+  readonly #shippedPages: PagePack | undefined;
   readonly #directory: string;
   readonly #native: NativeCode | undefined;
-  readonly #builtRuntime: string | undefined;
+  readonly #shippedRuntime: string | undefined;
   #index: Map<string, Set<string>> | undefined;
   /** Only then can the store have grown. */
   #hasWritten = false;
   readonly #modules = new Map<string, FileModule | undefined>();
 
-  constructor(directory: string, native: NativeCode | undefined, builtRuntime: string | undefined) {
-    this.#builtRuntime = builtRuntime;
+  constructor(directory: string, native: NativeCode | undefined, { runtime, image }: Shipped) {
+    this.#shippedRuntime = runtime;
     this.#pages = new PagePack(directory);
+    this.#shippedPages = image === undefined ? undefined : new PagePack(image);
     this.#directory = directory;
     this.#native = native;
   }
@@ -90,11 +119,12 @@ class DirectoryStore implements TranslationStore {
   }
 
   bytecodeLength(pageHash: string): number {
-    return this.#pages.length(pageHash);
+    return this.#pages.length(pageHash) || (this.#shippedPages?.length(pageHash) ?? 0);
   }
 
   readBytecode(pageHash: string, into: Uint8Array): boolean {
-    return this.#pages.read(pageHash, into);
+    const pack = this.#pages.length(pageHash) > 0 ? this.#pages : this.#shippedPages;
+    return pack?.read(pageHash, into) ?? false;
   }
 
   saveBytecode(pages: readonly KeptPage[]): void {
@@ -126,8 +156,8 @@ class DirectoryStore implements TranslationStore {
 
   runtime(): StoredRuntime | undefined {
     const own = this.#read(RUNTIME_FILE, this.#runtimePath);
-    if (own !== undefined || this.#builtRuntime === undefined) return own;
-    return this.#read(RUNTIME_FILE, this.#builtRuntime);
+    if (own !== undefined || this.#shippedRuntime === undefined) return own;
+    return this.#read(RUNTIME_FILE, join(this.#shippedRuntime, RUNTIME_FILE));
   }
 
   /** As with other modules: the first run leaves the bytes, the second the machine code, unless the engine has taken what there is. */
