@@ -10,13 +10,15 @@ import type { Ram } from "../lib/ram.ts";
 import type { Block, CodeCache } from "./cache.ts";
 import { CPU_BASE, CPU_STATE, JUMP_CACHE, PAGE_SIZE, pageStart } from "./layout.ts";
 import { jumpCacheIndex, OTHER_PLACES } from "./runtime/inline.ts";
-import { LINK_KEY, SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
+import { FAR_KEY, LINK_KEY, SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
 import { DATA_ALIGNMENT } from "./translate/data.ts";
 import type { Region } from "./translate/live.ts";
 import { walk } from "./walk.ts";
 
 /** Neither 0, which empty places have, nor all ones, which a link has that leads nowhere. */
 const TAGS_MAX = 0xfffe;
+const FAR_KEY_MAX = 0xffff_ffff;
+const NO_FAR_KEY = 2;
 const PLACES = 1 + OTHER_PLACES.length;
 const TAG_WORD = (CPU_BASE + CPU_STATE.addressSpaceTag) >>> 2;
 
@@ -48,6 +50,10 @@ export class AddressSpaces {
   #lastTag = 0;
   /** The low half of LINK_KEY. */
   #linkCount = 0;
+  /** By tag: its FAR_KEY, and the count that this stands for; -1 for none. */
+  readonly #farKeys = new Uint32Array(TAGS_MAX + 1);
+  readonly #farCounts = new Int32Array(TAGS_MAX + 1);
+  #lastFarKey = 1;
 
   constructor(ram: Ram, cache: CodeCache) {
     this.#ram = ram;
@@ -270,12 +276,24 @@ export class AddressSpaces {
       if (this.#lastTag === TAGS_MAX) this.#forgetTags();
       tags[this.#mode] = ++this.#lastTag;
       this.#isLive[this.#lastTag] = 1;
+      this.#farCounts[this.#lastTag] = -1;
     }
     this.#ram.i32[TAG_WORD] = 0;
-    const tag = (tags[this.#mode] ?? 0) << 16;
+    const number = tags[this.#mode] ?? 0;
+    const tag = number << 16;
     this.#ram.i32[TAG_WORD + 1] = tag;
     this.#ram.i32[LINK_KEY >>> 2] = this.#linkCount;
     this.#ram.i32[(LINK_KEY >>> 2) + 1] = tag;
+    this.#ram.u32[FAR_KEY >>> 2] = this.#farKeyOf(number);
+  }
+
+  /** Of a tag, while nothing changes. */
+  #farKeyOf(tag: number): number {
+    if (this.#farCounts[tag] !== this.#linkCount) {
+      this.#farCounts[tag] = this.#linkCount;
+      this.#farKeys[tag] = this.#lastFarKey < FAR_KEY_MAX ? this.#lastFarKey += 2 : NO_FAR_KEY;
+    }
+    return this.#farKeys[tag]!;
   }
 
   #forgetTags(): void {

@@ -15,19 +15,26 @@ import { FLAG_LANE, FLAG_POOL, HELPERS, Op, type OpInfo, OPS } from "../ir/ops.t
 export const RECORD_BYTES = 16;
 /** Bytes before a block's first record: u64 0, i32 entries left until hot, u32 0. */
 export const HEADER_BYTES = 16;
-/** Link words of a jump side {i32 delta, u32 link}: not linked yet, and never to be linked. */
+/**
+ * Link words of a jump side {i32 delta, u32 link}: not linked yet, and never to be linked for good. Others that are odd are what FAR_KEY was
+ * when a jump last went on at the record in its bytes 4 to 7.
+ */
 export const LINK_NONE = 0;
 export const LINK_NEVER = 1;
+/** In the record of a jump: where it went on under the key that is its link. */
+export const FAR_RECORD_AT = 4;
 
-/** After the record of an indirect jump: where it went, 8 bytes each, by a hash of the target. */
+/** After the record of an indirect jump: where it went last, {i64 guest address, u32 record, u32 FAR_KEY}; then where it went, 8 bytes each, by a hash of the target. */
+export const LAST_AT: number = RECORD_BYTES;
 export const TARGETS = 8;
 export const TARGETS_BYTES: number = TARGETS * 8;
+export const INDIRECT_BYTES: number = 16 + TARGETS_BYTES;
 
 /** Handlers that are not one IR operation. */
 export const SPECIALS = [
   "exit", // leaves to the dispatcher: this block is now the entry of a region
   "jump", // dst count, {imm delta, link}
-  "indirect", // dst count, a address; then TARGETS_BYTES
+  "indirect", // dst count, a address; then INDIRECT_BYTES
   "syscall", // dst count, imm delta
   "trap", // dst count retired, a kind, imm delta
   "branch", // dst count, a condition; second record: {delta, link} taken, {delta, link} not

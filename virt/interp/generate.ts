@@ -5,25 +5,16 @@
 // while the function is not running. A fault adds the record's pcOffset and takes its instruction index off
 // the budget, so state and counters are those of before the instruction.
 
-import { TRAP_PREEMPTED, TRAP_SYSCALL } from "../../include/linux/cpu.ts";
-import { CPU_BASE, CPU_STATE, JUMP_CACHE } from "../layout.ts";
+import { TRAP_SYSCALL } from "../../include/linux/cpu.ts";
+import { CPU_BASE, CPU_STATE } from "../layout.ts";
+import { type JumpContext, JumpHandlers } from "./jumps.ts";
 import { MemoryHandlers } from "./memory.ts";
-import { pushJumpCacheEntry } from "../runtime/inline.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
-import { LINK_SLOT, stateAddress, STATUS_CONTINUE, STATUS_HOT, STATUS_LINK } from "../runtime/status.ts";
+import { stateAddress, STATUS_CONTINUE } from "../runtime/status.ts";
 import { type OpInfo, OPS } from "../ir/ops.ts";
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import { I32, I64, W } from "../wasm/opcodes.ts";
-import {
-  type HandlerRow,
-  type Handlers,
-  LINK_NEVER,
-  LINK_NONE,
-  RECORD_BYTES,
-  type Special,
-  SPECIALS,
-  TARGETS,
-} from "./bytecode.ts";
+import { type HandlerRow, type Handlers, RECORD_BYTES, type Special, SPECIALS } from "./bytecode.ts";
 import {
   emitComputation,
   emitSetCc,
@@ -39,25 +30,22 @@ export function emitInterpreter(handlers: Handlers, runtime: RuntimeFunctions, r
   return new Generator(handlers, runtime, rare).run();
 }
 
-class Generator implements SlotContext {
+class Generator implements SlotContext, JumpContext {
   readonly f: Assembler = new Assembler([I32], [I32]);
   readonly ip = 0;
   readonly runtime: RuntimeFunctions;
   readonly #handlers: Handlers;
   readonly #rare: number;
-  readonly #pc = this.f.local(I64);
-  readonly #budget = this.f.local(I32);
+  readonly pc = this.f.local(I64);
+  readonly budget = this.f.local(I32);
   readonly #status = this.f.local(I32);
-  readonly #side = this.f.local(I32); // {delta, link} of the way taken
-  readonly #count = this.f.local(I32); // instructions of the block that ends
   readonly #entry = this.f.local(I32);
   readonly #memory: MemoryHandlers;
+  readonly #jumps: JumpHandlers;
   /** By number of the handler. */
   readonly #labels: Label[] = [];
-  #top: Label = 0;
+  top: Label = 0;
   #fault: Label = 0;
-  #follow: Label = 0;
-  #indirect: Label = 0;
   #next: Label = 0;
 
   constructor(handlers: Handlers, runtime: RuntimeFunctions, rare: number) {
@@ -65,33 +53,37 @@ class Generator implements SlotContext {
     this.runtime = runtime;
     this.#rare = rare;
     this.#memory = new MemoryHandlers(this, this.#status);
+    this.#jumps = new JumpHandlers(this);
   }
 
   run(): Assembler {
     const f = this.f;
     f.i32(stateAddress("pc"));
     f.memory(W.i64_load, 0);
-    f.set(this.#pc);
+    f.set(this.pc);
     f.i32(stateAddress("budget"));
     f.memory(W.i32_load, 0);
-    f.set(this.#budget);
-    this.#countEntry();
-    this.#top = f.loop();
+    f.set(this.budget);
+    this.#jumps.countEntry();
+    this.top = f.loop();
     this.#next = f.block(); // out of it: on to the next record
     this.#fault = f.block();
     this.#memory.fault = this.#fault;
-    this.#indirect = f.block();
-    this.#follow = f.block();
+    this.#jumps.indirect = f.block();
+    this.#jumps.jump = f.block();
+    this.#jumps.follow = f.block();
     this.#emitHandlers();
     f.end();
-    this.#emitFollow();
+    this.#jumps.emitFollow();
     f.end();
-    this.#emitIndirect();
+    this.#jumps.emitJump();
+    f.end();
+    this.#jumps.emitIndirect();
     f.end();
     this.#emitFault();
     f.end();
     this.#advance(RECORD_BYTES);
-    f.br(this.#top);
+    f.br(this.top);
     f.end();
     f.op(W.unreachable);
     return f;
@@ -119,7 +111,7 @@ class Generator implements SlotContext {
     // The rare ones: bytes to advance, or 0 after a trap. An ext may have changed the budget.
     this.#storeBudget();
     f.i32(stateAddress("pc"));
-    f.get(this.#pc);
+    f.get(this.pc);
     f.memory(W.i64_store, 0);
     f.get(this.ip);
     f.call(this.#rare);
@@ -133,12 +125,12 @@ class Generator implements SlotContext {
     f.end();
     f.i32(stateAddress("budget"));
     f.memory(W.i32_load, 0);
-    f.set(this.#budget);
+    f.set(this.budget);
     f.get(this.ip);
     f.get(this.#entry);
     f.op(W.i32_add);
     f.set(this.ip);
-    f.br(this.#top);
+    f.br(this.top);
   }
 
   #emitSequence(parts: readonly number[]): void {
@@ -174,7 +166,7 @@ class Generator implements SlotContext {
         if (row.variant === "branch") pushSlot(this, info.operands, 1);
         else this.#pushImmediate(info);
         f.op(info.opcode);
-        this.#chooseSide();
+        this.#jumps.chooseSide();
         break;
       }
       case "helper":
@@ -188,26 +180,6 @@ class Generator implements SlotContext {
     this.f.memory(info.operands === "ll" ? W.i64_load32_s : W.i32_load, 8);
   }
 
-  /** The condition is on the stack; the sides are in the second record. */
-  #chooseSide(): void {
-    const f = this.f;
-    f.i32(3);
-    f.op(W.i32_shl);
-    f.get(this.ip);
-    f.op(W.i32_add);
-    f.i32(RECORD_BYTES);
-    f.op(W.i32_add);
-    f.set(this.#side);
-    this.#loadCount();
-    f.br(this.#follow);
-  }
-
-  #loadCount(): void {
-    this.f.get(this.ip);
-    this.f.memory(W.i32_load16_u, 2);
-    this.f.set(this.#count);
-  }
-
   #advance(bytes: number): void {
     this.f.get(this.ip);
     this.f.i32(bytes);
@@ -219,30 +191,24 @@ class Generator implements SlotContext {
     const f = this.f;
     switch (name) {
       case "exit":
-        this.#leave(() => f.i32(STATUS_CONTINUE));
+        this.leave(() => f.i32(STATUS_CONTINUE));
         break;
       case "jump":
-        f.get(this.ip);
-        f.i32(8);
-        f.op(W.i32_add);
-        f.set(this.#side);
-        this.#loadCount();
-        f.br(this.#follow);
+        this.#jumps.begin();
+        f.br(this.#jumps.jump);
         break;
       case "indirect":
         pushSlot(this, "l", 0);
-        f.set(this.#pc);
-        this.#noteTarget();
-        this.#loadCount();
-        this.#takeCount();
-        f.br(this.#indirect);
+        f.set(this.pc);
+        this.#jumps.begin();
+        f.br(this.#jumps.indirect);
         break;
       case "syscall":
       case "trap":
-        this.#loadCount();
-        this.#takeCount();
-        this.#addDelta(() => f.get(this.ip), 8);
-        this.#leave(() => {
+        this.#jumps.loadCount();
+        this.#jumps.takeCount();
+        this.#jumps.addDelta(() => f.get(this.ip), 8);
+        this.leave(() => {
           if (name === "syscall") f.i32(TRAP_SYSCALL);
           else this.#pushField(4);
         });
@@ -251,7 +217,7 @@ class Generator implements SlotContext {
         pushSlot(this, "i", 0);
         f.i32(0);
         f.op(W.i32_ne);
-        this.#chooseSide();
+        this.#jumps.chooseSide();
         break;
       case "mov32":
         storeResult(this, "i", () => pushSlot(this, "i", 0));
@@ -272,7 +238,7 @@ class Generator implements SlotContext {
         break;
       case "pc_const":
         storeResult(this, "l", () => {
-          f.get(this.#pc);
+          f.get(this.pc);
           pushImmediate64(this);
           f.op(W.i64_add);
         });
@@ -286,163 +252,36 @@ class Generator implements SlotContext {
     }
   }
 
-  /** For the translator: targets[hash of pc] = pc, behind the record. */
-  #noteTarget(): void {
-    const f = this.f;
-    f.get(this.#pc);
-    f.i64(4);
-    f.op(W.i64_shr_u);
-    f.op(W.i32_wrap_i64);
-    f.i32(TARGETS - 1);
-    f.op(W.i32_and);
-    f.i32(3);
-    f.op(W.i32_shl);
-    f.get(this.ip);
-    f.op(W.i32_add);
-    f.get(this.#pc);
-    f.memory(W.i64_store, RECORD_BYTES);
-  }
-
   #pushField(offset: number): void {
     this.f.get(this.ip);
     this.f.memory(W.i32_load16_u, offset);
   }
 
-  /** The condition's choice is the {delta, link} at `side`. */
-  #emitFollow(): void {
-    const f = this.f;
-    this.#takeCount();
-    this.#addDelta(() => f.get(this.#side), 0);
-    this.#checkBudget();
-    f.get(this.#side);
-    f.memory(W.i32_load, 4);
-    f.tee(this.#entry);
-    f.i32(LINK_NEVER);
-    f.op(W.i32_gt_u);
-    f.if_();
-    f.get(this.#entry);
-    f.set(this.ip);
-    this.#countEntry();
-    f.br(this.#top);
-    f.end();
-    f.get(this.#entry);
-    f.i32(LINK_NONE);
-    f.op(W.i32_eq);
-    f.if_();
-    f.i32(LINK_SLOT);
-    f.get(this.#side);
-    f.memory(W.i32_store, 0);
-    this.#leave(() => f.i32(STATUS_LINK));
-    f.end();
-  }
-
-  /** Falls in from #emitFollow too: pc and budget are those of after the jump. */
-  #emitIndirect(): void {
-    const f = this.f;
-    this.#checkBudget();
-    // A block of the interpreter under this pc in the jump cache is entered without leaving.
-    f.get(this.#pc);
-    f.i64(47);
-    f.op(W.i64_shr_u);
-    f.op(W.i64_eqz);
-    f.if_();
-    pushJumpCacheEntry(f, () => f.get(this.#pc));
-    f.tee(this.#entry);
-    f.memory(W.i64_load, JUMP_CACHE);
-    f.get(this.#pc);
-    f.i32(stateAddress("addressSpaceTag"));
-    f.memory(W.i64_load, 0);
-    f.op(W.i64_xor);
-    f.op(W.i64_eq);
-    f.if_();
-    f.get(this.#entry);
-    f.memory(W.i32_load, JUMP_CACHE + 8);
-    f.op(W.i32_eqz);
-    f.if_();
-    f.get(this.#entry);
-    f.memory(W.i32_load, JUMP_CACHE + 12);
-    f.set(this.ip);
-    this.#countEntry();
-    f.br(this.#top);
-    f.end();
-    f.end();
-    f.end();
-    this.#leave(() => f.i32(STATUS_CONTINUE));
-  }
-
   /** `status` is set and the record names its instruction. */
   #emitFault(): void {
     const f = this.f;
-    f.get(this.#pc);
+    f.get(this.pc);
     f.get(this.ip);
     f.memory(W.i64_load16_u, 12);
     f.op(W.i64_add);
-    f.set(this.#pc);
-    f.get(this.#budget);
+    f.set(this.pc);
+    f.get(this.budget);
     this.#pushField(14);
     f.op(W.i32_sub);
-    f.set(this.#budget);
-    this.#leave(() => f.get(this.#status));
-  }
-
-  /** Hot blocks go to the translator when the counter in the header reaches 0. */
-  #countEntry(): void {
-    const f = this.f;
-    f.get(this.ip);
-    f.i32(8);
-    f.op(W.i32_sub);
-    f.get(this.ip);
-    f.i32(8);
-    f.op(W.i32_sub);
-    f.memory(W.i32_load, 0);
-    f.i32(1);
-    f.op(W.i32_sub);
-    f.tee(this.#entry);
-    f.memory(W.i32_store, 0);
-    f.get(this.#entry);
-    f.op(W.i32_eqz);
-    f.if_();
-    this.#leave(() => f.i32(STATUS_HOT));
-    f.end();
-  }
-
-  #takeCount(): void {
-    const f = this.f;
-    f.get(this.#budget);
-    f.get(this.#count);
-    f.op(W.i32_sub);
-    f.set(this.#budget);
-  }
-
-  #checkBudget(): void {
-    const f = this.f;
-    f.get(this.#budget);
-    f.i32(0);
-    f.op(W.i32_le_s);
-    f.if_();
-    this.#leave(() => f.i32(TRAP_PREEMPTED));
-    f.end();
-  }
-
-  #addDelta(base: () => void, offset: number): void {
-    const f = this.f;
-    f.get(this.#pc);
-    base();
-    f.memory(W.i64_load32_s, offset);
-    f.op(W.i64_add);
-    f.set(this.#pc);
+    f.set(this.budget);
+    this.leave(() => f.get(this.#status));
   }
 
   #storeBudget(): void {
     this.f.i32(stateAddress("budget"));
-    this.f.get(this.#budget);
+    this.f.get(this.budget);
     this.f.op(W.i64_extend_i32_s);
     this.f.memory(W.i64_store, 0);
   }
 
-  #leave(pushStatus: () => void): void {
+  leave(pushStatus: () => void): void {
     this.f.i32(stateAddress("pc"));
-    this.f.get(this.#pc);
+    this.f.get(this.pc);
     this.f.memory(W.i64_store, 0);
     this.#storeBudget();
     pushStatus();

@@ -6,14 +6,21 @@
 //   u32 where its first record is, u32 where its last one ends; by link u32 where its word is; for each block with bytes in the next
 //   page 16 bytes that begin with those; from the next multiple of 16 on the blocks' headers and records, one after the other.
 //
-// Bytecode names no address but by links and noted targets. Links are kept as places in the page's bytecode, or as not made yet,
+// Bytecode names no address but by links and noted targets. Links within the page are kept as places in the page's bytecode, or as not made yet,
 // and targets as never seen. So a page is read to where it stays, and an addition is made for each link; what TypeScript has to know of a block is
 // made when it is asked for: most blocks only ever run.
 
 import type { Ram } from "../../lib/ram.ts";
-import { TERM_INDIRECT } from "../ir/ops.ts";
+import { TERM_INDIRECT, TERM_JUMP } from "../ir/ops.ts";
 import { PAGE_SIZE } from "../layout.ts";
-import { HEADER_BYTES, LINK_NEVER, LINK_NONE, TARGETS_BYTES } from "./bytecode.ts";
+import {
+  FAR_RECORD_AT,
+  HEADER_BYTES,
+  INDIRECT_BYTES,
+  LINK_NEVER,
+  LINK_NONE,
+  RECORD_BYTES,
+} from "./bytecode.ts";
 import { sidesOf } from "./links.ts";
 
 const HEAD_BYTES = 16;
@@ -116,7 +123,7 @@ function placesOf(blocks: readonly WholeBlock[]): number[] {
   return starts;
 }
 
-/** Undoes the count and the targets of a block. */
+/** Undoes the count of a block, and where it went. */
 function clean(
   view: DataView,
   start: number,
@@ -125,8 +132,9 @@ function clean(
   entriesLeft: (now: number) => number,
 ): void {
   view.setInt32(start + 8, entriesLeft(view.getInt32(start + 8, true)), true);
+  if (block.terminator === TERM_JUMP) view.setUint32(end - RECORD_BYTES + FAR_RECORD_AT, 0, true);
   if (block.terminator !== TERM_INDIRECT) return;
-  for (let at = end - TARGETS_BYTES; at < end; at += 4) view.setUint32(at, 0, true);
+  for (let at = end - INDIRECT_BYTES; at < end; at += 4) view.setUint32(at, 0, true);
 }
 
 /** Makes links within the page what they are in a store: to one of the first `wholeCount` blocks. Where those are that may lead somewhere. */

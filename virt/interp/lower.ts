@@ -25,11 +25,11 @@ import {
   hasLane,
   hasPool,
   HEADER_BYTES,
+  INDIRECT_BYTES,
   LINK_NEVER,
   LINK_NONE,
   RECORD_BYTES,
   SAME_BITS,
-  TARGETS_BYTES,
 } from "./bytecode.ts";
 import { joinSequences } from "./join.ts";
 
@@ -390,8 +390,8 @@ export class Lowering {
   #indirect(ir: IrBuilder, slot: number): void {
     this.#terminatorKind = TERM_INDIRECT;
     this.#write(this.#handlers.special.indirect, ir.instructions, slot, 0, 0, 0);
-    this.#ram.u8.fill(0, this.#at, this.#at + TARGETS_BYTES);
-    this.#at += TARGETS_BYTES;
+    this.#ram.u8.fill(0, this.#at, this.#at + INDIRECT_BYTES);
+    this.#at += INDIRECT_BYTES;
   }
 
   /** Only jumps within the page are ever linked: another page may be mapped elsewhere next time. */

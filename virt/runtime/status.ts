@@ -44,6 +44,11 @@ export const LINK_KEY: number = CPU_BASE + 0x560;
 export const STACK_START: number = CPU_BASE + 0x568;
 export const STACK_ADDEND: number = CPU_BASE + 0x570;
 export const STACK_ROOM: number = CPU_BASE + 0x588;
+/**
+ * u32: a jump in bytecode that left its page goes on where it did last while its key is this one. It is odd, stands for one tag and one count of LINK_KEY and never comes
+ * again; even when no more can be had, and then nothing is remembered.
+ */
+export const FAR_KEY: number = CPU_BASE + 0x590;
 /** One access looks into the window for up to so many bytes. */
 export const STACK_SPAN = 512;
 /** Two i64: the operands of the flags while a region asks where memory lies. */
