@@ -35,11 +35,14 @@ export interface ParsedPath {
   readonly hasTrailingSlash: boolean;
 }
 
-/** Parsed paths by text. */
+/** Parsed paths by text. A name alone is not worth keeping: there are as many as files. */
 export class PathParser {
   readonly #known = new Map<string, ParsedPath>();
 
   parse(text: string): ParsedPath {
+    if (text !== "" && text.length < PATH_MAX && !text.includes("/")) {
+      return { isAbsolute: false, names: [text], hasTrailingSlash: false };
+    }
     const known = this.#known.get(text);
     if (known !== undefined) return known;
     if (text.length >= PATH_MAX) throw ENAMETOOLONG;

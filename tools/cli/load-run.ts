@@ -12,14 +12,10 @@ import type * as runModule from "./run.ts";
 
 type Run = (words: readonly string[]) => Promise<number>;
 
-/** Most of a short run would be optimised for nothing. */
-const PATIENCE_MS = 250;
-
 /** `run`; what it compiled is written down when it ends. */
 export async function loadRun(): Promise<Run> {
   tuneEngine();
   setPatience(true);
-  const patience = setTimeout(() => setPatience(false), PATIENCE_MS).unref();
   const bundle = fileURLToPath(new URL("run.cjs", import.meta.url));
   if (!existsSync(bundle)) return (await import("./run.ts")).run;
   const loaded = underUsualSettings(() => loadCached<typeof runModule>(bundle));
@@ -28,7 +24,6 @@ export async function loadRun(): Promise<Run> {
     try {
       return await loaded.exports.run(words, built);
     } finally {
-      clearTimeout(patience);
       underUsualSettings(() => loaded.save());
     }
   };
