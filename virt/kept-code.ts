@@ -5,7 +5,14 @@
 import type { KeptPage, TranslationStore } from "../include/host/translations.ts";
 import { ACCESS_EXEC } from "../include/linux/cpu.ts";
 import type { Block } from "./cache.ts";
-import { blockKey, encodePage, type KeptBlock, type KeptCounts, PageBytecode } from "./interp/kept.ts";
+import {
+  blockKey,
+  encodePage,
+  isPage,
+  type KeptBlock,
+  type KeptCounts,
+  PageBytecode,
+} from "./interp/kept.ts";
 import { PAGE_SIZE, pageOffset, pageStart } from "./layout.ts";
 import type { EarlierBlocks, MappedCode } from "./mapped-code.ts";
 import { PlacedCode, type PlacedCodeHost } from "./placed-code.ts";
@@ -92,6 +99,7 @@ export class KeptCode implements EarlierBlocks {
     const length = this.#store.bytecodeLength(hash);
     const address = length === 0 ? -1 : cache.allocate(length);
     if (address < 0 || !this.#store.readBytecode(hash, ram.u8.subarray(address, address + length))) return;
+    if (!isPage(ram, address, length)) return;
     const page = new PageBytecode(ram, address);
     if (cache.addKept(frame, page)) flushTlbWrites();
     const { straddling } = page;

@@ -240,3 +240,16 @@ test("a page that is first looked at for the sake of a region in the page before
   assert.equal(second["modules"], 0);
   assert.ok(second["loadedBlocks"]! >= first["lifted"]!, `${second["loadedBlocks"]} of ${first["lifted"]}`);
 });
+
+test("bytecode that is not as long as it says is left alone", () => {
+  for (const word of [0, 1, 2, 3]) {
+    const store = new MemoryStore();
+    run(store, 0x40_0000, 3);
+    for (const bytes of store.pages.values()) {
+      new DataView(bytes.buffer).setUint32(word * 4, 0xffff_fff0, true);
+    }
+    const second = run(store, 0x40_0000, 3);
+    assert.equal(second["loadedBlocks"], 0);
+    assert.ok(second["lifted"]! > 3);
+  }
+});

@@ -167,6 +167,16 @@ function alignUp(address: number): number {
   return (address + 15) & ~15;
 }
 
+/** Whether what lies at `address` says of itself that it is so many bytes, and has no more blocks that end in the next page than blocks. */
+export function isPage(ram: Ram, address: number, length: number): boolean {
+  if (length < HEAD_BYTES) return false;
+  const word = address >>> 2;
+  const [count, tails, links, codeBytes] = ram.u32.subarray(word, word + 4);
+  const rest = length - HEAD_BYTES - codeBytes! - count! * ROW_BYTES - links! * LINK_BYTES
+    - tails! * TAIL_BYTES;
+  return tails! <= count! && rest >= 0 && rest < 16; // the records begin at a multiple of 16
+}
+
 /** A page with its bytecode in the arena. */
 export class PageBytecode {
   readonly #ram: Ram;

@@ -9,8 +9,8 @@
 // Machine code is kept only where the engine can give it (native-code.ts): what it happens to have made at first, and of all that is used
 // when a module settles, at the end of the second run that uses it. Most programs that run once never come again.
 //
-// Bytecode that came with an image is looked at where there is none of one's own, and never written. It is all that comes with one: an image may come from anyone, and bytecode
-// does nothing to a host, where machine code would do anything.
+// Bytecode that came with an image is looked at where there is none of one's own, and never written. It is all that comes with one: an image may come from anyone, and wrong
+// bytecode does to a machine what it likes, and can make a run hang, where machine code would do anything to the host.
 
 import { hash } from "node:crypto";
 import {
