@@ -88,10 +88,7 @@ export class JumpHandlers {
     f.i32(LINK_NEVER);
     f.op(W.i32_gt_u);
     f.if_();
-    f.get(this.#entry);
-    f.set(this.#at.ip);
-    this.countEntry();
-    f.br(this.#at.top);
+    this.#goOnAt(() => f.get(this.#entry));
     f.end();
     f.get(this.#entry);
     f.i32(LINK_NONE);
@@ -121,15 +118,15 @@ export class JumpHandlers {
     this.#pushFarKey();
     f.op(W.i32_eq);
     f.if_();
-    this.#goOnAt(() => f.memory(W.i32_load, FAR_RECORD_AT));
+    this.#goOnAt(() => {
+      f.get(this.#side);
+      f.memory(W.i32_load, FAR_RECORD_AT);
+    });
     f.end();
     f.else_();
     f.get(this.#entry);
     f.if_();
-    f.get(this.#entry);
-    f.set(this.#at.ip);
-    this.countEntry();
-    f.br(this.#at.top);
+    this.#goOnAt(() => f.get(this.#entry));
     f.end();
     f.i32(LINK_SLOT);
     f.get(this.#side);
@@ -163,7 +160,10 @@ export class JumpHandlers {
     this.#pushFarKey();
     f.op(W.i32_eq);
     f.if_();
-    this.#goOnAt(() => f.memory(W.i32_load, LAST_AT + 8));
+    this.#goOnAt(() => {
+      f.get(this.#side);
+      f.memory(W.i32_load, LAST_AT + 8);
+    });
     f.end();
     f.end();
     this.#noteTarget();
@@ -202,10 +202,9 @@ export class JumpHandlers {
     this.#f.memory(W.i32_load, 0);
   }
 
-  /** At the record that is in the jump at `side`. */
-  #goOnAt(load: () => void): void {
-    this.#f.get(this.#side);
-    load();
+  /** On to the record whose address `push` leaves. */
+  #goOnAt(push: () => void): void {
+    push();
     this.#f.set(this.#at.ip);
     this.countEntry();
     this.#f.br(this.#at.top);
