@@ -113,7 +113,6 @@ export const BROWSER: BuildOptions = {
   format: "esm",
   platform: "browser",
   target: "es2022",
-  define: { ROOKERY_BUILD: JSON.stringify(translatorIdentity()) },
 };
 
 /** The wrapper of a CommonJS module as part of the file: to put it around what was read would be a copy of all of it, at each start. */
@@ -121,9 +120,7 @@ function asFunction(text: string): string {
   return `(function(require,module,exports){${text}\n})`;
 }
 
-async function bundleRun(): Promise<void> {
-  const define = { ROOKERY_BUILD: JSON.stringify(translatorIdentity()) };
-  writeFileSync(join(BIN_DIRECTORY, IDENTITY_FILE), translatorIdentity());
+async function bundleRun(define: Record<string, string>): Promise<void> {
   const { outputFiles } = await build({ ...RUN, define, write: false });
   for (const { path, text } of outputFiles) {
     const identity = createHash("sha256").update(text).digest("hex").slice(0, 32);
@@ -164,9 +161,12 @@ async function bundleAll(): Promise<void> {
   await build(OTHER_COMMANDS);
   await build(COMMAND_LINE);
   writeFileSync(`${BIN_DIRECTORY}/package.json`, `${JSON.stringify({ type: "commonjs" })}\n`);
-  await bundleRun();
+  const translator = translatorIdentity();
+  const define = { ROOKERY_BUILD: JSON.stringify(translator) };
+  writeFileSync(join(BIN_DIRECTORY, IDENTITY_FILE), translator);
+  await bundleRun(define);
   warmUp(BIN_DIRECTORY);
-  await build(BROWSER);
+  await build({ ...BROWSER, define });
   writeFileSync(STAMP, inputs); // the last: what is torn is made anew
 }
 

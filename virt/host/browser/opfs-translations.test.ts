@@ -6,6 +6,7 @@ import { test } from "node:test";
 
 import type { StoredRegion, UsedModule } from "../../../include/host/translations.ts";
 import { MemoryFile } from "./testing/memory-file.ts";
+import { storedRegion } from "../../testing/stored-region.ts";
 import { Assembler } from "../../wasm/assembler.ts";
 import { WasmModule } from "../../wasm/encoder.ts";
 import { I32 } from "../../wasm/opcodes.ts";
@@ -14,22 +15,7 @@ import { TranslationFile } from "./opfs-translations.ts";
 const BUILD = "a build";
 
 function region(name: string, hash: string): StoredRegion {
-  return {
-    name,
-    anchorOffset: 16,
-    mode: 0,
-    pages: [[0, hash], [1, "another page"]],
-    offsets: [0],
-    entries: [0],
-    switchTargets: [],
-    exits: [],
-    links: 0,
-    calls: [],
-    sites: [],
-    instructions: 3,
-    generation: 0,
-    hasGroups: true,
-  };
+  return storedRegion(name, [[0, hash], [1, "another page"]]);
 }
 
 /** A module with a function that gives `value`. */

@@ -10,6 +10,7 @@ import { runInNewContext } from "node:vm";
 import { test } from "node:test";
 
 import type { StoredRegion } from "../../../include/host/translations.ts";
+import { storedRegion } from "../../testing/stored-region.ts";
 import { Assembler } from "../../wasm/assembler.ts";
 import { WasmModule } from "../../wasm/encoder.ts";
 import { I32 } from "../../wasm/opcodes.ts";
@@ -20,22 +21,7 @@ import { directoryStore, ship } from "./translations.ts";
 const HASH = "0123456789abcdef0123456789abcdef";
 
 function region(name: string): StoredRegion {
-  return {
-    name,
-    anchorOffset: 16,
-    mode: 0,
-    pages: [[0, HASH]],
-    offsets: [0],
-    entries: [0],
-    switchTargets: [],
-    exits: [],
-    links: 0,
-    calls: [],
-    sites: [],
-    instructions: 3,
-    generation: 0,
-    hasGroups: true,
-  };
+  return storedRegion(name, [[0, HASH]]);
 }
 
 /** A module with a function that gives 42. */
