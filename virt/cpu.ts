@@ -22,6 +22,7 @@ import { EXT_LEAVE, type FrontEnd, MODE_EXACT, type QuickExts, STATUS_EXACT } fr
 import { type AccessOwner, ExtAccess } from "./guest-access.ts";
 import { HEADER_BYTES, makeHandlers } from "./interp/bytecode.ts";
 import { linkTo } from "./interp/links.ts";
+import { writeTables } from "./interp/steps.ts";
 import { KeptCode } from "./kept-code.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "./layout.ts";
 import { MappedCode } from "./mapped-code.ts";
@@ -112,6 +113,7 @@ export class WasmCpu implements Cpu, AccessOwner {
     this.#kept = code.earlier = kept;
     this.#regions = new Regions({ ...owner, code, translator, kept, hotBatch, translateOnDemand });
     clearTlb(ram);
+    writeTables(ram);
   }
 
   get retired(): number {

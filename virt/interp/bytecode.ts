@@ -7,8 +7,10 @@
 // Three-operand records keep c in the low half of imm. A terminator holds the instruction count in dst.
 //
 // Handlers come from the table of operations: [variant][op], and from sequences.ts. Numbers below hotCount live in the main
-// function, the rest (floats, vectors, calls) in a second one, so that the hot loop stays small.
+// function, others (floats, vectors, calls) in a second one, so that the hot loop stays small. Most of what a block is lowered to is packed into steps
+// then (pack.ts, steps.ts), whose handlers are among the special ones; the numbers of what always is come last, and have no code.
 
+import { becomesStep } from "./forms.ts";
 import { SEQUENCES, SequenceTree } from "./sequences.ts";
 import { FLAG_LANE, FLAG_POOL, HELPERS, Op, type OpInfo, OPS } from "../ir/ops.ts";
 
@@ -38,13 +40,32 @@ export const SPECIALS = [
   "syscall", // dst count, imm delta
   "trap", // dst count retired, a kind, imm delta
   "branch", // dst count, a condition; second record: {delta, link} taken, {delta, link} not
+  // Steps: see steps.ts.
+  "add",
+  "add_more",
+  "logic",
+  "shift",
+  "scaled",
+  "flags",
+  "load_8",
+  "load_16",
+  "load_32",
+  "load_64",
+  "store_8",
+  "store_16",
+  "store_32",
+  "store_64",
+  "compare_32",
+  "compare_64",
+  "canonical", // a address, imm kind of the trap when it is none
+  "return", // an indirect jump after that check and after imm was added to rsp; b kind of the trap
   "mov32", // the upper half of dst becomes 0, as of every i32 result
   "mov64",
   "const64",
   "pc_const",
-  "set_cc_imm",
   "mov128",
   "mov32_narrow", // leaves the upper half of dst alone
+  "set_cc_imm", // becomes a step, as some operations do (forms.ts): nothing runs it
 ] as const;
 export type Special = (typeof SPECIALS)[number];
 
@@ -60,6 +81,7 @@ export interface Handlers {
   /** Handlers of sequences, and the handlers that each stands for. */
   readonly sequences: SequenceTree;
   readonly parts: readonly (readonly number[])[];
+  /** Numbers below are those of the main function; those from `count` on become steps before anything runs them. */
   readonly hotCount: number;
   readonly count: number;
   /** What each number is, for the generator and the printer. */
@@ -132,7 +154,7 @@ function isInteger(info: OpInfo): boolean {
   return /^[il]*$/.test(info.operands) && (info.result === "i" || info.result === "l");
 }
 
-function isHot(info: OpInfo): boolean {
+function isHotOp(info: OpInfo): boolean {
   if (info.opcode < 0) return HOT_KEYS.has(info.key) && !is128(info);
   return isInteger(info) && info.opcode < 0x100;
 }
@@ -159,19 +181,18 @@ export function makeHandlers(): Handlers {
   const rows: HandlerRow[] = [];
   const table = (): Int16Array => new Int16Array(OPS.length).fill(-1);
   const [plain, immediate, branch, branchImmediate] = [table(), table(), table(), table()];
-  const add = (variant: Variant, id: number, name: string): number => rows.push({ variant, id, name }) - 1;
+  const tables = { plain, immediate, branch, branchImmediate };
+  const helper = new Int16Array(HELPERS.length);
   const special = {} as { [Name in Special]: number }; // every name is set right below
-  SPECIALS.forEach((name, id) => (special[name] = add("special", id, name)));
-  for (const info of OPS) {
-    if (!hasHandler(info) || !isHot(info)) continue;
-    plain[info.id] = add("plain", info.id, info.name);
-    const binary = info.opcode >= 0 && (info.operands === "ii" || info.operands === "ll");
-    if (binary) immediate[info.id] = add("immediate", info.id, `${info.name}#`);
-    if (isComparison(info)) {
-      branch[info.id] = add("branch", info.id, `br_${info.name}`);
-      branchImmediate[info.id] = add("branchImmediate", info.id, `br_${info.name}#`);
-    }
-  }
+  const add = (row: HandlerRow): void => {
+    const n = rows.push(row) - 1;
+    if (row.variant === "special") special[SPECIALS[row.id]!] = n;
+    else if (row.variant === "helper") helper[row.id] = n;
+    else if (row.variant !== "sequence") tables[row.variant][row.id] = n;
+  };
+  const all = [...specialRows(), ...OPS.filter(hasHandler).flatMap(rowsOf), ...helperRows()];
+  const run = all.filter((row) => !becomesStep(row));
+  run.filter(isHot).forEach(add);
   const numbers = new Map(rows.map(({ name }, n) => [name, n]));
   const sequences = new SequenceTree(rows.length);
   const parts = SEQUENCES.map((names) =>
@@ -181,15 +202,39 @@ export function makeHandlers(): Handlers {
       return part;
     })
   );
-  parts.forEach((all, id) => sequences.add(all, add("sequence", id, SEQUENCES[id]!)));
+  parts.forEach((records, id) => {
+    add({ variant: "sequence", id, name: SEQUENCES[id]! });
+    sequences.add(records, rows.length - 1);
+  });
   const hotCount = rows.length;
-  for (const info of OPS) {
-    if (hasHandler(info) && !isHot(info)) plain[info.id] = add("plain", info.id, info.name);
-  }
-  const helper = new Int16Array(HELPERS.length);
-  for (const info of HELPERS) helper[info.id] = add("helper", info.id, `call_${info.name}`);
-  const tables = { special, plain, immediate, branch, branchImmediate, helper };
-  return { ...tables, sequences, parts, hotCount, count: rows.length, rows };
+  run.filter((row) => !isHot(row)).forEach(add);
+  const count = rows.length;
+  all.filter(becomesStep).forEach(add);
+  return { special, ...tables, helper, sequences, parts, hotCount, count, rows };
+}
+
+function specialRows(): HandlerRow[] {
+  return SPECIALS.map((name, id) => ({ variant: "special", id, name }));
+}
+
+function helperRows(): HandlerRow[] {
+  return HELPERS.map(({ id, name }) => ({ variant: "helper", id, name: `call_${name}` }));
+}
+
+function rowsOf(info: OpInfo): HandlerRow[] {
+  const { id, name } = info;
+  const rows: HandlerRow[] = [{ variant: "plain", id, name }];
+  if (!isHotOp(info)) return rows;
+  const binary = info.opcode >= 0 && (info.operands === "ii" || info.operands === "ll");
+  if (binary) rows.push({ variant: "immediate", id, name: `${name}#` });
+  if (!isComparison(info)) return rows;
+  rows.push({ variant: "branch", id, name: `br_${name}` });
+  rows.push({ variant: "branchImmediate", id, name: `br_${name}#` });
+  return rows;
+}
+
+function isHot({ variant, id }: HandlerRow): boolean {
+  return variant === "special" || (variant !== "helper" && isHotOp(OPS[id]!));
 }
 
 /** Operations whose immediate is part of the record in another way than `imm`. */

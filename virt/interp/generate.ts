@@ -17,18 +17,20 @@ import { I32, I64, W } from "../wasm/opcodes.ts";
 import { type HandlerRow, type Handlers, RECORD_BYTES, type Special, SPECIALS } from "./bytecode.ts";
 import {
   emitComputation,
-  emitSetCc,
   pushImmediate64,
   pushSlot,
   type SlotContext,
   storeResult,
   storeState,
 } from "./slots.ts";
+import { StepHandlers } from "./step-handlers.ts";
 
 /** (first record) -> status. */
 export function emitInterpreter(handlers: Handlers, runtime: RuntimeFunctions, rare: number): Assembler {
   return new Generator(handlers, runtime, rare).run();
 }
+
+const RSP: number = CPU_STATE.gpr + 4 * 8;
 
 class Generator implements SlotContext, JumpContext {
   readonly f: Assembler = new Assembler([I32], [I32]);
@@ -42,6 +44,7 @@ class Generator implements SlotContext, JumpContext {
   readonly #entry = this.f.local(I32);
   readonly #memory: MemoryHandlers;
   readonly #jumps: JumpHandlers;
+  readonly #steps: StepHandlers;
   /** By number of the handler. */
   readonly #labels: Label[] = [];
   top: Label = 0;
@@ -54,6 +57,7 @@ class Generator implements SlotContext, JumpContext {
     this.#rare = rare;
     this.#memory = new MemoryHandlers(this, this.#status);
     this.#jumps = new JumpHandlers(this);
+    this.#steps = new StepHandlers(this, this.#status);
   }
 
   run(): Assembler {
@@ -67,6 +71,7 @@ class Generator implements SlotContext, JumpContext {
     this.#jumps.countEntry();
     this.top = f.loop();
     this.#next = f.block(); // out of it: on to the next record
+    this.#steps.fault = f.block();
     this.#fault = f.block();
     this.#memory.fault = this.#fault;
     this.#jumps.indirect = f.block();
@@ -80,7 +85,18 @@ class Generator implements SlotContext, JumpContext {
     f.end();
     this.#jumps.emitIndirect();
     f.end();
-    this.#emitFault();
+    this.#emitFault(
+      () => {
+        f.get(this.ip);
+        f.memory(W.i64_load16_u, 12);
+      },
+      () => this.#pushField(14),
+    );
+    f.end();
+    this.#emitFault(
+      () => this.#steps.pushPcOffset(),
+      () => this.#steps.pushIndex(),
+    );
     f.end();
     this.#advance(RECORD_BYTES);
     f.br(this.top);
@@ -110,12 +126,13 @@ class Generator implements SlotContext, JumpContext {
     f.end();
     // The rare ones: bytes to advance, or 0 after a trap. An ext may have changed the budget.
     this.#storeBudget();
+    f.get(this.ip);
+    f.call(this.#rare);
+    f.set(this.#entry);
     f.i32(stateAddress("pc"));
     f.get(this.pc);
     f.memory(W.i64_store, 0);
-    f.get(this.ip);
-    f.call(this.#rare);
-    f.tee(this.#entry);
+    f.get(this.#entry);
     f.op(W.i32_eqz);
     f.if_();
     f.i32(stateAddress("trapKind"));
@@ -145,7 +162,7 @@ class Generator implements SlotContext, JumpContext {
     const f = this.f;
     switch (row.variant) {
       case "special":
-        this.#emitSpecial(SPECIALS[row.id]!);
+        this.#emitSpecial(SPECIALS[row.id]!, miss);
         break;
       case "plain":
         this.#emitPlain(OPS[row.id]!, miss);
@@ -159,19 +176,8 @@ class Generator implements SlotContext, JumpContext {
         });
         break;
       }
-      case "branch":
-      case "branchImmediate": {
-        const info = OPS[row.id]!;
-        pushSlot(this, info.operands, 0);
-        if (row.variant === "branch") pushSlot(this, info.operands, 1);
-        else this.#pushImmediate(info);
-        f.op(info.opcode);
-        this.#jumps.chooseSide();
-        break;
-      }
-      case "helper":
-      case "sequence":
-        throw new Error("helpers are rare, and sequences of others");
+      default:
+        throw new Error(`${row.name} is not of the main function`);
     }
   }
 
@@ -187,7 +193,7 @@ class Generator implements SlotContext, JumpContext {
     this.f.set(this.ip);
   }
 
-  #emitSpecial(name: Special): void {
+  #emitSpecial(name: Special, miss: Label | undefined): void {
     const f = this.f;
     switch (name) {
       case "exit":
@@ -199,7 +205,29 @@ class Generator implements SlotContext, JumpContext {
         break;
       case "indirect":
         pushSlot(this, "l", 0);
-        f.set(this.pc);
+        this.#jumps.setPc();
+        this.#jumps.begin();
+        f.br(this.#jumps.indirect);
+        break;
+      case "compare_32":
+      case "compare_64":
+        this.#steps.emit(name, miss);
+        this.#jumps.chooseSide(W.i32_load8_u);
+        break;
+      case "canonical":
+        this.#checkCanonical(W.i32_load16_u, 8);
+        break;
+      case "return":
+        this.#checkCanonical(W.i32_load16_u, 6);
+        pushSlot(this, "l", 0);
+        this.#jumps.setPc();
+        f.i32(CPU_BASE);
+        f.i32(CPU_BASE);
+        f.memory(W.i64_load, RSP);
+        f.get(this.ip);
+        f.memory(W.i64_load32_s, 8);
+        f.op(W.i64_add);
+        f.memory(W.i64_store, RSP);
         this.#jumps.begin();
         f.br(this.#jumps.indirect);
         break;
@@ -219,6 +247,22 @@ class Generator implements SlotContext, JumpContext {
         f.op(W.i32_ne);
         this.#jumps.chooseSide();
         break;
+      case "add":
+      case "add_more":
+      case "logic":
+      case "shift":
+      case "scaled":
+      case "flags":
+      case "load_8":
+      case "load_16":
+      case "load_32":
+      case "load_64":
+      case "store_8":
+      case "store_16":
+      case "store_32":
+      case "store_64":
+        this.#steps.emit(name, miss);
+        break;
       case "mov32":
         storeResult(this, "i", () => pushSlot(this, "i", 0));
         break;
@@ -233,6 +277,8 @@ class Generator implements SlotContext, JumpContext {
         pushSlot(this, "i", 0);
         f.memory(W.i32_store, CPU_BASE);
         break;
+      case "set_cc_imm":
+        throw new Error("becomes a step");
       case "const64":
         storeResult(this, "l", () => pushImmediate64(this));
         break;
@@ -243,13 +289,25 @@ class Generator implements SlotContext, JumpContext {
           f.op(W.i64_add);
         });
         break;
-      case "set_cc_imm":
-        emitSetCc(this, () => {
-          f.get(this.ip);
-          f.memory(W.i64_load32_s, 12);
-        });
-        break;
     }
+  }
+
+  /** Faults when operand a is no canonical address. */
+  #checkCanonical(load: number, kindAt: number): void {
+    const f = this.f;
+    pushSlot(this, "l", 0);
+    f.i64(47);
+    f.op(W.i64_shr_s);
+    f.i64(1);
+    f.op(W.i64_add);
+    f.i64(1);
+    f.op(W.i64_gt_u);
+    f.if_();
+    f.get(this.ip);
+    f.memory(load, kindAt);
+    f.set(this.#status);
+    f.br(this.#fault);
+    f.end();
   }
 
   #pushField(offset: number): void {
@@ -258,15 +316,14 @@ class Generator implements SlotContext, JumpContext {
   }
 
   /** `status` is set and the record names its instruction. */
-  #emitFault(): void {
+  #emitFault(pushPcOffset: () => void, pushIndex: () => void): void {
     const f = this.f;
     f.get(this.pc);
-    f.get(this.ip);
-    f.memory(W.i64_load16_u, 12);
+    pushPcOffset();
     f.op(W.i64_add);
     f.set(this.pc);
     f.get(this.budget);
-    this.#pushField(14);
+    pushIndex();
     f.op(W.i32_sub);
     f.set(this.budget);
     this.leave(() => f.get(this.#status));
@@ -292,10 +349,7 @@ class Generator implements SlotContext, JumpContext {
     const f = this.f;
     switch (info.key) {
       case "load":
-        this.#memory.load(info, miss);
-        break;
-      case "store":
-        this.#memory.store(info, miss);
+        this.#memory.load(info);
         break;
       case "probe_write":
         this.#memory.probe(miss);
@@ -308,9 +362,6 @@ class Generator implements SlotContext, JumpContext {
         f.set(this.#status);
         f.br(this.#fault);
         f.end();
-        break;
-      case "set_cc":
-        emitSetCc(this, () => pushSlot(this, "ll", 1));
         break;
       case "set_cc_dynamic":
         f.i32(CPU_BASE);

@@ -56,23 +56,30 @@ export class JumpHandlers {
     this.loadCount();
   }
 
-  /** The condition is on the stack; the sides are in the second record. */
-  chooseSide(): void {
+  /**
+   * The condition is on the stack; the sides are in the second record. A branch, which a host's processor guesses, and no choice of a number, which
+   * it would wait for: the next block is under way before what the condition compares has come from memory.
+   */
+  chooseSide(loadCount: number = W.i32_load16_u): void {
     const f = this.#f;
-    f.i32(3);
-    f.op(W.i32_shl);
+    f.if_();
     f.get(this.#at.ip);
+    f.i32(RECORD_BYTES + 8);
     f.op(W.i32_add);
+    f.set(this.#side);
+    f.else_();
+    f.get(this.#at.ip);
     f.i32(RECORD_BYTES);
     f.op(W.i32_add);
     f.set(this.#side);
-    this.loadCount();
+    f.end();
+    this.loadCount(loadCount);
     f.br(this.follow);
   }
 
-  loadCount(): void {
+  loadCount(load: number = W.i32_load16_u): void {
     this.#f.get(this.#at.ip);
-    this.#f.memory(W.i32_load16_u, 2);
+    this.#f.memory(load, 2);
     this.#f.set(this.#count);
   }
 
@@ -296,6 +303,15 @@ export class JumpHandlers {
     base();
     f.memory(W.i64_load32_s, offset);
     f.op(W.i64_add);
+    this.setPc();
+  }
+
+  /** pc is what is on the stack, where steps read it too. */
+  setPc(): void {
+    const f = this.#f;
     f.set(this.#at.pc);
+    f.i32(stateAddress("pc"));
+    f.get(this.#at.pc);
+    f.memory(W.i64_store, 0);
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lowers an IR block to the interpreter's bytecode, in two passes over flat arrays: backwards (analysis.ts), then forwards
-// for the records.
+// for the records, which are packed when all are there (pack.ts).
 //
 // wrap and extend_u are aliases, because i32 results are stored zero-extended. Registers 0..15 are the general ones, 16..31 the
 // vector ones. A constant is made where it is first needed, and not at all where an immediate will do.
@@ -31,7 +31,8 @@ import {
   RECORD_BYTES,
   SAME_BITS,
 } from "./bytecode.ts";
-import { joinSequences } from "./join.ts";
+import { Packing } from "./pack.ts";
+import { LOW_TEMPS, LOW_TEMPS_END } from "./steps.ts";
 
 const OPERANDS: Uint8Array = Uint8Array.from(OPS, (info) => info.operands.length);
 const HAS_RESULT: Uint8Array = Uint8Array.from(OPS, (info) => (info.result === "" ? 0 : 1));
@@ -69,6 +70,8 @@ export class Lowering {
   readonly #holder = new Int32Array(32);
   #fused = -1;
   #nextSlot = 0;
+  #nextLow = 0;
+  readonly #packing: Packing;
   #terminatorKind = 0;
   #at = 0;
   #insnOffset = 0;
@@ -80,6 +83,7 @@ export class Lowering {
   constructor(ram: Ram, handlers: Handlers) {
     this.#ram = ram;
     this.#handlers = handlers;
+    this.#packing = new Packing(ram, handlers);
     const { lastUse, retarget, dead } = (this.#analysis = new Analysis(handlers));
     this.#lastUse = lastUse;
     this.#retarget = retarget;
@@ -108,6 +112,7 @@ export class Lowering {
     this.#at = address + HEADER_BYTES;
     this.#records = 0;
     this.#nextSlot = CPU_STATE.temps;
+    this.#nextLow = LOW_TEMPS;
     this.#insnIndex = -1;
     this.#insnOffset = 0;
     this.#holder.fill(-1);
@@ -116,8 +121,8 @@ export class Lowering {
       if (this.#dead[i] === 0) this.#record(ir, i);
     }
     this.#terminator(ir, mayLink);
-    joinSequences(this.#ram, this.#handlers, this.#starts.subarray(0, this.#records));
-    return this.#at;
+    const starts = this.#starts.subarray(0, this.#records);
+    return this.#packing.pack(starts, this.#at, this.#nextSlot);
   }
 
   #slotOfRegister(register: number): number {
@@ -139,6 +144,11 @@ export class Lowering {
   }
 
   #freshSlot(wide: boolean): number {
+    if (!wide) {
+      const low = this.#nextLow;
+      this.#nextLow += 8;
+      if (this.#nextLow <= LOW_TEMPS_END) return low;
+    }
     if (wide) this.#nextSlot = (this.#nextSlot + 15) & ~15;
     const slot = this.#nextSlot;
     this.#nextSlot += wide ? 16 : 8;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Guest memory in the interpreter: the TLB check in line, the runtime's slow half behind it. In a sequence the record's own handler is
-// the slow half.
+// Guest memory of records that are no steps (step-handlers.ts): loads with a sign, and the check before what reads and writes. The TLB check is in
+// line, the runtime's slow half behind it; in a sequence the record's own handler is the slow half.
 
 import { TLB_READ, TLB_WRITE } from "../layout.ts";
 import type { OpInfo } from "../ir/ops.ts";
-import { LOADS, STORES } from "../runtime/access.ts";
+import { LOADS } from "../runtime/access.ts";
 import { pushTlbHit } from "../runtime/inline.ts";
 import { stateAddress } from "../runtime/status.ts";
 import type { Label } from "../wasm/assembler.ts";
@@ -28,19 +28,11 @@ export class MemoryHandlers {
     this.#host = context.f.local(I32);
   }
 
-  /** `miss`: where to go on when the TLB has nothing. */
-  load(info: OpInfo, miss: Label | undefined): void {
+  load(info: OpInfo): void {
     const { f, runtime } = this.#context;
     const access = LOADS.get(info.id)!;
     this.#address();
     pushTlbHit(f, TLB_READ, access.bytes, this.#va, this.#entry);
-    if (miss !== undefined) {
-      f.op(W.i32_eqz);
-      f.brIf(miss);
-      this.#findHost(TLB_READ);
-      this.#loadResult(info);
-      return;
-    }
     f.if_();
     this.#findHost(TLB_READ);
     f.else_();
@@ -56,44 +48,13 @@ export class MemoryHandlers {
     f.br(this.fault);
     f.end();
     f.end();
-    this.#loadResult(info);
-  }
-
-  #loadResult(info: OpInfo): void {
-    const { f } = this.#context;
     storeResult(this.#context, info.result, () => {
       f.get(this.#host);
-      f.memory(LOADS.get(info.id)!.opcode, 0);
+      f.memory(access.opcode, 0);
     });
   }
 
-  /** As load(). */
-  store(info: OpInfo, miss: Label | undefined): void {
-    const { f, runtime } = this.#context;
-    const access = STORES.get(info.id)!;
-    this.#address();
-    pushTlbHit(f, TLB_WRITE, access.bytes, this.#va, this.#entry);
-    if (miss === undefined) f.if_();
-    else {
-      f.op(W.i32_eqz);
-      f.brIf(miss);
-    }
-    this.#findHost(TLB_WRITE);
-    f.get(this.#host);
-    pushSlot(this.#context, info.operands, 1);
-    f.memory(access.opcode, 0);
-    if (miss !== undefined) return;
-    f.else_();
-    f.get(this.#va);
-    pushSlot(this.#context, "ll", 1);
-    f.i32(access.bytes);
-    f.call(runtime.storeSlow);
-    f.tee(this.#status);
-    f.brIf(this.fault);
-    f.end();
-  }
-
-  /** As load(). dst holds the width: the check is that of a store with a width known at run time. */
+  /** dst holds the width: the check is that of a store with a width known at run time. `miss`: where to go on when the TLB has nothing. */
   probe(miss: Label | undefined): void {
     const { f, runtime } = this.#context;
     this.#address();

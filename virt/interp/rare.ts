@@ -14,7 +14,10 @@ import { emitComputation, pushAddressOf, pushSlot, type SlotContext, storeResult
 
 /** Parameters of the function: the record, and the import that calls TypeScript. */
 export function emitRareInterpreter(handlers: Handlers, runtime: RuntimeFunctions): Assembler {
-  return new RareGenerator(runtime).run(handlers.rows.slice(handlers.hotCount), handlers.hotCount);
+  return new RareGenerator(runtime).run(
+    handlers.rows.slice(handlers.hotCount, handlers.count),
+    handlers.hotCount,
+  );
 }
 
 const LANE_BYTES: { readonly [shape: string]: number } = {

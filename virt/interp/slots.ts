@@ -143,17 +143,6 @@ export function emitKey(
   }
 }
 
-/** Flags by what they come from: the record says how, operand 0 is the first value, `pushB` the second. */
-export function emitSetCc(context: SlotContext, pushB: () => void): void {
-  const f = context.f;
-  f.i32(CPU_BASE);
-  f.get(context.ip);
-  f.memory(W.i64_load32_u, 8);
-  f.memory(W.i64_store, CPU_STATE.ccOp);
-  storeState(context, "ccA", () => pushSlot(context, "ll", 0));
-  storeState(context, "ccB", pushB);
-}
-
 export function storeState({ f }: SlotContext, field: "ccA" | "ccB", push: () => void): void {
   f.i32(CPU_BASE);
   push();

@@ -17,7 +17,7 @@ import { stateAddress } from "./status.ts";
 const INDEX_MASK = (TLB_ENTRIES - 1) << 4;
 
 /** Leaves the offset within a TLB of the entry for `va`. */
-function pushTlbIndex(f: Assembler, va: number): void {
+export function pushTlbIndex(f: Assembler, va: number): void {
   f.get(va);
   f.i64(8);
   f.op(W.i64_shr_u);
