@@ -5,7 +5,7 @@ import type { TranslationStore } from "../include/host/translations.ts";
 import type { RegionLimits } from "./translate/region.ts";
 
 export interface CpuOptions {
-  /** Most instructions of a block. */
+  /** Most instructions of a block, 64 at most. */
   readonly blockInstructionsMax?: number;
   /** Entries of a block before it is translated (HOT_ENTRIES unless told); 0: never. */
   readonly hotEntries?: number;

@@ -58,7 +58,8 @@ export class JumpHandlers {
 
   /**
    * The condition is on the stack; the sides are in the second record. A branch, which a host's processor guesses, and no choice of a number, which
-   * it would wait for: the next block is under way before what the condition compares has come from memory.
+   * it would wait for: the next block is under way before what the condition compares has come from memory. `loadCount`: the record's count of
+   * instructions is of this width.
    */
   chooseSide(loadCount: number = W.i32_load16_u): void {
     const f = this.#f;

@@ -32,7 +32,7 @@ import {
   SAME_BITS,
 } from "./bytecode.ts";
 import { Packing } from "./pack.ts";
-import { LOW_TEMPS, LOW_TEMPS_END } from "./steps.ts";
+import { INDEXES, LOW_TEMPS, LOW_TEMPS_END } from "./steps.ts";
 
 const OPERANDS: Uint8Array = Uint8Array.from(OPS, (info) => info.operands.length);
 const HAS_RESULT: Uint8Array = Uint8Array.from(OPS, (info) => (info.result === "" ? 0 : 1));
@@ -215,7 +215,9 @@ export class Lowering {
     switch (op) {
       case Op.insn:
         this.#insnOffset = ir.imm[i]!;
-        this.#insnIndex++;
+        if (++this.#insnIndex === INDEXES) {
+          throw new RangeError(`a block has ${INDEXES} instructions at most`);
+        }
         return;
       case Op.const32:
       case Op.const64:

@@ -57,6 +57,8 @@ export class Packing {
   }
 
   #readWhereItComesFrom(n: number): void {
+    const { a, b, base } = this.#r;
+    if (a[n]! < LOW_TEMPS && b[n]! < LOW_TEMPS && base[n]! < LOW_TEMPS) return;
     const narrow = this.#r.isNarrow(n);
     this.#r.a[n] = this.#copied(this.#r.a[n]!, narrow);
     this.#r.b[n] = this.#copied(this.#r.b[n]!, narrow);
@@ -137,11 +139,10 @@ export class Packing {
     this.#r.replaceUse(this.#r.b[n]!, this.#r.b[last]!);
     this.#r.a[n] = this.#r.a[last]!;
     this.#r.b[n] = this.#r.b[last]!;
-    for (const field of [this.#r.handler, this.#r.form, this.#r.dst, this.#r.cc]) {
-      const value = field[n]!;
-      field[n] = field[last]!;
-      field[last] = value;
-    }
+    swap(this.#r.handler, n, last);
+    swap(this.#r.form, n, last);
+    swap(this.#r.dst, n, last);
+    swap(this.#r.cc, n, last);
     const dst = this.#r.dst[n]!;
     this.#r.noteCcWritten(last);
     this.#r.writeBefore[n] = this.#r.writeBefore[last]!;
@@ -216,7 +217,7 @@ export class Packing {
   }
 
   #readsFlags(n: number): boolean {
-    return [this.#r.a[n]!, this.#r.b[n]!].some((slot) => slot >= SLOT_CC && slot < SLOT_CC + 24);
+    return isFlags(this.#r.a[n]!) || isFlags(this.#r.b[n]!);
   }
 
   #isSetter(n: number): boolean {
@@ -273,4 +274,14 @@ export class Packing {
       this.#r.what[n] = GONE;
     }
   }
+}
+
+function isFlags(slot: number): boolean {
+  return slot >= SLOT_CC && slot < SLOT_CC + 24;
+}
+
+function swap(values: { [n: number]: number }, n: number, m: number): void {
+  const value = values[n]!;
+  values[n] = values[m]!;
+  values[m] = value;
 }

@@ -255,10 +255,14 @@ export class Records {
 
   drop(n: number): void {
     this.what[n] = GONE;
-    for (const slot of [this.a[n]!, this.b[n]!, this.base[n]!]) {
-      if (--this.uses[slot >>> 3]! > 0 || slot < LOW_TEMPS) continue;
-      const by = this.sourceOf(slot);
-      if (by >= 0) this.what[by] = GONE;
-    }
+    this.#release(this.a[n]!);
+    this.#release(this.b[n]!);
+    this.#release(this.base[n]!);
+  }
+
+  #release(slot: number): void {
+    if (--this.uses[slot >>> 3]! > 0 || slot < LOW_TEMPS) return;
+    const by = this.sourceOf(slot);
+    if (by >= 0) this.what[by] = GONE;
   }
 }

@@ -31,24 +31,6 @@ export const SLOT_PC: number = CPU_BASE + CPU_STATE.pc;
 export const SLOT_CC: number = CPU_BASE + CPU_STATE.ccOp;
 
 /** The kinds, as names of handlers. */
-export const STEP_KINDS: readonly StepKind[] = [
-  "add",
-  "add_more",
-  "logic",
-  "shift",
-  "scaled",
-  "flags",
-  "load_8",
-  "load_16",
-  "load_32",
-  "load_64",
-  "store_8",
-  "store_16",
-  "store_32",
-  "store_64",
-  "compare_32",
-  "compare_64",
-];
 export type StepKind =
   | "add"
   | "add_more"
@@ -89,7 +71,8 @@ export const STEP = {
 } as const;
 export const INDEX_SHIFT = 10;
 export const PC_OFFSETS: number = 1 << INDEX_SHIFT;
-export const INDEXES = 64;
+/** Instructions of a block at most. */
+export const INDEXES: number = 1 << (16 - INDEX_SHIFT);
 
 /** Tables, in rows of two i64. */
 export const ROW_SHIFT = 4;
