@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -150,13 +151,15 @@ static void robust_mutexes(int protocol) {
   pthread_join(thread, NULL);
   CHECK(pthread_mutex_lock(robust) == EOWNERDEAD);
   CHECK(pthread_mutex_consistent(robust) == 0 && pthread_mutex_unlock(robust) == 0);
+  atomic_int *is_locked = (atomic_int *)(robust + 1);
   pid_t pid = fork();
   if (pid == 0) {
     pthread_mutex_lock(robust);
+    *is_locked = 1;
     usleep(20000);
     _exit(0);
   }
-  usleep(10000);
+  while (!*is_locked) usleep(1000);
   CHECK(pthread_mutex_lock(robust) == EOWNERDEAD);
   pthread_mutex_consistent(robust);
   pthread_mutex_unlock(robust);
