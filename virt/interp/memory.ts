@@ -5,7 +5,7 @@
 import { TLB_READ, TLB_WRITE } from "../layout.ts";
 import type { OpInfo } from "../ir/ops.ts";
 import { LOADS } from "../runtime/access.ts";
-import { pushTlbHit } from "../runtime/inline.ts";
+import { pushHost, pushTlbHit } from "../runtime/inline.ts";
 import { stateAddress } from "../runtime/status.ts";
 import type { Label } from "../wasm/assembler.ts";
 import { I32, I64, W } from "../wasm/opcodes.ts";
@@ -34,7 +34,8 @@ export class MemoryHandlers {
     this.#address();
     pushTlbHit(f, TLB_READ, access.bytes, this.#va, this.#entry);
     f.if_();
-    this.#findHost(TLB_READ);
+    pushHost(f, TLB_READ, this.#va, this.#entry);
+    f.set(this.#host);
     f.else_();
     f.get(this.#va);
     f.i32(access.bytes);
@@ -85,15 +86,5 @@ export class MemoryHandlers {
     f.memory(W.i64_load32_s, 8);
     f.op(W.i64_add);
     f.set(this.#va);
-  }
-
-  #findHost(tlb: number): void {
-    const { f } = this.#context;
-    f.get(this.#va);
-    f.op(W.i32_wrap_i64);
-    f.get(this.#entry);
-    f.memory(W.i32_load, tlb + 8);
-    f.op(W.i32_add);
-    f.set(this.#host);
   }
 }

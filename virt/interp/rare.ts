@@ -4,7 +4,7 @@
 
 import { CPU_BASE, CPU_STATE, TLB_READ, TLB_WRITE } from "../layout.ts";
 import { HELPERS, Op, type OpInfo, OPS } from "../ir/ops.ts";
-import { pushTlbHit } from "../runtime/inline.ts";
+import { pushHost, pushTlbHit } from "../runtime/inline.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
 import { stateAddress } from "../runtime/status.ts";
 import { Assembler, type Label } from "../wasm/assembler.ts";
@@ -157,15 +157,6 @@ class RareGenerator implements SlotContext {
     f.set(this.#va);
   }
 
-  #pushHost(tlb: number): void {
-    const f = this.f;
-    f.get(this.#va);
-    f.op(W.i32_wrap_i64);
-    f.get(this.#entry);
-    f.memory(W.i32_load, tlb + 8);
-    f.op(W.i32_add);
-  }
-
   #fault(): void {
     this.f.i32(0);
     this.f.return_();
@@ -176,7 +167,7 @@ class RareGenerator implements SlotContext {
     this.#address();
     pushTlbHit(f, TLB_READ, 16, this.#va, this.#entry);
     f.if_();
-    this.#pushHost(TLB_READ);
+    pushHost(f, TLB_READ, this.#va, this.#entry);
     f.set(this.#host);
     f.else_();
     f.get(this.#va);
@@ -199,7 +190,7 @@ class RareGenerator implements SlotContext {
     this.#address();
     pushTlbHit(f, TLB_WRITE, 16, this.#va, this.#entry);
     f.if_();
-    this.#pushHost(TLB_WRITE);
+    pushHost(f, TLB_WRITE, this.#va, this.#entry);
     pushSlot(this, "lv", 1);
     f.memory(W.v128_store, 0);
     f.else_();

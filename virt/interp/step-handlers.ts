@@ -2,7 +2,7 @@
 // The handlers of steps (steps.ts).
 
 import { CPU_BASE, TLB_READ, TLB_WRITE } from "../layout.ts";
-import { pushTlbHit } from "../runtime/inline.ts";
+import { pushHost, pushTlbHit } from "../runtime/inline.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
 import { stateAddress } from "../runtime/status.ts";
 import type { Assembler, Label } from "../wasm/assembler.ts";
@@ -233,13 +233,8 @@ export class StepHandlers {
   }
 
   #findHost(tlb: number): void {
-    const f = this.#f;
-    f.get(this.#va);
-    f.op(W.i32_wrap_i64);
-    f.get(this.#entry);
-    f.memory(W.i32_load, tlb + 8);
-    f.op(W.i32_add);
-    f.set(this.#host);
+    pushHost(this.#f, tlb, this.#va, this.#entry);
+    this.#f.set(this.#host);
   }
 
   #load(bits: number, miss: Label | undefined): void {

@@ -17,7 +17,7 @@ import { stateAddress } from "./status.ts";
 const INDEX_MASK = (TLB_ENTRIES - 1) << 4;
 
 /** Leaves the offset within a TLB of the entry for `va`. */
-export function pushTlbIndex(f: Assembler, va: number): void {
+function pushTlbIndex(f: Assembler, va: number): void {
   f.get(va);
   f.i64(8);
   f.op(W.i64_shr_u);
@@ -52,6 +52,15 @@ export function pushTlbHit(
     f.op(W.i64_sub);
   }
   f.op(W.i64_le_u);
+}
+
+/** Leaves the host address of `va` by the entry that pushTlbHit() found. */
+export function pushHost(f: Assembler, tlb: number, va: number, entry: number): void {
+  f.get(va);
+  f.op(W.i32_wrap_i64);
+  f.get(entry);
+  f.memory(W.i32_load, tlb + 8);
+  f.op(W.i32_add);
 }
 
 /** Leaves 0 when [va, va + 16) hits and va is aligned; entry as above. Such a range crosses no page. */
