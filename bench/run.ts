@@ -162,10 +162,11 @@ async function main(): Promise<void> {
     preparePeers(peers, files);
     const log = (line: string): void => console.error(line);
     const { only, timeoutMs, warmRuns } = options;
-    const context = { files, meter, only, timeoutMs, warmRuns, log };
     const suites = options.suites.filter((suite) =>
       options.only.length === 0 || options.only.some((name) => name.startsWith(`${suite}.`))
     );
+    const isFilled = options.cache === "warm" && suites.some((suite) => suite !== "start");
+    const context = { files, meter, only, timeoutMs, warmRuns, isFilled, log };
     if (options.cache === "warm" && peers.includes("rookery")) {
       // What is kept grows for some runs: what was lukewarm becomes hot, what has proved useful is optimised.
       for (let run = 1; run <= options.warmRuns; run++) {

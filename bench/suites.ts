@@ -11,7 +11,8 @@ import { type BenchFiles, peerCommand, type PeerName } from "./peers.ts";
 
 export const SUITE_NAMES = ["start", "cpu", "sys", "scale", "real"] as const;
 export type SuiteName = typeof SUITE_NAMES[number];
-export type Cache = "cold" | "warm";
+/** Empty; filled by the same program; filled by all other suites as well. */
+export type Cache = "cold" | "warm" | "shared";
 
 /** One result, as --json writes it. */
 export interface Sample {
@@ -40,6 +41,8 @@ export interface BenchContext {
   readonly timeoutMs: number;
   /** Runs that fill the cache before a warm one is counted. */
   readonly warmRuns: number;
+  /** Whether other suites have filled the cache. */
+  readonly isFilled: boolean;
   readonly log: (line: string) => void;
 }
 
@@ -65,8 +68,8 @@ export function emptyCache(directory: string): void {
 }
 
 /** The starts have a cache of their own, because they empty it. */
-function startCache(files: BenchFiles): string {
-  return `${files.cache}-start`;
+function startCache(files: BenchFiles, cache: Cache | undefined): string {
+  return cache === "shared" ? files.cache : `${files.cache}-start`;
 }
 
 function suiteCommand(suite: Exclude<SuiteName, "start">, names: readonly string[]): string[] {
@@ -152,15 +155,16 @@ export async function runSuite(
   }
 }
 
-/** A whole contender is started, runs one small program and ends; Rookery twice, and the cache is what differs. */
+/** A whole contender is started, runs one small program and ends; Rookery more than once, and the cache is what differs. */
 async function runStarts(context: BenchContext, label: RunLabel): Promise<Sample[]> {
-  const caches: readonly (Cache | undefined)[] = label.peer === "rookery" ? ["cold", "warm"] : [undefined];
+  const caches: (Cache | undefined)[] = label.peer === "rookery" ? ["cold", "warm"] : [undefined];
+  if (label.peer === "rookery" && context.isFilled) caches.push("shared");
   const samples: Sample[] = [];
   for (const start of STARTS) {
     if (context.only.length > 0 && !context.only.includes(start.name)) continue;
     for (const cache of caches) {
       // The cold run is the first that fills the cache.
-      const uncounted = cache === "warm" ? context.warmRuns - 1 : 0;
+      const uncounted = cache === undefined || cache === "cold" ? 0 : context.warmRuns - 1;
       for (let run = 0; run < uncounted; run++) await runStart(context, { ...label, cache }, start);
       samples.push(await runStart(context, { ...label, cache }, start));
     }
@@ -170,7 +174,7 @@ async function runStarts(context: BenchContext, label: RunLabel): Promise<Sample
 
 async function runStart(context: BenchContext, label: RunLabel, start: Start): Promise<Sample> {
   const { name, argv, prints } = start;
-  const cacheDirectory = startCache(context.files);
+  const cacheDirectory = startCache(context.files, label.cache);
   if (label.cache === "cold") emptyCache(cacheDirectory);
   const { stamps, end, errors } = await context.meter.run(
     peerCommand(label.peer, context.files, argv, name),

@@ -15,7 +15,7 @@ import {
 } from "./interp/kept.ts";
 import { PAGE_SIZE, pageOffset, pageStart } from "./layout.ts";
 import type { EarlierBlocks, MappedCode } from "./mapped-code.ts";
-import { PlacedCode, type PlacedCodeHost } from "./placed-code.ts";
+import { neighbourhoods, PlacedCode, type PlacedCodeHost } from "./placed-code.ts";
 import { StoredRegions } from "./translate/stored.ts";
 import type { Region } from "./translate/live.ts";
 import type { Translator } from "./translate/translator.ts";
@@ -35,6 +35,8 @@ export class KeptCode implements EarlierBlocks {
   readonly #regions: StoredRegions;
   /** By frame: kept blocks that end in the next page and wait for that to be looked at, by offset and mode as in the cache. */
   readonly #straddling = new Map<number, Map<number, KeptBlock>>();
+  /** By frame: where it was mapped when the store was last asked for its page. */
+  readonly #places = new Map<number, number>();
   /** Blocks that came from the store. */
   loadedBlocks = 0;
 
@@ -50,12 +52,14 @@ export class KeptCode implements EarlierBlocks {
   forget(frame: number): void {
     this.#regions.forget(frame);
     this.#straddling.delete(frame);
+    this.#places.delete(frame);
   }
 
   /** All code was dropped, and no frame is watched any more. */
   forgetAll(): void {
     this.#regions.forgetAll();
     this.#straddling.clear();
+    this.#places.clear();
   }
 
   /** The kept block at a guest address in `frame` that ends in the next page, when that page has the bytes it was made from. */
@@ -71,15 +75,35 @@ export class KeptCode implements EarlierBlocks {
     return kept;
   }
 
-  /** Takes what the store has for the page of a guest address, which lies in `frame`. The regions that are new; undefined when nothing at all is. */
-  offer(pc: number, frame: number, mode: number): Region[] | undefined {
-    const { ram, translator, code } = this.#host;
+  /**
+   * Takes what the store has for the page of a guest address, which lies in `frame`. `isHot`: regions are worth reading for it. Those that are new;
+   * undefined when nothing at all is.
+   */
+  offer(pc: number, frame: number, mode: number, isHot: boolean): Region[] | undefined {
     const isFirst = !this.#regions.isLoaded(frame);
     if (isFirst) this.#loadBytecode(frame);
     const page = pageStart(pc);
+    this.#places.set(frame, page);
+    const found = this.#adopt(page, frame, mode, isHot);
+    if (isHot) found.push(...this.#adoptOverdue(mode));
+    return isFirst || found.length > 0 ? found : undefined;
+  }
+
+  /** Where a module was read for one page, others that have been looked at get their regions. */
+  #adoptOverdue(mode: number): Region[] {
+    return this.#regions.takeOverdue().flatMap((frame) => {
+      const page = this.#places.get(frame);
+      const isMapped = page !== undefined && walk(this.#host.ram, page, ACCESS_EXEC) === frame;
+      return isMapped ? this.#adopt(page, frame, mode, false) : [];
+    });
+  }
+
+  /** `page`: where `frame` is mapped. */
+  #adopt(page: number, frame: number, mode: number, reads: boolean): Region[] {
+    const { ram, translator, code } = this.#host;
     const frameAt = (distance: number): number => walk(ram, page + distance * PAGE_SIZE, ACCESS_EXEC);
     const found: Region[] = [];
-    for (const match of this.#regions.match(frame, mode, frameAt)) {
+    for (const match of this.#regions.match(frame, mode, frameAt, reads)) {
       const anchorPc = page + match.stored.anchorOffset;
       const region = translator.adopt(
         match,
@@ -89,7 +113,7 @@ export class KeptCode implements EarlierBlocks {
       );
       if (region !== undefined) found.push(region);
     }
-    return isFirst || found.length > 0 ? found : undefined;
+    return found;
   }
 
   #loadBytecode(frame: number): void {
@@ -113,17 +137,27 @@ export class KeptCode implements EarlierBlocks {
 
   /**
    * Puts regions together that have proved useful a second time, and what is new beside them. What runs lay scattered over as many pages of the engine's
-   * memory as there were modules. The regions that are new.
+   * memory as there were modules. Those of a program and of the libraries it uses stay apart, since other programs use the libraries too. The regions that are new.
    */
   gather(): Region[] {
-    const { translator } = this.#host;
-    const { loose } = translator;
+    const { loose } = this.#host.translator;
     return [...new Set(loose.map(({ facts }) => facts.mode))].flatMap((mode) => {
       const regions = loose.filter(({ facts }) => facts.mode === mode);
       const code = new PlacedCode(this.#host, mode);
-      const anchors = new Map(regions.map((region) => [region, code.place(region)]));
-      return translator.gather(code, regions, (region) => anchors.get(region)!, (pc) => code.addressOf(pc));
+      const anchors = regions.map((region) => [region, code.place(region)] as const);
+      return neighbourhoods(anchors).flatMap((together) => this.#gather(code, new Map(together)));
     });
+  }
+
+  /** `anchors`: of regions that are to be one module, in `code`. */
+  #gather(code: PlacedCode, anchors: ReadonlyMap<Region, number>): Region[] {
+    const { translator } = this.#host;
+    return translator.gather(
+      code,
+      [...anchors.keys()],
+      (region) => anchors.get(region)!,
+      (pc) => code.addressOf(pc),
+    );
   }
 
   /** Leaves modules and bytecode to the store; before the end only those modules that it has not seen. */

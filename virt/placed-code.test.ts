@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { Ram } from "../lib/ram.ts";
 import { CodeCache } from "./cache.ts";
 import { FRAMES_START, PAGE_SIZE } from "./layout.ts";
-import { PlacedCode } from "./placed-code.ts";
+import { neighbourhoods, PlacedCode } from "./placed-code.ts";
 import type { Region } from "./translate/live.ts";
 
 const [ONE, TWO, THREE] = [0, 1, 2].map((n) => FRAMES_START + n * PAGE_SIZE) as [number, number, number];
@@ -49,4 +49,15 @@ test("what lay at the same address in another process goes elsewhere", () => {
   assert.equal(code.addressOf(ANCHOR), ONE + 0x890);
   assert.equal(code.addressOf(other), TWO + 0x890);
   assert.equal(place(code, ANCHOR, [TWO]), other, "and is found there again");
+});
+
+test("places of one file are together, in the order given", () => {
+  const [main, strlen, init, cos]: (readonly [string, number])[] = [
+    ["main", 0x55_0000_1000],
+    ["strlen", 0x7f00_0018_0000],
+    ["init", 0x55_0000_0000],
+    ["cos", 0x7f00_0018_0000 - (1 << 21)],
+  ];
+  assert.deepEqual(neighbourhoods([main!, strlen!, init!, cos!]), [[main, init], [cos], [strlen]]);
+  assert.deepEqual(neighbourhoods([]), []);
 });

@@ -28,6 +28,22 @@ export interface PlacedCodeHost {
 
 type Pages = Region["pages"];
 
+/** What lies further apart is likely to be of different files: of the code of one that is worth translating, parts lie less far from each other. */
+const FILE_APART = 2 ** 20;
+
+/** Places that belong together by their addresses, each group in the order given. */
+export function neighbourhoods<T>(places: readonly (readonly [T, number])[]): (readonly [T, number])[][] {
+  const starts: number[] = [];
+  let last = -Infinity;
+  for (const address of places.map(([, at]) => at).sort((a, b) => a - b)) {
+    if (address - last > FILE_APART) starts.push(address);
+    last = address;
+  }
+  const groups = starts.map((): (readonly [T, number])[] => []);
+  for (const place of places) groups[starts.findLastIndex((start) => start <= place[1])]!.push(place);
+  return groups;
+}
+
 export class PlacedCode implements BlockSource, Fetch {
   readonly #host: PlacedCodeHost;
   readonly #mode: number;

@@ -10,6 +10,7 @@ import type { Ram } from "../lib/ram.ts";
 import type { Block, CodeCache } from "./cache.ts";
 import { COUNT_BYTES, HOT_AGAIN, NEVER_HOT } from "./heat.ts";
 import type { KeptCode } from "./kept-code.ts";
+import { PAGE_SIZE } from "./layout.ts";
 import type { MappedCode } from "./mapped-code.ts";
 import { LAST_ANCHOR, LAST_DATA } from "./runtime/status.ts";
 import type { AddressSpaces } from "./spaces.ts";
@@ -23,6 +24,9 @@ const SLOW_RARE = 20_000_000;
 const PATIENT_MODULES = 16;
 /** Instructions that a hot block waits for others at most. */
 const WAIT_MAX = 150_000;
+
+/** Where the anchor of a block's region lies, by far mostly: in pages from its own. */
+const ANCHOR_PAGES = [0, -1, 1] as const;
 
 export interface RegionsHost {
   readonly ram: Ram;
@@ -61,13 +65,13 @@ export class Regions {
     this.#onDemand = host.translateOnDemand;
   }
 
-  /** The entry of a region at a guest address, perhaps one that the store has just given; or else the known block. */
-  entryAt(pc: number): Block | undefined {
+  /** The entry of a region at a guest address, perhaps one that the store has just given; or else the known block. `isHot`: the store may read for it. */
+  entryAt(pc: number, isHot: boolean = false): Block | undefined {
     const frame = walk(this.#ram, pc, ACCESS_EXEC);
     if (frame < 0) return undefined;
     const known = this.#code.knownIn(frame, pc);
     if (this.#kept === undefined || (known !== undefined && known.entry !== 0)) return known;
-    const regions = this.#kept.offer(pc, frame, this.#code.mode);
+    const regions = this.#kept.offer(pc, frame, this.#code.mode, isHot);
     if (regions === undefined) return known;
     this.#entriesChanged(regions);
     return this.#code.knownIn(frame, pc);
@@ -75,7 +79,7 @@ export class Regions {
 
   /** The block at `pc` is worth translating: not at once, because regions made together cost less. True when it is time. */
   noteHot(pc: number, retired: number): boolean {
-    const block = this.entryAt(pc) ?? this.#code.blockAt(pc); // the store may have it
+    const block = this.#storedAt(pc) ?? this.#code.blockAt(pc);
     if (typeof block === "number") return false;
     const isTranslated = block.entry !== 0;
     this.#ram.i32[(block.record - COUNT_BYTES) >>> 2] = isTranslated ? NEVER_HOT : HOT_AGAIN;
@@ -83,6 +87,16 @@ export class Regions {
     if (this.#waitingPcs.size === 0) this.#waitingSince = retired;
     this.#waitingPcs.add(pc);
     return this.#waitingPcs.size >= this.#hotBatch * this.#patience() && !this.#onDemand;
+  }
+
+  /** The known block at a guest address, when the store has been asked for regions with it. */
+  #storedAt(pc: number): Block | undefined {
+    for (const distance of ANCHOR_PAGES) {
+      this.entryAt(pc + distance * PAGE_SIZE, true);
+      const block = this.#code.known(pc);
+      if (block !== undefined && block.entry !== 0) return block;
+    }
+    return this.#code.known(pc);
   }
 
   /** Whether hot blocks have waited for long enough. */

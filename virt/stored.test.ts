@@ -70,12 +70,12 @@ function start(
 }
 
 function run(
-  store: TranslationStore,
+  store: MemoryStore,
   page: number,
   count: number,
   placing?: Placing,
 ): Record<string, number> {
-  const { cpu, finish } = start(store, page, count, placing);
+  const { cpu, finish } = start(store.open(), page, count, placing);
   finish();
   const statistics = cpu.statistics();
   cpu.saveTranslations(true);
@@ -92,6 +92,19 @@ test("a second CPU translates nothing and lifts next to nothing, at another addr
   assert.equal(second["modules"], 0);
   // The first access of a region may miss the TLB: the interpreter begins there, in the middle of a block.
   assert.ok(second["lifted"]! <= 1);
+});
+
+test("a module is read when a block is hot that it may have a region for, and no sooner", () => {
+  const store = new MemoryStore();
+  const placing: Placing = { at: 0, hotEntries: 16 };
+  run(store, 0x40_0000, 500, placing);
+  assert.ok(store.modules.length > 0);
+  const { cpu, finish } = start(store.open(), 0x40_0000, 500, placing);
+  assert.notEqual(cpu.run(12), TRAP_SYSCALL);
+  assert.equal(cpu.statistics()["storedModules"], 0);
+  finish();
+  assert.ok(cpu.statistics()["storedModules"]! > 0);
+  assert.equal(cpu.statistics()["modules"], 0);
 });
 
 test("code with one byte changed gets nothing of it", () => {
@@ -119,7 +132,7 @@ test("what is left before the end is enough for another CPU, and is not given tw
   let pagesSaved = 0;
   const counting: TranslationStore = {
     hash: (page) => store.hash(page),
-    modulesFor: (hash) => store.modulesFor(hash),
+    modulesFor: (hash, reads) => store.modulesFor(hash, reads),
     bytecodeLength: (hash) => store.bytecodeLength(hash),
     readBytecode: (hash, into) => store.readBytecode(hash, into),
     runtime: () => undefined,

@@ -72,8 +72,8 @@ export interface KeptPage {
 export interface TranslationStore {
   /** A strong hash of a page of guest code. */
   hash(page: Uint8Array): string;
-  /** Modules with regions whose anchor lies in a page of this hash. */
-  modulesFor(pageHash: string): readonly StoredModule[];
+  /** Modules with regions whose anchor lies in a page of this hash. `reads`: those too that were not read so far, which may be large. */
+  modulesFor(pageHash: string, reads: boolean): readonly StoredModule[];
   /** How many bytes there are of bytecode for the page with this hash; 0 when there is none. */
   bytecodeLength(pageHash: string): number;
   /** Reads so many bytes; false, with anything in `into`, when they cannot be had after all. */

@@ -8,19 +8,27 @@ import type {
   UsedModule,
 } from "../../include/host/translations.ts";
 
-/** A store that keeps everything as it was given. */
+/** A store that keeps everything as it was given. `open` begins another run, which has read no module. */
 export class MemoryStore implements TranslationStore {
   readonly pages: Map<string, Uint8Array> = new Map();
   modules: StoredModule[] = [];
+  readonly #read = new Set<StoredModule>();
+
+  open(): this {
+    this.#read.clear();
+    return this;
+  }
 
   hash(page: Uint8Array): string {
     return page.join(); // no hash is stronger
   }
 
-  modulesFor(pageHash: string): readonly StoredModule[] {
-    return this.modules.filter(({ regions }) =>
+  modulesFor(pageHash: string, reads: boolean): readonly StoredModule[] {
+    const found = this.modules.filter(({ regions }) =>
       regions.some(({ pages }) => pages.some(([distance, hash]) => distance === 0 && hash === pageHash))
     );
+    if (reads) { for (const module of found) this.#read.add(module); }
+    return found.filter((module) => this.#read.has(module));
   }
 
   bytecodeLength(pageHash: string): number {

@@ -3,6 +3,9 @@
 //
 // A page of code is hashed once while it holds code. Regions anchored in it wait until all their pages are mapped with
 // the content that they were made from. Invariant: what waits for a frame was found by its present content.
+//
+// A module is read when a block that it may have a region for has become hot, and no sooner: that of a compiler is 20 MB, and has regions of the
+// C library, which everything else uses. What was read is offered at the first touch of a page.
 
 import type { StoredModule, StoredRegion, TranslationStore } from "../../include/host/translations.ts";
 import type { Ram } from "../../lib/ram.ts";
@@ -24,6 +27,9 @@ interface Page {
   readonly hash: string;
   /** What the store has of it; undefined while it was not asked. */
   kept: KeptCounts | undefined;
+  /** Modules that were asked about it, and whether these are all. */
+  readonly asked: Set<StoredModule>;
+  isAsked: boolean;
   waiting: { readonly stored: StoredRegion; readonly module: StoredModule }[];
 }
 
@@ -32,6 +38,8 @@ export class StoredRegions {
   readonly #ram: Ram;
   readonly #protect: (frame: number) => void;
   readonly #pages = new Map<number, Page>();
+  /** Modules that page after page has not been offered yet. */
+  #fresh: StoredModule[] = [];
   /** By module: its regions by the hash of the page of their anchor. */
   readonly #anchored = new Map<StoredModule, ReadonlyMap<string, readonly StoredRegion[]>>();
 
@@ -71,9 +79,10 @@ export class StoredRegions {
     return kept !== undefined && (isMore(now.blocks, kept.blocks) || isMore(now.targets, kept.targets));
   }
 
-  /** Regions anchored in a frame that match, each once. `frameAt`: the frame at a distance in pages, or -1. */
-  match(frame: number, mode: number, frameAt: (distance: number) => number): Match[] {
+  /** Regions anchored in a frame that match, each once. `frameAt`: the frame at a distance in pages, or -1. `reads`: also of modules that were not read so far. */
+  match(frame: number, mode: number, frameAt: (distance: number) => number, reads: boolean): Match[] {
     const page = this.#page(frame);
+    if (!page.isAsked) this.#ask(page, reads);
     if (page.waiting.length === 0) return [];
     const found: Match[] = [];
     page.waiting = page.waiting.filter((candidate) => {
@@ -84,6 +93,15 @@ export class StoredRegions {
       return false;
     });
     return found.sort((a, b) => b.stored.generation - a.stored.generation);
+  }
+
+  /** Frames that were looked at before a module was read that has regions anchored in them. */
+  takeOverdue(): number[] {
+    const modules = this.#fresh.map((module) => this.#anchoredIn(module));
+    this.#fresh = [];
+    if (modules.length === 0) return [];
+    const isAnchor = ({ hash }: Page): boolean => modules.some((pages) => pages.has(hash));
+    return [...this.#pages].filter(([, page]) => isAnchor(page)).map(([frame]) => frame);
   }
 
   #framesOf(
@@ -104,13 +122,21 @@ export class StoredRegions {
     if (page === undefined) {
       this.#protect(frame);
       const hash = this.#store.hash(this.#ram.u8.subarray(frame, frame + PAGE_SIZE));
-      const waiting = this.#store.modulesFor(hash).flatMap((module) =>
-        (this.#anchoredIn(module).get(hash) ?? []).map((stored) => ({ stored, module }))
-      );
-      page = { hash, kept: undefined, waiting };
+      page = { hash, kept: undefined, asked: new Set(), isAsked: false, waiting: [] };
       this.#pages.set(frame, page);
     }
     return page;
+  }
+
+  #ask(page: Page, reads: boolean): void {
+    for (const module of this.#store.modulesFor(page.hash, reads)) {
+      if (page.asked.has(module)) continue;
+      page.asked.add(module);
+      for (const stored of this.#anchoredIn(module).get(page.hash) ?? []) {
+        page.waiting.push({ stored, module });
+      }
+    }
+    page.isAsked = reads;
   }
 
   #anchoredIn(module: StoredModule): ReadonlyMap<string, readonly StoredRegion[]> {
@@ -118,6 +144,7 @@ export class StoredRegions {
     if (found === undefined) {
       found = byAnchorPage(module.regions);
       this.#anchored.set(module, found);
+      this.#fresh.push(module);
     }
     return found;
   }

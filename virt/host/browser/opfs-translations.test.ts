@@ -56,7 +56,7 @@ test("modules, bytecode and the runtime are there at the next start, for the sam
   store.saveRuntime({ bytes, module, functions: [] });
 
   const next = new TranslationFile(disk, BUILD);
-  const [found, ...others] = next.modulesFor(hash);
+  const [found, ...others] = next.modulesFor(hash, true);
   assert.equal(others.length, 0);
   assert.deepEqual(found!.regions, regions);
   assert.equal(found!.isSettled, true);
@@ -65,10 +65,10 @@ test("modules, bytecode and the runtime are there at the next start, for the sam
   const into = new Uint8Array(next.bytecodeLength(hash));
   assert.ok(next.readBytecode(hash, into));
   assert.deepEqual([...into], [1, 2, 3]);
-  assert.deepEqual(next.modulesFor("another page"), []);
+  assert.deepEqual(next.modulesFor("another page", true), []);
 
   const other = new TranslationFile(disk, "another build");
-  assert.deepEqual(other.modulesFor(hash), []);
+  assert.deepEqual(other.modulesFor(hash, true), []);
   assert.equal(other.bytecodeLength(hash), 0);
   assert.equal(other.runtime(), undefined);
 });
@@ -80,13 +80,13 @@ test("a module loses regions that were replaced, and goes with the last, whether
   store.save([{ used: module, from: undefined }]);
   store.save([{ used: { ...module, regions: module.regions.slice(0, 1) }, from: undefined }]);
   const next = new TranslationFile(disk, BUILD);
-  const [from] = next.modulesFor("a page");
+  const [from] = next.modulesFor("a page", true);
   assert.deepEqual(from!.regions.map(({ name }) => name), ["region0"]);
   const operations = disk.operations.length;
   next.save([{ used: { ...module, regions: from!.regions }, from }]);
   assert.equal(disk.operations.length, operations, "nothing new, and something was written");
   next.save([{ used: { ...module, bytes: new Uint8Array(), regions: [] }, from }]);
-  assert.deepEqual(new TranslationFile(disk, BUILD).modulesFor("a page"), []);
+  assert.deepEqual(new TranslationFile(disk, BUILD).modulesFor("a page", true), []);
 });
 
 test("a store that cannot be written goes on with what it has", () => {

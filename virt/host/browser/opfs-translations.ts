@@ -90,9 +90,9 @@ export class TranslationFile implements TranslationStore {
     );
   }
 
-  modulesFor(pageHash: string): readonly StoredModule[] {
+  modulesFor(pageHash: string, reads: boolean): readonly StoredModule[] {
     return (this.#anchored.get(pageHash) ?? []).flatMap((id) => {
-      if (!this.#modules.has(id)) this.#modules.set(id, this.#readModule(id));
+      if (reads && !this.#modules.has(id)) this.#modules.set(id, this.#readModule(id));
       return this.#modules.get(id) ?? [];
     });
   }

@@ -74,7 +74,7 @@ test("a module comes back, also after it was optimised and written again", () =>
     keep(directory);
     for (let n = 0; n < 3; n++) {
       const store = directoryStore(directory, "build");
-      const [stored] = store.modulesFor(HASH);
+      const [stored] = store.modulesFor(HASH, true);
       assert.deepEqual(stored?.regions, [region("region0")]);
       const module = stored.compile();
       assert.equal(run(module), 42);
@@ -92,6 +92,17 @@ test("a module comes back, also after it was optimised and written again", () =>
         from: stored,
       }]);
     }
+  });
+});
+
+test("a module is not read before it is worth it", () => {
+  withDirectory((directory) => {
+    keep(directory);
+    const store = directoryStore(directory, "build");
+    assert.deepEqual(store.modulesFor(HASH, false), []);
+    const read = store.modulesFor(HASH, true);
+    assert.equal(read.length, 1);
+    assert.deepEqual(store.modulesFor(HASH, false), read);
   });
 });
 
@@ -136,15 +147,15 @@ test("the runtime module that came with the build serves as long as there is no 
 test("another build, another page and a torn file find nothing", () => {
   withDirectory((directory) => {
     keep(directory);
-    assert.deepEqual(directoryStore(directory, "other").modulesFor(HASH), []);
-    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH.replace("0", "f")), []);
+    assert.deepEqual(directoryStore(directory, "other").modulesFor(HASH, true), []);
+    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH.replace("0", "f"), true), []);
     const path = moduleFile(directory);
     const content = readFileSync(path);
     writeFileSync(path, content.subarray(0, content.length - 1));
-    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH), []);
+    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH, true), []);
     content[content.length - 40]! ^= 1;
     writeFileSync(path, content);
-    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH), []);
+    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH, true), []);
   });
 });
 
@@ -152,14 +163,14 @@ test("a module all of whose regions were replaced is forgotten", () => {
   withDirectory((directory) => {
     keep(directory);
     const store = directoryStore(directory, "build");
-    const [stored] = store.modulesFor(HASH);
+    const [stored] = store.modulesFor(HASH, true);
     const module = stored!.compile()!;
     const { trifle } = new WebAssembly.Instance(module).exports;
     store.save([{
       used: { bytes: new Uint8Array(), module, functions: [], trifle, isSettled: false, regions: [] },
       from: stored,
     }]);
-    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH), []);
+    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH, true), []);
   });
 });
 
@@ -229,7 +240,7 @@ test("bytecode that came with an image serves as long as there is none of one's 
     const bytecode = (build: string): number | undefined => {
       const store = directoryStore(own!, build, { image });
       const into = new Uint8Array(store.bytecodeLength(HASH));
-      assert.deepEqual(store.modulesFor(HASH), []);
+      assert.deepEqual(store.modulesFor(HASH, true), []);
       return store.readBytecode(HASH, into) ? into[99] : undefined;
     };
     assert.equal(bytecode("build"), 1);

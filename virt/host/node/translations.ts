@@ -131,10 +131,10 @@ class DirectoryStore implements TranslationStore {
     this.#pages.append(pages);
   }
 
-  modulesFor(pageHash: string): readonly StoredModule[] {
+  modulesFor(pageHash: string, reads: boolean): readonly StoredModule[] {
     const found: StoredModule[] = [];
     for (const id of this.#readIndex().get(pageHash) ?? []) {
-      if (!this.#modules.has(id)) this.#modules.set(id, this.#read(id, this.#modulePath(id)));
+      if (reads && !this.#modules.has(id)) this.#modules.set(id, this.#read(id, this.#modulePath(id)));
       const module = this.#modules.get(id);
       if (module !== undefined) found.push(module);
     }
