@@ -27,9 +27,9 @@ interface Page {
   readonly hash: string;
   /** What the store has of it; undefined while it was not asked. */
   kept: KeptCounts | undefined;
-  /** Modules that were asked about it, and whether these are all. */
+  /** Modules that were asked about it, and how many had been read by then: Infinity when all that there are for it had. */
   readonly asked: Set<StoredModule>;
-  isAsked: boolean;
+  askedAt: number;
   waiting: { readonly stored: StoredRegion; readonly module: StoredModule }[];
 }
 
@@ -40,7 +40,7 @@ export class StoredRegions {
   readonly #pages = new Map<number, Page>();
   /** Modules that page after page has not been offered yet. */
   #fresh: StoredModule[] = [];
-  /** By module: its regions by the hash of the page of their anchor. */
+  /** By module that was read: its regions by the hash of the page of their anchor. */
   readonly #anchored = new Map<StoredModule, ReadonlyMap<string, readonly StoredRegion[]>>();
 
   /** `protect`: from now on forget() is called before the frame's content changes. */
@@ -82,7 +82,7 @@ export class StoredRegions {
   /** Regions anchored in a frame that match, each once. `frameAt`: the frame at a distance in pages, or -1. `reads`: also of modules that were not read so far. */
   match(frame: number, mode: number, frameAt: (distance: number) => number, reads: boolean): Match[] {
     const page = this.#page(frame);
-    if (!page.isAsked) this.#ask(page, reads);
+    if (page.askedAt < (reads ? Infinity : this.#anchored.size)) this.#ask(page, reads);
     if (page.waiting.length === 0) return [];
     const found: Match[] = [];
     page.waiting = page.waiting.filter((candidate) => {
@@ -122,7 +122,7 @@ export class StoredRegions {
     if (page === undefined) {
       this.#protect(frame);
       const hash = this.#store.hash(this.#ram.u8.subarray(frame, frame + PAGE_SIZE));
-      page = { hash, kept: undefined, asked: new Set(), isAsked: false, waiting: [] };
+      page = { hash, kept: undefined, asked: new Set(), askedAt: 0, waiting: [] };
       this.#pages.set(frame, page);
     }
     return page;
@@ -136,7 +136,7 @@ export class StoredRegions {
         page.waiting.push({ stored, module });
       }
     }
-    page.isAsked = reads;
+    page.askedAt = reads ? Infinity : this.#anchored.size;
   }
 
   #anchoredIn(module: StoredModule): ReadonlyMap<string, readonly StoredRegion[]> {
