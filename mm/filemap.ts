@@ -265,12 +265,12 @@ export class PageCache extends CachedPages implements Shrinkable {
 
   *#fill(start: number, count: number, backing: PageBacking): Sleeps<void> {
     const { frames } = this.kernel;
-    const pages: number[] = [];
+    let pages: readonly number[] = [];
     let added = 0;
     const loading = this.#loading ??= new Set();
     for (let i = 0; i < count; i++) loading.add(start + i);
     try {
-      for (let i = 0; i < count; i++) pages.push(frames.alloc());
+      pages = frames.allocRun(count); // one behind the other, for what is checked over two pages
       if (backing.readPages !== undefined) {
         const answer = backing.readPages(start, pages);
         if (isSleeping(answer)) yield* answer;

@@ -59,3 +59,22 @@ test("a block given up while some of it is in use comes together again", () => {
   for (const frame of taken) frames.put(frame);
   assert.equal(frames.allocOrder(10), block, "all of it is one free block again");
 });
+
+test("a run lies in a row while there are blocks of its size, and its frames are put one by one", () => {
+  const { kernel: { frames } } = testKernel(PAGES);
+  const run = frames.allocRun(13);
+  assert.deepEqual(run, Array.from(run, (_, n) => run[0]! + n * PAGE_SIZE));
+  assert.equal(frames.freePages, PAGES - 13);
+  for (const frame of run) frames.put(frame);
+  assert.equal(frames.freePages, PAGES);
+  assert.ok(frames.allocOrder(10) >= 0, "all of it is one free block again");
+});
+
+test("a run of what is left takes frames wherever they are, and none when there are too few", () => {
+  const { kernel: { frames } } = testKernel(PAGES);
+  const all = frames.allocRun(PAGES);
+  for (let n = 0; n < PAGES; n += 2) frames.put(all[n]!);
+  assert.throws(() => frames.allocRun(PAGES / 2 + 1), (error) => error === ENOMEM);
+  assert.equal(frames.freePages, PAGES / 2);
+  assert.equal(new Set(frames.allocRun(PAGES / 2)).size, PAGES / 2);
+});

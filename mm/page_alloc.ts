@@ -88,6 +88,28 @@ export class BuddyAllocator implements PageAllocator {
     return this.#clear(this.#take(order), order);
   }
 
+  allocRun(count: number): number[] {
+    const frames: number[] = [];
+    try {
+      while (frames.length < count) frames.push(...this.#takeRun(count - frames.length));
+    } catch (error) {
+      for (const frame of frames) this.put(frame);
+      throw error;
+    }
+    return frames;
+  }
+
+  /** As many of `count` frames as lie in one block, at least one. */
+  #takeRun(count: number): number[] {
+    const order = Math.min(32 - Math.clz32(count - 1), MAX_ORDER);
+    const block = this.#takeFree(order);
+    if (block < 0) return [this.alloc()];
+    const end = block + (1 << order);
+    const taken = Math.min(count, 1 << order);
+    for (let index = block + taken; index < end; index++) this.#release(index, 0);
+    return Array.from({ length: taken }, (_, n) => this.#clear(this.#claim(block + n, 0), 0));
+  }
+
   reserve(behind: number): number {
     let block = behind < 0 ? -1 : this.#blockOf(behind) + 1;
     const index = block << MAX_ORDER;

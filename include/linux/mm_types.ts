@@ -17,6 +17,9 @@ export interface PageAllocator {
   allocDirty(): number;
   /** 2^order contiguous frames, zeroed. */
   allocOrder(order: number): number;
+  /** That many frames, zeroed, with one reference each: one behind the other while there are blocks of such a size, which nobody is
+   *  asked to give back. All or none: throws ENOMEM. */
+  allocRun(count: number): number[];
   /** Host address of 4 MiB of which this caller alone is to take frames, -1 when there is no such block. The one after that of
    *  `behind` when it can be had; -1 to say nothing. */
   reserve(behind: number): number;
