@@ -8,6 +8,7 @@ import { TRAP_FAULT, TRAP_PREEMPTED } from "../include/linux/cpu.ts";
 import { Ram } from "../lib/ram.ts";
 import { WasmCpu } from "./cpu.ts";
 import type { ExtFunction } from "./frontend.ts";
+import { CC_ADD, CC_EXPLICIT, CC_SBB } from "./ir/cc.ts";
 import { CPU_BASE, CPU_STATE, FRAMES_START, PTE_EXEC, PTE_WRITE } from "./layout.ts";
 import { type CpuOptions, REGION_LIMITS } from "./options.ts";
 import { MemoryStore } from "./testing/memory-store.ts";
@@ -149,6 +150,7 @@ function execute(setting: Setting, options: CpuOptions): Outcome {
   let trap = TRAP_PREEMPTED;
   for (let n = 0; n < 400 && trap === TRAP_PREEMPTED; n++) trap = cpu.run(1000);
   const state = Buffer.from(ram.u8.subarray(CPU_BASE, CPU_BASE + 0x300));
+  maskFlags(state);
   if (trap === TRAP_FAULT) state.writeDoubleLE(cpu.trapAddress, 0x2f8);
   cpu.saveTranslations(true);
   const memory = Buffer.concat(frames.map((frame) => ram.u8.subarray(frame, frame + 4096)));
@@ -160,6 +162,14 @@ function execute(setting: Setting, options: CpuOptions): Outcome {
     memory: memory.toString("hex"),
     statistics: cpu.statistics(),
   };
+}
+
+/** What lies above the operands that the flags follow from is anything, and as the engine likes it. */
+function maskFlags(state: Buffer): void {
+  const op = state.readInt32LE(CPU_STATE.ccOp);
+  const [kind, size] = [op >> 2, 1 << (op & 3)];
+  if (kind !== CC_EXPLICIT) state.fill(0, CPU_STATE.ccA + size, CPU_STATE.ccA + 8);
+  if (kind >= CC_ADD && kind <= CC_SBB) state.fill(0, CPU_STATE.ccB + size, CPU_STATE.ccB + 8);
 }
 
 const SEEDS = Number(process.env["ENGINE_SEEDS"] ?? 60);
