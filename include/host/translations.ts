@@ -28,6 +28,8 @@ export interface StoredRegion {
   readonly instructions: number;
   readonly generation: number;
   readonly hasGroups: boolean;
+  /** Whether it has tables (virt/translate/tables.ts); never any more, where checks of them failed. */
+  readonly tables: "some" | "none" | "never";
 }
 
 /** A module out of the store. */

@@ -18,6 +18,8 @@ export function generator(seed: number): (below: number) => number {
   };
 }
 
+/** A register that is always small. */
+const INDEX = 7;
 const [SP, INNER, COPY, MOVING, ROUND, FIXED] = [4, 10, 11, 12, 14, 15];
 const BASES = [COPY, MOVING, FIXED, 13, 13];
 const COMPUTE = [
@@ -33,6 +35,7 @@ const COMPUTE = [
   TOY.ext,
 ];
 const ACCESS = [TOY.load64, TOY.load64, TOY.store64, TOY.load8, TOY.store8, TOY.rmw, TOY.vload, TOY.vstore];
+const TABLE_ACCESS = [TOY.loadx, TOY.loadx, TOY.storex, TOY.rmwx];
 const FUNCTIONS = 5;
 /** Of these that are small, without loops and calls: such as are put into those that call them. */
 const SMALL = 2;
@@ -230,11 +233,20 @@ function writeRare(out: Writer, random: (below: number) => number): void {
   else out.program.push([TOY.add, rare, random(4), random(4)]);
 }
 
+/** A word of a table by a small index, which mostly was made right before. */
+function writeTable(out: Writer, random: (below: number) => number, d: number): void {
+  if (random(4) !== 0) out.program.push([TOY.low, INDEX, random(4), 0, [7, 63, 255][random(3)]!]);
+  const base = BASES[random(BASES.length)]!;
+  out.program.push([TABLE_ACCESS[random(TABLE_ACCESS.length)]!, d, base, INDEX, random(4) * 8]);
+}
+
 function writePlain(out: Writer, random: (below: number) => number, count: number): void {
   for (let n = 0; n < count; n++) {
     const [d, a, b] = [random(4), random(4), random(4)];
-    const kind = random(10);
-    if (kind === 9) {
+    const kind = random(11);
+    if (kind === 10) {
+      writeTable(out, random, d);
+    } else if (kind === 9) {
       writeRare(out, random);
     } else if (kind < 5) {
       const base = random(8) === 0 ? SP : BASES[random(BASES.length)]!;

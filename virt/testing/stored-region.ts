@@ -20,5 +20,6 @@ export function storedRegion(name: string, pages: StoredRegion["pages"]): Stored
     instructions: 3,
     generation: 0,
     hasGroups: true,
+    tables: "none",
   };
 }

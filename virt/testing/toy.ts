@@ -46,6 +46,12 @@ export const TOY = {
   callr: 32,
   /** Jumps to the address in memory that its own plus imm is the place of. */
   jumpm: 33,
+  /** d = a & imm. */
+  low: 34,
+  /** Words of a table at a + b * 8 + imm. */
+  loadx: 35,
+  storex: 36,
+  rmwx: 37,
 } as const;
 
 /** Register 4 is the stack pointer. */
@@ -154,8 +160,18 @@ function liftOne(b: IrBuilder, bytes: readonly number[], next: number): boolean 
     case TOY.store8:
       b.store(Op.store8, b.getGpr(s), imm, b.getGpr(d));
       return false;
-    case TOY.rmw: {
-      const address = b.getGpr(s);
+    case TOY.low:
+      b.setGpr(d, b.emit(Op.i64_and, b.getGpr(s), b.constNumber(imm)));
+      return false;
+    case TOY.loadx:
+      b.setGpr(d, b.load(Op.load64, b.scaledAdd(b.getGpr(s), b.getGpr(t), 3), imm));
+      return false;
+    case TOY.storex:
+      b.store(Op.store64, b.scaledAdd(b.getGpr(s), b.getGpr(t), 3), imm, b.getGpr(d));
+      return false;
+    case TOY.rmw:
+    case TOY.rmwx: {
+      const address = op === TOY.rmw ? b.getGpr(s) : b.scaledAdd(b.getGpr(s), b.getGpr(t), 3);
       b.probeWrite(8, address, imm);
       const sum = b.emit(Op.i64_add, b.load(Op.load64, address, imm), b.getGpr(d));
       b.store(Op.store64, address, imm, sum);

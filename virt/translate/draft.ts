@@ -6,14 +6,18 @@
 // module call each other's functions by name where a call is foreseen to lead there.
 
 import type { StoredRegion } from "../../include/host/translations.ts";
+import type { Block } from "../cache.ts";
 import { PAGE_SIZE } from "../layout.ts";
 import { MEMORY_PAGES_MAX, type RuntimeFunctions } from "../runtime/module.ts";
 import { Assembler } from "../wasm/assembler.ts";
 import { WasmModule } from "../wasm/encoder.ts";
 import { type DataLayout, layOut, Links } from "./data.ts";
+import type { Graph } from "./graph.ts";
 import { importOnUse } from "./imports.ts";
+import type { IrBlock } from "./ir-block.ts";
 import type { RegionPlan } from "./region.ts";
 import { emitRegion } from "./shape.ts";
+import { takeTables } from "./tables.ts";
 
 /** An empty function in each module: an engine may keep code only of modules in which something is optimised. */
 export const TRIFLE = "trifle";
@@ -26,6 +30,7 @@ export interface Plan {
   readonly name: string;
   readonly plan: RegionPlan;
   readonly hasGroups: boolean;
+  readonly takesTables: boolean;
   readonly generation: number;
 }
 
@@ -53,7 +58,7 @@ export interface DraftHost {
  * is none left, and no region then.
  */
 export function draftRegion(
-  { name, plan, hasGroups, generation }: Plan,
+  { name, plan, hasGroups, takesTables, generation }: Plan,
   names: ReadonlyMap<number, string>,
   runtime: RuntimeFunctions,
   host: DraftHost,
@@ -62,8 +67,9 @@ export function draftRegion(
   const links = new Links();
   const calls = new Map<number, string>();
   const sites = new Map<number, number>();
+  const withTables = (graph: Graph): readonly IrBlock[] =>
+    hasGroups && takesTables ? takeTables(graph, plan.irs) : plan.irs;
   const shape = {
-    blocks: plan.irs,
     anchorPc: plan.anchorPc,
     ways: plan.ways,
     expected: plan.expected,
@@ -86,10 +92,14 @@ export function draftRegion(
     isBusy: (pc: number) => host.heat(pc) >= 0,
   };
   const isFirstOnly = plan.graph.entries.length === 1;
-  const code = emitRegion({ ...shape, graph: plan.graph, isFirstOnly }, runtime);
+  const blocks = withTables(plan.graph);
+  const code = emitRegion({ ...shape, blocks, graph: plan.graph, isFirstOnly }, runtime);
   const first = plan.firstGraph === undefined
     ? undefined
-    : emitRegion({ ...shape, graph: plan.firstGraph, isFirstOnly: true }, runtime);
+    : emitRegion(
+      { ...shape, blocks: withTables(plan.firstGraph), graph: plan.firstGraph, isFirstOnly: true },
+      runtime,
+    );
   const own = plan.irs.slice(0, plan.blocks.length);
   const data = host.allocate(layout, links.count);
   if (data < 0) return undefined;
@@ -97,6 +107,7 @@ export function draftRegion(
     name,
     plan,
     hasGroups,
+    takesTables,
     generation,
     code,
     first,
@@ -116,6 +127,7 @@ export function draftRegion(
       instructions: own.reduce((sum, ir) => sum + ir.instructions, 0),
       generation,
       hasGroups,
+      tables: !takesTables ? "never" : blocks === plan.irs ? "none" : "some",
     },
   };
 }
@@ -167,4 +179,18 @@ export function firstName(name: string): string {
 /** The function that serves the first entry when there is none of its own. */
 function othersName(first: string): string {
   return first.slice(0, -FIRST.length);
+}
+
+/** Pages that the bytes of a region lie in: distance in pages from that of the anchor, and the frame. */
+export function pagesOf(plan: RegionPlan): { distance: number; frame: number }[] {
+  const anchorPage = Math.floor(plan.anchorPc / PAGE_SIZE);
+  const pages = new Map<number, number>();
+  const add = (pc: number, block: Block): void => {
+    const distance = Math.floor(pc / PAGE_SIZE) - anchorPage;
+    pages.set(distance, block.frame);
+    if (block.secondFrame >= 0) pages.set(distance + 1, block.secondFrame);
+  };
+  plan.foreign.forEach((block, pc) => add(pc, block));
+  plan.blocks.forEach((block, n) => add(plan.irs[n]!.basePc, block));
+  return [...pages].map(([distance, frame]) => ({ distance, frame }));
 }

@@ -406,7 +406,8 @@ function findSource(
     const width = widths.get(g) ?? { min: g.slot?.min ?? g.min, end: g.slot?.end ?? g.end };
     const wide = { min: Math.min(width.min, min), end: Math.max(width.end, end) };
     const isInside = wide.min === width.min && wide.end === width.end;
-    if (!isInside && (!mayReach || wide.end - wide.min > bytesMax(register))) return false;
+    const mayGrow = mayReach && !slot.isTable && g.slot?.isTable !== true;
+    if (!isInside && (!mayGrow || wide.end - wide.min > bytesMax(register))) return false;
     widths.set(g, wide);
     return true;
   });

@@ -24,6 +24,8 @@ export interface Slot {
   /** Among the region's. */
   index: number;
   readonly register: number;
+  /** Accesses to it add an index of their own (tables.ts); others are not its members. */
+  readonly isTable: boolean;
   min: number;
   end: number;
   /** i32 local with the host address of register + min, or 0; -1 while nothing wants one. */
@@ -71,8 +73,10 @@ export const NO_GROUPS: Groups = { all: [], byRecord: [] };
 /** A member of a group to be. */
 interface Access {
   readonly min: number;
+  /** As far as the index may lead. */
   readonly end: number;
   readonly isWrite: boolean;
+  readonly isTable: boolean;
 }
 
 export function isStack(group: Group): boolean {
@@ -106,31 +110,52 @@ export function registerOf(ir: IrBlock, temp: number): number {
 
 /** The slots of a region: for each register, clusters of the displacements that any block uses off its first value. */
 export function findSlots(irs: readonly IrBlock[]): SlotsByRegister {
-  const ranges: [min: number, end: number][][] = Array.from({ length: BASES }, () => []);
+  const found: Access[][] = Array.from({ length: BASES }, () => []);
   for (const ir of irs) {
     for (let i = 0; i < ir.length && ir.op[i] !== Op.ext; i++) {
       const bytes = accessBytes(ir, i);
       const register = bytes === 0 ? -1 : registerOf(ir, ir.a[i]!);
-      if (register >= 0) ranges[register]!.push([ir.imm[i]!, ir.imm[i]! + bytes]);
+      if (register >= 0) found[register]!.push(accessAt(ir, i, bytes));
     }
   }
-  const slots = ranges.map((list, register) => cluster(list, register));
+  const slots = found.map((list, register) =>
+    [false, true].flatMap((isTable) => cluster(list, register, isTable))
+  );
   slots.flat().forEach((slot, n) => (slot.index = n));
   return slots;
 }
 
-function cluster(ranges: [min: number, end: number][], register: number): Slot[] {
+function accessAt(ir: IrBlock, i: number, bytes: number): Access {
+  const min = ir.imm[i]!;
+  const index = ir.indexes?.get(i);
+  return {
+    min,
+    end: min + bytes + (index?.max ?? 0),
+    isWrite: IS_LOAD[ir.op[i]!] === 0,
+    isTable: index !== undefined,
+  };
+}
+
+function cluster(accesses: readonly Access[], register: number, isTable: boolean): Slot[] {
   const slots: Slot[] = [];
-  ranges.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-  for (const [min, end] of ranges) {
+  const ordered = accesses.filter((access) => access.isTable === isTable).toSorted((a, b) =>
+    a.min - b.min || a.end - b.end
+  );
+  for (const { min, end } of ordered) {
     const last = slots.at(-1);
-    if (last !== undefined && mayShare(register, last.min, Math.max(end, last.end))) {
-      last.end = Math.max(end, last.end);
+    const all = Math.max(end, last?.end ?? 0);
+    if (last !== undefined && (isTable ? isOneTable(last, min, all) : mayShare(register, last.min, all))) {
+      last.end = all;
     } else {
-      slots.push({ index: 0, register, min, end, local: -1 });
+      slots.push({ index: 0, register, isTable, min, end, local: -1 });
     }
   }
   return slots;
+}
+
+/** Whether [min, end) is of the same table as a slot, which begins before it. */
+function isOneTable(slot: Slot, min: number, end: number): boolean {
+  return min < slot.end && end - slot.min <= PAGE_SIZE;
 }
 
 /** Whether accesses to [min, end) off a register may have one check. */
@@ -160,8 +185,8 @@ export function findGroups(ir: IrBlock, slots: SlotsByRegister | undefined): Gro
     }
     const bytes = accessBytes(ir, i);
     if (bytes === 0) continue;
-    const [base, min] = [ir.a[i]!, ir.imm[i]!];
-    const access = { min, end: min + bytes, isWrite: IS_LOAD[op] === 0 };
+    const base = ir.a[i]!;
+    const access = accessAt(ir, i, bytes);
     const register = registerOf(ir, base);
     if (slots === undefined) {
       if (register !== STACK_POINTER) continue;
@@ -170,6 +195,7 @@ export function findGroups(ir: IrBlock, slots: SlotsByRegister | undefined): Gro
       continue;
     }
     const slot = isLate || register < 0 ? undefined : slotOf(slots[register]!, access);
+    if (access.isTable && slot === undefined) continue;
     let group: Group | undefined;
     for (let n = open; n < all.length && group === undefined; n++) {
       if (all[n]!.base === base && takes(all[n]!, access, slot)) group = all[n]!;
@@ -178,7 +204,7 @@ export function findGroups(ir: IrBlock, slots: SlotsByRegister | undefined): Gro
       group = newGroup(base, register, access, slot, isLate);
       all.push(group);
     }
-    group.min = Math.min(group.min, min);
+    group.min = Math.min(group.min, access.min);
     group.end = Math.max(group.end, access.end);
     group.isWrite ||= access.isWrite;
     group.members++;
@@ -188,8 +214,8 @@ export function findGroups(ir: IrBlock, slots: SlotsByRegister | undefined): Gro
   return { all, byRecord };
 }
 
-function slotOf(slots: readonly Slot[], { min, end }: Access): Slot | undefined {
-  for (const slot of slots) if (slot.min <= min && end <= slot.end) return slot;
+function slotOf(slots: readonly Slot[], { min, end, isTable }: Access): Slot | undefined {
+  for (const slot of slots) if (slot.isTable === isTable && slot.min <= min && end <= slot.end) return slot;
   return undefined;
 }
 

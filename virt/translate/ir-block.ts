@@ -25,6 +25,14 @@ export interface IrBlock {
   readonly place?: number | undefined;
   /** The temp that accesses to static data are off (code-base.ts). */
   readonly codeBase?: number | undefined;
+  /** Of accesses to tables, whose index is in `c` (tables.ts). */
+  readonly indexes?: ReadonlyMap<number, TableIndex> | undefined;
+}
+
+/** What is added to the base of an access and its displacement: the temp in `c` << shift, `max` at most. */
+export interface TableIndex {
+  readonly shift: number;
+  readonly max: number;
 }
 
 export function keepIr(ir: IrBuilder): IrBlock {

@@ -44,6 +44,7 @@ export interface Region {
   readonly generation: number;
   /** Whether accesses of a block share checks. */
   readonly hasGroups: boolean;
+  readonly tables: StoredRegion["tables"];
   readonly module: LoadedModule;
   /** Host addresses of the code that it leaves for, where that is known. */
   readonly exitFrames: number[];

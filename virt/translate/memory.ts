@@ -38,7 +38,7 @@ export class MemoryEmitter {
     const access = LOADS.get(ir.op[i]!)!;
     const group = this.#prepare(i);
     if (group !== undefined) {
-      frame.f.get(group.host);
+      this.#pushMember(group, i);
       frame.f.memory(access.opcode, ir.imm[i]! - group.hostMin);
     } else {
       this.#pushLoadAddress(i, access.bytes);
@@ -54,7 +54,7 @@ export class MemoryEmitter {
     if (block.isDirty) block.ensureLocal(ir.b[i]!);
     const group = this.#prepare(i);
     if (group !== undefined) {
-      frame.f.get(group.host);
+      this.#pushMember(group, i);
       block.push(ir.b[i]!);
       frame.f.memory(access.opcode, ir.imm[i]! - group.hostMin);
     } else {
@@ -67,7 +67,7 @@ export class MemoryEmitter {
     if (this.#prepare(i) !== undefined) return;
     if (block.isDirty) this.#probeSlow(i, block.ir.imm2[i]!);
     else {
-      this.#setAddress(block.ir.a[i]!, block.ir.imm[i]!);
+      this.#setAccessAddress(i);
       this.#pushAccessHost(i, block.ir.imm2[i]!, TLB_WRITE);
       block.frame.f.op(W.drop);
     }
@@ -295,6 +295,39 @@ export class MemoryEmitter {
     f.set(frame.va);
   }
 
+  /** The address of record i, the index of a table with it. */
+  #setAccessAddress(i: number): void {
+    const { frame, ir } = this.#block;
+    const { f } = frame;
+    this.#setAddress(ir.a[i]!, ir.imm[i]!);
+    const index = ir.indexes?.get(i);
+    if (index === undefined) return;
+    f.get(frame.va);
+    this.#block.push(ir.c[i]!);
+    if (index.shift !== 0) {
+      f.i64(index.shift);
+      f.op(W.i64_shl);
+    }
+    f.op(W.i64_add);
+    f.set(frame.va);
+  }
+
+  /** Leaves what a member's displacement is added to, less where its group begins. */
+  #pushMember(group: Group, i: number): void {
+    const { frame, ir } = this.#block;
+    const { f } = frame;
+    f.get(group.host);
+    const index = ir.indexes?.get(i);
+    if (index === undefined) return;
+    this.#block.push(ir.c[i]!);
+    f.op(W.i32_wrap_i64);
+    if (index.shift !== 0) {
+      f.i32(index.shift);
+      f.op(W.i32_shl);
+    }
+    f.op(W.i32_add);
+  }
+
   #pushHost(tlb: number): void {
     const { frame } = this.#block;
     const f = frame.f;
@@ -307,18 +340,18 @@ export class MemoryEmitter {
 
   /** Leaves 1 or 0 on the stack: whether the access hits. */
   #pushHit(i: number, bytes: number, tlb: number): void {
-    const { frame, ir } = this.#block;
-    this.#setAddress(ir.a[i]!, ir.imm[i]!);
+    const { frame } = this.#block;
+    this.#setAccessAddress(i);
     pushTlbHit(frame.f, tlb, bytes, frame.va, frame.tlbEntry);
   }
 
   /** Leaves the host address to load from. */
   #pushLoadAddress(i: number, bytes: number): void {
     const block = this.#block;
-    const { frame, ir, runtime } = block;
+    const { frame, runtime } = block;
     const f = frame.f;
     if (!block.isDirty) {
-      this.#setAddress(ir.a[i]!, ir.imm[i]!);
+      this.#setAccessAddress(i);
       this.#pushAccessHost(i, bytes, TLB_READ);
       return;
     }
@@ -347,7 +380,7 @@ export class MemoryEmitter {
     const { frame, ir } = block;
     const f = frame.f;
     if (!block.isDirty) {
-      this.#setAddress(ir.a[i]!, ir.imm[i]!);
+      this.#setAccessAddress(i);
       this.#pushAccessHost(i, access.bytes, TLB_WRITE);
       block.push(ir.b[i]!);
       f.memory(access.opcode, 0);

@@ -6,7 +6,6 @@
 
 import type { StoredModule } from "../../include/host/translations.ts";
 import type { Block, CodeCache } from "../cache.ts";
-import { PAGE_SIZE } from "../layout.ts";
 import { REGIONS_MAX } from "../runtime/status.ts";
 import {
   DATA_ALIGNMENT,
@@ -18,7 +17,7 @@ import {
   OTHERS_USED_AT,
   writeData,
 } from "./data.ts";
-import { draftRegion, firstName, ModuleInProgress, type Plan, type RegionFacts } from "./draft.ts";
+import { draftRegion, firstName, ModuleInProgress, pagesOf, type Plan, type RegionFacts } from "./draft.ts";
 import {
   findCallTargets,
   type KeptModule,
@@ -33,7 +32,6 @@ import {
   isLaidOut,
   planRegion,
   type RegionLimits,
-  type RegionPlan,
   type RegionWish,
 } from "./region.ts";
 import type { Match } from "./stored.ts";
@@ -104,7 +102,7 @@ export class Translator {
       if (planned.has(pc) || source.known(pc)?.entry !== 0) continue;
       const wish = this.#wishFor(source, pc, frameOf(pc));
       if (wish.replaces?.isClaimed === true) continue; // it becomes hot again, and joins what is there then
-      const plan = this.#plan(source, wish, plans.length, true);
+      const plan = this.#plan(source, wish, plans.length, { hasGroups: true, takesTables: true });
       if (plan === undefined) continue;
       plans.push(plan);
       for (const ir of plan.plan.irs) planned.add(ir.basePc);
@@ -131,13 +129,13 @@ export class Translator {
     const callTargets = findCallTargets(regions, this.#host.view(), anchorOf);
     for (const region of regions) {
       if (region.isClaimed) continue;
-      const { hasGroups, generation, offsets } = region;
+      const { hasGroups, tables, generation, offsets } = region;
       const limits = { ...this.#limits, blocksMax: offsets.size, instructionsMax: Infinity, inlines: true };
       const plan = planRegion(source, wishOf(region, anchorOf(region), [], callTargets), limits);
       if (plan === undefined) continue;
       for (const old of plan.absorbed) old.isClaimed = true;
       const name = `region${plans.size}`;
-      plans.set(name, { name, plan, hasGroups, generation });
+      plans.set(name, { name, plan, hasGroups, takesTables: tables !== "never", generation });
     }
     const made = this.#make(source, [...plans.values()], frameOf, true);
     const view = this.#host.view();
@@ -150,7 +148,7 @@ export class Translator {
     return made;
   }
 
-  /** Makes a region anew without shared checks. */
+  /** Makes a region anew without tables, or when there are none, without shared checks. */
   ungroup(
     source: BlockSource,
     region: Region,
@@ -158,7 +156,8 @@ export class Translator {
     frameOf: (pc: number) => number,
   ): Region[] {
     if (!region.hasGroups) return [];
-    const plan = this.#plan(source, wishOf(region, anchorPc, []), 0, false);
+    const what = { hasGroups: region.tables === "some", takesTables: false };
+    const plan = this.#plan(source, wishOf(region, anchorPc, []), 0, what);
     return plan === undefined ? [] : this.#make(source, [plan], frameOf);
   }
 
@@ -180,13 +179,23 @@ export class Translator {
     return joins ? wishOf(region, pc - offset, [pc]) : alone;
   }
 
-  #plan(source: BlockSource, wish: RegionWish, number: number, hasGroups: boolean): Plan | undefined {
+  #plan(
+    source: BlockSource,
+    wish: RegionWish,
+    number: number,
+    { hasGroups, takesTables }: Pick<Plan, "hasGroups" | "takesTables">,
+  ): Plan | undefined {
     const plan = planRegion(source, wish, this.#limits);
     if (plan === undefined) return undefined;
     for (const region of plan.absorbed) region.isClaimed = true;
-    const groups = hasGroups && plan.absorbed.every((region) => region.hasGroups);
-    const generation = Math.max(-1, ...plan.absorbed.map((region) => region.generation)) + 1;
-    return { name: `region${number}`, plan, hasGroups: groups, generation };
+    const { absorbed } = plan;
+    return {
+      name: `region${number}`,
+      plan,
+      hasGroups: hasGroups && absorbed.every((region) => region.hasGroups),
+      takesTables: takesTables && absorbed.every((region) => region.tables !== "never"),
+      generation: Math.max(-1, ...absorbed.map((region) => region.generation)) + 1,
+    };
   }
 
   /** The regions of some plans, which know each other. */
@@ -344,6 +353,7 @@ export class Translator {
       instructions: facts.instructions,
       generation: facts.generation,
       hasGroups: facts.hasGroups,
+      tables: facts.tables,
       module,
       exitFrames: [],
       isDead: false,
@@ -480,17 +490,4 @@ function wishOf(
     switchTargets: region.facts.switchTargets.map((offset) => anchorPc + offset),
     replaces: region,
   };
-}
-
-function pagesOf(plan: RegionPlan): { distance: number; frame: number }[] {
-  const anchorPage = Math.floor(plan.anchorPc / PAGE_SIZE);
-  const pages = new Map<number, number>();
-  const add = (pc: number, block: Block): void => {
-    const distance = Math.floor(pc / PAGE_SIZE) - anchorPage;
-    pages.set(distance, block.frame);
-    if (block.secondFrame >= 0) pages.set(distance + 1, block.secondFrame);
-  };
-  plan.foreign.forEach((block, pc) => add(pc, block));
-  plan.blocks.forEach((block, n) => add(plan.irs[n]!.basePc, block));
-  return [...pages].map(([distance, frame]) => ({ distance, frame }));
 }
