@@ -3,15 +3,17 @@
 // has the bytecode of a first run, and the runtime's module.
 
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { build } from "esbuild";
+import { build, type BuildOptions } from "esbuild";
 
 import { builtFolder } from "../tools/cli/code-cache.ts";
 import { RUNTIME_FILE } from "../virt/host/node/translations.ts";
-import { BIN_DIRECTORY, BROWSER } from "./bundle.ts";
+import { BIN_DIRECTORY, BROWSER, RUN, RUN_ASIDE } from "./bundle.ts";
+import { LINE, runReady, writeReadyImage } from "./warm-up.ts";
 
 /** Libraries of a page: SHA-256, which a page has only as promises. */
 const LIBRARIES = ["node_modules/@noble/hashes/"];
@@ -44,11 +46,54 @@ test("an import of a Node module would end the browser build", async () => {
   }
 });
 
+/** What a bundle of the command line says that it is. */
+function identityOf(name: string): string {
+  return /^\/\/ (\w+)\n/.exec(readFileSync(join(BIN_DIRECTORY, name), "latin1"))?.[1] ?? "";
+}
+
+function bytecodeOf(name: string): string {
+  return `${identityOf(name)}-${process.versions.v8}.bin`;
+}
+
 test("the command line is built with the bytecode of a first run and the machine code of the interpreter", () => {
-  const [, identity] = /^\/\/ (\w+)\n/.exec(readFileSync(join(BIN_DIRECTORY, "run.cjs"), "latin1")) ?? [];
   const built = builtFolder(BIN_DIRECTORY);
   const [key = "", ...others] = readdirSync(built).filter((name) => !name.endsWith(".bin"));
   assert.deepEqual(others, []);
-  assert.deepEqual(readdirSync(built).sort(), [key, `${identity}-${process.versions.v8}.bin`].sort());
+  assert.deepEqual(
+    readdirSync(built).sort(),
+    [key, bytecodeOf("run.cjs"), bytecodeOf("aside.cjs")].sort(),
+  );
   assert.deepEqual(readdirSync(join(built, key)), [RUNTIME_FILE]);
+});
+
+test("modules that both bundles of the command line have are without state", async () => {
+  const inputsOf = async (options: BuildOptions): Promise<string[]> => {
+    const { metafile } = await build({ ...options, write: false, metafile: true, logLevel: "silent" });
+    const outputs = Object.entries(metafile.outputs).filter(([path]) => path.endsWith(".cjs"));
+    return outputs.flatMap(([, { inputs }]) =>
+      Object.keys(inputs).filter((path) => inputs[path]!.bytesInOutput > 0)
+    );
+  };
+  const run = new Set(await inputsOf(RUN));
+  const both = (await inputsOf(RUN_ASIDE)).filter((path) => run.has(path));
+  assert.ok(both.some((path) => path.endsWith("virt/layout.js")), "they have nothing in common");
+  for (const path of both) {
+    assert.doesNotMatch(readFileSync(path, "utf8"), /^(export )?(let|var) /m, path);
+  }
+});
+
+test("a run whose code is all in the store does not load what translates", () => {
+  const directory = mkdtempSync(join(tmpdir(), "rookery-bundle-"));
+  try {
+    const image = join(directory, "root.img");
+    writeReadyImage(image);
+    const sizeOf = (name: string): number =>
+      statSync(join(directory, "rookery", "code", bytecodeOf(name))).size;
+    for (let n = 0; n < 3; n++) assert.equal(runReady(BIN_DIRECTORY, image, directory, []).stdout, LINE);
+    // A bundle leaves an empty file in the first run that it is loaded in, and its bytecode in the second.
+    assert.ok(sizeOf("run.cjs") > 0);
+    assert.equal(sizeOf("aside.cjs"), 0);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });

@@ -6,7 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 
 import { build, type BuildOptions, type Plugin } from "esbuild";
 
@@ -27,7 +27,8 @@ const COMMON: BuildOptions = {
 
 export const BIN_DIRECTORY: string = `${top}dist/bin`;
 
-const NODE: BuildOptions = { ...COMMON, outdir: BIN_DIRECTORY, platform: "node", target: "node20" };
+const FOR_NODE: BuildOptions = { ...COMMON, platform: "node", target: "node20" };
+const NODE: BuildOptions = { ...FOR_NODE, outdir: BIN_DIRECTORY };
 
 /** What `run` does not need, as modules. */
 const OTHER_COMMANDS: BuildOptions = {
@@ -80,12 +81,61 @@ const lazyChildProcess: Plugin = {
   },
 };
 
-const RUN: BuildOptions = {
-  ...NODE,
-  entryPoints: { run: `${top}dist/tools/cli/run.js` },
+/**
+ * What a run asks for only when it has code to translate that no store has, or a profile to write: a third of the whole. It is a bundle of its own, which
+ * the first use of one of its names loads (tools/cli/code-cache.ts). Modules that both ask for are in both, so they must have no state.
+ */
+const ASIDE: readonly string[] = [
+  "arch/x86/ext-string-quick.js",
+  "arch/x86/lift.js",
+  "tools/perf/flame-graph.js",
+  "tools/perf/profiler.js",
+  "tools/perf/summary.js",
+  "virt/lifting.js",
+  "virt/runtime/module.js",
+  "virt/translate/draft.js",
+  "virt/translate/region.js",
+];
+const ASIDE_FILE = "./aside.cjs";
+
+const aside: Plugin = {
+  name: "aside",
+  setup(plugin) {
+    plugin.onResolve({ filter: /\.js$/, namespace: "file" }, ({ path, resolveDir }) => {
+      const name = relative(`${top}dist`, join(resolveDir, path));
+      return ASIDE.includes(name) ? { path: name, namespace: "aside" } : undefined;
+    });
+    plugin.onLoad({ filter: /.*/, namespace: "aside" }, async ({ path }) => {
+      const module: object = await import(`${top}dist/${path}`);
+      const getters = Object.keys(module).map((name) => `get ${name}() { return load().${name}; }`);
+      return {
+        contents: `const load = () => require("${ASIDE_FILE}")["${path}"]; module.exports = { ${
+          getters.join(", ")
+        } };`,
+      };
+    });
+  },
+};
+
+export const RUN: BuildOptions = {
+  ...FOR_NODE,
   format: "cjs",
-  outExtension: { ".js": ".cjs" },
-  plugins: [lazyChildProcess],
+  entryPoints: [`${top}dist/tools/cli/run.js`],
+  outfile: `${BIN_DIRECTORY}/run.cjs`,
+  external: [ASIDE_FILE],
+  plugins: [lazyChildProcess, aside],
+};
+
+export const RUN_ASIDE: BuildOptions = {
+  ...FOR_NODE,
+  format: "cjs",
+  stdin: {
+    contents: `${ASIDE.map((name, n) => `import * as m${n} from "./${name}";`).join("\n")}
+module.exports = { ${ASIDE.map((name, n) => `"${name}": m${n}`).join(", ")} };`,
+    resolveDir: `${top}dist`,
+    sourcefile: "aside.js",
+  },
+  outfile: `${BIN_DIRECTORY}/aside.cjs`,
 };
 
 /** Names the code that decides what a translation means. */
@@ -120,8 +170,8 @@ function asFunction(text: string): string {
   return `(function(require,module,exports){${text}\n})`;
 }
 
-async function bundleRun(define: Record<string, string>): Promise<void> {
-  const { outputFiles } = await build({ ...RUN, define, write: false });
+async function bundleScript(options: BuildOptions): Promise<void> {
+  const { outputFiles } = await build({ ...options, write: false });
   for (const { path, text } of outputFiles) {
     const identity = createHash("sha256").update(text).digest("hex").slice(0, 32);
     writeFileSync(path, path.endsWith(".cjs") ? `// ${identity}\n${asFunction(text)}` : text);
@@ -164,7 +214,8 @@ async function bundleAll(): Promise<void> {
   const translator = translatorIdentity();
   const define = { ROOKERY_BUILD: JSON.stringify(translator) };
   writeFileSync(join(BIN_DIRECTORY, IDENTITY_FILE), translator);
-  await bundleRun(define);
+  await bundleScript({ ...RUN, define });
+  await bundleScript(RUN_ASIDE);
   warmUp(BIN_DIRECTORY);
   await build({ ...BROWSER, define });
   writeFileSync(STAMP, inputs); // the last: what is torn is made anew

@@ -7,7 +7,7 @@
 // virt/host/node/translations.ts).
 // Source: System V ABI, chapters 4 and 5 (ELF); syscall(2).
 
-import { spawnSync } from "node:child_process";
+import { spawnSync, type SpawnSyncReturns } from "node:child_process";
 import {
   closeSync,
   cpSync,
@@ -35,7 +35,7 @@ const LOAD_ADDRESS = 0x40_0000;
 const CODE_AT = EHDR_BYTES + PHDR_BYTES;
 const CHOICE_BYTES = 10;
 const PAGE_BYTES = 4096;
-const LINE = "ready\n";
+export const LINE = "ready\n";
 
 /** write(1, LINE, LINE.length); exit(0). */
 const SAY = [
@@ -83,33 +83,41 @@ function rootTree(): DirectoryNode {
   return root;
 }
 
+/** A root image whose one program, /ready, says so. */
+export function writeReadyImage(path: string): void {
+  const file = openSync(path, "w");
+  writeErofs(rootTree(), (bytes) => writeSync(file, bytes), {
+    buildTime: 0,
+    uuid: new Uint8Array(16),
+    volumeName: "warm-up",
+  });
+  closeSync(file);
+}
+
+/** Runs /ready of such an image with the bundled command line and a cache directory of its own. */
+export function runReady(
+  bin: string,
+  image: string,
+  cache: string,
+  words: readonly string[],
+): SpawnSyncReturns<string> {
+  return spawnSync(process.execPath, [join(bin, "rookery.js"), "run", "--root", image, "/ready", ...words], {
+    encoding: "utf8",
+    env: { ...process.env, XDG_CACHE_HOME: cache },
+  });
+}
+
 /** Leaves both in the folder `code` of the bundles' folder. Says on standard error when the run failed. */
 export function warmUp(bin: string): void {
   const directory = mkdtempSync(join(tmpdir(), "rookery-warm-up-"));
   try {
     const image = join(directory, "root.img");
-    const file = openSync(image, "w");
-    writeErofs(rootTree(), (bytes) => writeSync(file, bytes), {
-      buildTime: 0,
-      uuid: new Uint8Array(16),
-      volumeName: "warm-up",
-    });
-    closeSync(file);
+    writeReadyImage(image);
     const made = join(directory, "rookery", "code");
     // The second run takes what the first has translated, and translates the rest: its bytecode has the functions for both.
     for (const words of [[], ["again"]]) {
       rmSync(made, { recursive: true, force: true });
-      const run = spawnSync(process.execPath, [
-        join(bin, "rookery.js"),
-        "run",
-        "--root",
-        image,
-        "/ready",
-        ...words,
-      ], {
-        encoding: "utf8",
-        env: { ...process.env, XDG_CACHE_HOME: directory },
-      });
+      const run = runReady(bin, image, directory, words);
       if (run.stdout !== LINE) process.stderr.write(`no bytecode for the command line: ${run.stderr}\n`);
     }
     if (existsSync(made)) cpSync(made, builtFolder(bin), { recursive: true });

@@ -22,7 +22,7 @@ import {
 } from "./layout.ts";
 import { blockKey, type PageBytecode } from "./interp/kept.ts";
 import { unlinkBlock } from "./interp/links.ts";
-import { TERM_NONE } from "./ir/ops.ts";
+import { TERM_NONE } from "./ir/terminators.ts";
 import { SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
 
 /** The upper end of the arena is for single steps. */

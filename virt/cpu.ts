@@ -20,7 +20,7 @@ import type { Ram } from "../lib/ram.ts";
 import { type Block, CodeCache, STEP_AREA } from "./cache.ts";
 import { EXT_LEAVE, type FrontEnd, MODE_EXACT, type QuickExts, STATUS_EXACT } from "./frontend.ts";
 import { type AccessOwner, ExtAccess } from "./guest-access.ts";
-import { HEADER_BYTES, makeHandlers } from "./interp/bytecode.ts";
+import { HEADER_BYTES } from "./interp/bytecode.ts";
 import { linkTo } from "./interp/links.ts";
 import { writeTables } from "./interp/steps.ts";
 import { KeptCode } from "./kept-code.ts";
@@ -29,7 +29,7 @@ import { MappedCode } from "./mapped-code.ts";
 import { type CpuOptions, HOT_BATCH, HOT_ENTRIES, REGION_LIMITS } from "./options.ts";
 import { Regions } from "./regions.ts";
 import { makeRuntime, type Runtime } from "./runtime/kept.ts";
-import { hasTailCalls, type RuntimeExports } from "./runtime/module.ts";
+import type { RuntimeExports } from "./runtime/instance.ts";
 import {
   COUNT_DISPATCHES,
   COUNT_FILLS,
@@ -81,7 +81,6 @@ export class WasmCpu implements Cpu, AccessOwner {
   constructor(ram: Ram, frontEnd: FrontEnd, options: CpuOptions = {}) {
     this.ram = ram;
     this.#frontEnd = frontEnd;
-    const handlers = makeHandlers();
     const cache = (this.#cache = new CodeCache(ram));
     const spaces = (this.#spaces = new AddressSpaces(ram, cache));
     this.#access = new ExtAccess(this);
@@ -90,20 +89,19 @@ export class WasmCpu implements Cpu, AccessOwner {
     const table = new WebAssembly.Table({ element: "anyfunc", initial: 1024 });
     const ext = (id: number): number => this.#ext(id);
     const { quickExts = NO_QUICK_EXTS } = frontEnd;
-    const runtime = makeRuntime(handlers, quickExts, compile, { memory: ram.memory, table, ext }, store);
+    const runtime = makeRuntime(quickExts, compile, { memory: ram.memory, table, ext }, store);
     this.#runtime = runtime.exports;
     this.#saveRuntime = runtime.save;
     const flushTlbWrites = (): void => this.#runtime.flushTlbWrites();
     const { blockInstructionsMax = 64, regionLimits = REGION_LIMITS } = options;
     const owner = { ram, cache, spaces, flushTlbWrites, hotEntries };
-    const code = (this.#code = new MappedCode({ ...owner, frontEnd, handlers, blockInstructionsMax }));
+    const code = (this.#code = new MappedCode({ ...owner, frontEnd, blockInstructionsMax }));
     const translator = (this.#translator = new Translator(
       {
         memory: ram.memory,
         view: () => ram.view,
         table,
         imports: { ...this.#runtime },
-        hasTailCalls: hasTailCalls(),
         compile,
       },
       cache,
@@ -338,6 +336,8 @@ export class WasmCpu implements Cpu, AccessOwner {
   /** A region left the instruction at pc to the interpreter. */
   #slow(): number {
     const pc = this.ram.readU64(PC);
+    const known = this.#code.known(pc);
+    if (known === undefined || known.record === 0) this.#regions.entryAt(pc); // the store may have it
     const block = this.#code.blockAt(pc);
     if (typeof block === "number") return block;
     this.#spaces.enterSlow(pc, block);

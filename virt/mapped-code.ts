@@ -9,15 +9,15 @@ import type { Ram } from "../lib/ram.ts";
 import { type Block, type CodeCache, newBlock, setBytecode, setTail, STEP_AREA } from "./cache.ts";
 import type { Fetch, FrontEnd, Lifted } from "./frontend.ts";
 import { heatOf, NEVER_HOT } from "./heat.ts";
-import { type Handlers, HEADER_BYTES, TARGETS, TARGETS_BYTES } from "./interp/bytecode.ts";
+import { HEADER_BYTES, TARGETS, TARGETS_BYTES } from "./interp/bytecode.ts";
 import type { KeptBlock } from "./interp/kept.ts";
 import { linkBlock } from "./interp/links.ts";
-import { LOWERED_BYTES_MAX, Lowering } from "./interp/lower.ts";
-import { IrBuilder } from "./ir/builder.ts";
-import { JUMP_RETURN, TERM_INDIRECT } from "./ir/ops.ts";
+import type { IrBuilder } from "./ir/builder.ts";
+import { JUMP_RETURN, TERM_INDIRECT } from "./ir/terminators.ts";
 import { pageOffset } from "./layout.ts";
+import { keepIr, Lifting, LOWERED_BYTES_MAX } from "./lifting.ts";
 import type { AddressSpaces } from "./spaces.ts";
-import { type IrBlock, keepIr } from "./translate/ir-block.ts";
+import type { IrBlock } from "./translate/ir-block.ts";
 import type { BlockSource, TakenBlock } from "./translate/region.ts";
 import { CodeFetch, nextPage, recordFault, walk } from "./walk.ts";
 
@@ -25,7 +25,6 @@ import { CodeFetch, nextPage, recordFault, walk } from "./walk.ts";
 export interface MappedCodeHost {
   readonly ram: Ram;
   readonly frontEnd: FrontEnd;
-  readonly handlers: Handlers;
   readonly cache: CodeCache;
   readonly spaces: AddressSpaces;
   /** A frame was marked as one with code: no write translation of it may stay. */
@@ -37,8 +36,11 @@ export interface MappedCodeHost {
 
 /** Blocks of earlier runs that go into what is mapped one by one. */
 export interface EarlierBlocks {
-  /** The kept block at a guest address in `frame` that ends in the next page, when that page has the bytes it was made from. */
-  straddling(pc: number, frame: number, mode: number): KeptBlock | undefined;
+  /**
+   * The kept block at a guest address in `frame` that ends in the next page, when that page has the bytes it was made from; or that it is one instruction whose
+   * rest is in a page that is not mapped.
+   */
+  straddling(pc: number, frame: number, mode: number): KeptBlock | "not mapped" | undefined;
   /** All code was dropped. */
   forgetAll(): void;
 }
@@ -51,8 +53,8 @@ export class MappedCode implements BlockSource {
   readonly #flushTlbWrites: () => void;
   readonly #blockInstructionsMax: number;
   readonly #hotEntries: number;
-  readonly #builder = new IrBuilder();
-  readonly #lowering: Lowering;
+  /** Made when something is lifted for the first time. */
+  #madeLifting: Lifting | undefined;
   readonly #fetch: CodeFetch;
   readonly #lifted: Lifted = { bytes: 0, faultPc: 0 };
   /** MODE_* of what is found and made. */
@@ -69,8 +71,15 @@ export class MappedCode implements BlockSource {
     this.#flushTlbWrites = host.flushTlbWrites;
     this.#blockInstructionsMax = host.blockInstructionsMax;
     this.#hotEntries = host.hotEntries;
-    this.#lowering = new Lowering(host.ram, host.handlers);
     this.#fetch = new CodeFetch(host.ram);
+  }
+
+  get #lifting(): Lifting {
+    return (this.#madeLifting ??= new Lifting(this.#ram));
+  }
+
+  get #builder(): IrBuilder {
+    return this.#lifting.builder;
   }
 
   /** The block at a guest address, or the trap that its fetch makes. */
@@ -120,7 +129,7 @@ export class MappedCode implements BlockSource {
   /** Bytecode of the one instruction at `pc`, in the area for steps. 0, or the trap of a failed fetch. */
   lowerStep(pc: number): number {
     const trap = this.#lift(pc, 1);
-    if (trap === 0) this.#lowering.lower(this.#builder, STEP_AREA, NEVER_HOT, false);
+    if (trap === 0) this.#lifting.lowering.lower(this.#builder, STEP_AREA, NEVER_HOT, false);
     return trap;
   }
 
@@ -164,6 +173,7 @@ export class MappedCode implements BlockSource {
   /** `bare`: the block when it is known without bytecode. */
   #make(pc: number, frame: number, bare: Block | undefined): Block | number {
     const kept = this.earlier?.straddling(pc, frame, this.mode);
+    if (kept === "not mapped") return recordFault(this.#ram, nextPage(pc), ACCESS_EXEC);
     if (kept !== undefined) return this.#takeStraddling(pc, bare ?? this.knownOrBare(pc), kept);
     const trap = this.#lift(pc, this.#blockInstructionsMax);
     if (trap !== 0) return trap;
@@ -171,10 +181,10 @@ export class MappedCode implements BlockSource {
     if (!cache.hasRoom(LOWERED_BYTES_MAX)) this.#empty();
     const start = cache.arenaEnd;
     const hot = this.#hotEntries === 0 ? NEVER_HOT : this.#hotEntries;
-    const end = this.#lowering.lower(this.#builder, start, hot, true);
+    const end = this.#lifting.lowering.lower(this.#builder, start, hot, true);
     const block: Block = bare ?? this.knownOrBare(pc);
     this.#setTail(pc, block);
-    const { terminator } = this.#lowering;
+    const { terminator } = this.#lifting.lowering;
     const { instructions } = this.#builder;
     setBytecode(block, { record: start + HEADER_BYTES, end, terminator, instructions });
     this.#add(block, end);

@@ -57,13 +57,15 @@ function extTable(clockNs: (() => number) | undefined): ExtFunction[] {
   return [...table, ...X87_EXTS];
 }
 
-const QUICK_EXTS: QuickExts = new Map([[EXT.repString, quickRepString]]);
+/** Called when the runtime module is generated, which most runs find made. */
+const QUICK_EXTS: QuickExts = new Map([[EXT.repString, (fill: number) => quickRepString(fill)]]);
 
 /** The time stamp counter counts what `clockNs` does, or, without it, retired instructions. */
 export function createX86FrontEnd(clockNs?: () => number): FrontEnd {
-  const lifter = new X86Lifter();
+  let lifter: X86Lifter | undefined; // made when it is needed, which in most runs it is not
   return {
-    lift: (builder, fetch, pc, limits, mode, out) => lifter.lift(builder, fetch, pc, limits, mode, out),
+    lift: (builder, fetch, pc, limits, mode, out) =>
+      (lifter ??= new X86Lifter()).lift(builder, fetch, pc, limits, mode, out),
     mode: floatingPointMode,
     exts: extTable(clockNs),
     quickExts: QUICK_EXTS,

@@ -36,7 +36,6 @@ import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 import { buildVdso } from "./vdso.ts";
 
 export { createX86FrontEnd, x86FrontEnd } from "./frontend.ts";
-export { X86_FORMS } from "./tables/forms.ts";
 
 const EM_X86_64 = 62;
 const VDSO_IMAGE: Uint8Array = buildVdso();

@@ -9,7 +9,8 @@ import { fileURLToPath } from "node:url";
 import { TRAP_ILLEGAL, TRAP_PROTECTION } from "../../include/linux/cpu.ts";
 import { MODE_EXACT, MODE_RELAXED } from "../../virt/frontend.ts";
 import { IrBuilder } from "../../virt/ir/builder.ts";
-import { Op, TERM_BRANCH, TERM_JUMP, TERM_TRAP } from "../../virt/ir/ops.ts";
+import { Op } from "../../virt/ir/ops.ts";
+import { TERM_BRANCH, TERM_JUMP, TERM_TRAP } from "../../virt/ir/terminators.ts";
 import { validateIr } from "../../virt/ir/validate.ts";
 import { unliftedForms, X86Lifter } from "./lift.ts";
 

@@ -114,6 +114,28 @@ test("damaged bytecode is replaced, and a bundle without a name is not kept", ()
 });
 
 test("no more files are kept than a few builds need", () => {
-  for (let build = 0; build < 12; build++) loadCached<Answers>(bundle(`// d${build}\n`, build)).save();
-  assert.equal(kept().length, 8);
+  for (let build = 0; build < 20; build++) loadCached<Answers>(bundle(`// d${build}\n`, build)).save();
+  assert.equal(kept().length, 16);
+});
+
+test("a bundle may ask for another beside it, whose bytecode is saved with its own", () => {
+  const path = join(directory, "bundle.cjs");
+  writeFileSync(
+    path,
+    `// 0a1b\n(function (require, module, exports) {
+module.exports = { sum: () => require("./other.cjs").one + require("./other.cjs").one };
+})`,
+  );
+  let loads = 0;
+  Object.assign(globalThis, { countLoad: () => loads++ });
+  writeFileSync(
+    join(directory, "other.cjs"),
+    `// 2c3d\n(function (require, module, exports) { countLoad(); exports.one = 1; })`,
+  );
+  const { exports, save } = loadCached<{ readonly sum: () => number }>(path);
+  assert.equal(loads, 0, "not before it is asked for");
+  assert.equal(exports.sum(), 2);
+  assert.equal(loads, 1);
+  save();
+  assert.deepEqual(kept().map((name) => name.slice(0, 4)).sort(), ["0a1b", "2c3d"]);
 });

@@ -7,12 +7,16 @@
 // of a short first run: that is left to the second, by an empty file. V8 itself rejects what an
 // engine of another version or with other flags has made, but knows a source only by its length, so a bundle says in its first line
 // which one it is. Nothing depends on the cache: what cannot be read or written is done without.
+//
+// A bundle may ask for another that lies beside it, by require, at any time; that is loaded in the same way, and both are written down
+// by one call.
 
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { Script } from "node:vm";
 
+import { underUsualSettings } from "../../virt/host/node/engine.ts";
 import { cacheDirectory } from "./paths.ts";
 
 export interface CachedModule<T> {
@@ -21,10 +25,11 @@ export interface CachedModule<T> {
   readonly save: () => void;
 }
 
-type ModuleFunction = (require: NodeJS.Require, module: { exports: unknown }, exports: unknown) => void;
+type Require = (name: string) => unknown;
+type ModuleFunction = (require: Require, module: { exports: unknown }, exports: unknown) => void;
 
-/** Bytecode kept, for this many builds and engines. */
-const FILES_MAX = 8;
+/** Files of bytecode that are kept, two for each build and engine. */
+const FILES_MAX = 16;
 
 /** First line of a bundle: a comment that names its content. */
 const IDENTITY = /^\/\/ ([0-9a-z]+)\n/i;
@@ -36,6 +41,43 @@ export function builtFolder(directory: string): string {
 
 /** Runs the bundle at `path`. Its exports are taken to be of type T: bundle and caller come from one build. */
 export function loadCached<T>(path: string): CachedModule<T> {
+  const loaded = new Map<string, Loaded>();
+  const require = createRequire(path);
+  const load = (file: string): Loaded => {
+    const known = loaded.get(file);
+    if (known !== undefined) return known;
+    const fresh = underUsualSettings(() => compile(file));
+    loaded.set(file, fresh);
+    // The bundle is a function of this type (scripts/bundle.ts).
+    const run = fresh.script.runInThisContext() as ModuleFunction;
+    run(
+      (name) => BESIDE.test(name) ? load(join(dirname(path), name)).module.exports : require(name),
+      fresh.module,
+      fresh.module.exports,
+    );
+    return fresh;
+  };
+  const { module } = load(path);
+  return {
+    exports: module.exports as T,
+    save: () => underUsualSettings(() => loaded.forEach(save)),
+  };
+}
+
+/** How a bundle names another. */
+const BESIDE = /^\.\/[\w-]+\.cjs$/;
+
+interface Loaded {
+  readonly script: Script;
+  readonly module: { exports: unknown };
+  /** Where the user's own bytecode of it is or will be; undefined for a bundle that does not say which it is. */
+  readonly kept: string | undefined;
+  /** What there was of that, and whether the engine has taken what it was given. */
+  readonly own: Buffer | undefined;
+  readonly isTaken: boolean;
+}
+
+function compile(path: string): Loaded {
   const source = readFileSync(path, "latin1");
   const identity = IDENTITY.exec(source.slice(0, 200))?.[1];
   const name = identity === undefined ? undefined : `${identity}-${process.versions.v8}.bin`;
@@ -50,16 +92,12 @@ export function loadCached<T>(path: string): CachedModule<T> {
     ...(cachedData === undefined ? {} : { cachedData }),
   });
   const isTaken = cachedData !== undefined && script.cachedDataRejected !== true;
-  const module: { exports: unknown } = { exports: {} };
-  // The bundle is a function of this type (scripts/bundle.ts).
-  (script.runInThisContext() as ModuleFunction)(createRequire(path), module, module.exports);
-  return {
-    exports: module.exports as T,
-    save: () => {
-      if (kept === undefined || (isTaken && cachedData === own)) return;
-      write(kept, isTaken && own === undefined ? new Uint8Array() : script.createCachedData());
-    },
-  };
+  return { script, module: { exports: {} }, kept, own, isTaken };
+}
+
+function save({ script, kept, own, isTaken }: Loaded): void {
+  if (kept === undefined || (isTaken && hasContent(own))) return;
+  write(kept, isTaken && own === undefined ? new Uint8Array() : script.createCachedData());
 }
 
 function hasContent(file: Buffer | undefined): boolean {

@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { setPatience, tuneEngine, underUsualSettings } from "../../virt/host/node/engine.ts";
+import { setPatience, tuneEngine } from "../../virt/host/node/engine.ts";
 import { builtFolder, loadCached } from "./code-cache.ts";
 import type * as runModule from "./run.ts";
 
@@ -18,13 +18,13 @@ export async function loadRun(): Promise<Run> {
   setPatience(true);
   const bundle = fileURLToPath(new URL("run.cjs", import.meta.url));
   if (!existsSync(bundle)) return (await import("./run.ts")).run;
-  const loaded = underUsualSettings(() => loadCached<typeof runModule>(bundle));
+  const loaded = loadCached<typeof runModule>(bundle);
   const built = builtFolder(dirname(bundle));
   return async (words) => {
     try {
       return await loaded.exports.run(words, built);
     } finally {
-      underUsualSettings(() => loaded.save());
+      loaded.save();
     }
   };
 }

@@ -6,8 +6,9 @@
 // Registers 0..15 are the general ones, 16..31 the vector ones.
 
 import type { IrBuilder, Temp } from "../ir/builder.ts";
-import { FLAG_TRAP, FLAG_WRITE, Op, OPS, TERM_BRANCH } from "../ir/ops.ts";
-import type { Handlers } from "./bytecode.ts";
+import { FLAG_TRAP, FLAG_WRITE, Op, OPS } from "../ir/ops.ts";
+import { TERM_BRANCH } from "../ir/terminators.ts";
+import type { Handlers } from "./handlers.ts";
 
 /** Records of a block at most. */
 export const CAPACITY = 3072;

@@ -2,7 +2,7 @@
 // What handlers are as steps (steps.ts), and which fields of a record name slots: by number of the handler.
 
 import { HELPERS, Op, OPS } from "../ir/ops.ts";
-import type { HandlerRow, Handlers } from "./bytecode.ts";
+import type { HandlerRow, Handlers } from "./handlers.ts";
 
 /** What a step computes. Odd ones of the first ten make 32 bits. */
 export const FORM = {

@@ -14,7 +14,8 @@ import { stateAddress, STATUS_CONTINUE } from "../runtime/status.ts";
 import { type OpInfo, OPS } from "../ir/ops.ts";
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import { I32, I64, W } from "../wasm/opcodes.ts";
-import { type HandlerRow, type Handlers, RECORD_BYTES, type Special, SPECIALS } from "./bytecode.ts";
+import { RECORD_BYTES } from "./bytecode.ts";
+import { type HandlerRow, type Handlers, type Special, SPECIALS } from "./handlers.ts";
 import {
   emitComputation,
   pushImmediate64,

@@ -2,7 +2,8 @@
 // Joins the records of a block that was lowered into sequences.
 
 import type { Ram } from "../../lib/ram.ts";
-import { type Handlers, RECORD_BYTES } from "./bytecode.ts";
+import { RECORD_BYTES } from "./bytecode.ts";
+import type { Handlers } from "./handlers.ts";
 
 /** Records that stand next to each other get a handler together where there is one, the longest. `starts`: addresses of a block's records. */
 export function joinSequences(ram: Ram, { sequences, parts, rows }: Handlers, starts: Int32Array): void {

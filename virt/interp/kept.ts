@@ -11,7 +11,7 @@
 // made when it is asked for: most blocks only ever run.
 
 import type { Ram } from "../../lib/ram.ts";
-import { TERM_INDIRECT, TERM_JUMP } from "../ir/ops.ts";
+import { TERM_INDIRECT, TERM_JUMP } from "../ir/terminators.ts";
 import { PAGE_SIZE } from "../layout.ts";
 import {
   FAR_RECORD_AT,

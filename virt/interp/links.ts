@@ -6,7 +6,7 @@
 
 import type { Ram } from "../../lib/ram.ts";
 import type { Block, CodeCache } from "../cache.ts";
-import { TERM_BRANCH, TERM_JUMP } from "../ir/ops.ts";
+import { TERM_BRANCH, TERM_JUMP } from "../ir/terminators.ts";
 import { PAGE_SIZE } from "../layout.ts";
 import { LINK_NEVER, LINK_NONE, RECORD_BYTES } from "./bytecode.ts";
 

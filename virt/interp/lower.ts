@@ -7,30 +7,12 @@
 
 import { CPU_STATE, pageOffset } from "../layout.ts";
 import type { IrBuilder, Temp } from "../ir/builder.ts";
-import {
-  FLAG_TRAP,
-  HELPERS,
-  Op,
-  OPS,
-  TERM_BRANCH,
-  TERM_INDIRECT,
-  TERM_JUMP,
-  TERM_SYSCALL,
-  TERM_TRAP,
-} from "../ir/ops.ts";
+import { FLAG_TRAP, HELPERS, Op, OPS } from "../ir/ops.ts";
+import { TERM_BRANCH, TERM_INDIRECT, TERM_JUMP, TERM_SYSCALL, TERM_TRAP } from "../ir/terminators.ts";
 import type { Ram } from "../../lib/ram.ts";
 import { Analysis, CAPACITY, FLAGS } from "./analysis.ts";
-import {
-  type Handlers,
-  hasLane,
-  hasPool,
-  HEADER_BYTES,
-  INDIRECT_BYTES,
-  LINK_NEVER,
-  LINK_NONE,
-  RECORD_BYTES,
-  SAME_BITS,
-} from "./bytecode.ts";
+import { HEADER_BYTES, INDIRECT_BYTES, LINK_NEVER, LINK_NONE, RECORD_BYTES } from "./bytecode.ts";
+import { type Handlers, hasLane, hasPool, SAME_BITS } from "./handlers.ts";
 import { Packing } from "./pack.ts";
 import { INDEXES, LOW_TEMPS, LOW_TEMPS_END } from "./steps.ts";
 

@@ -7,9 +7,11 @@ import { Ram } from "../../lib/ram.ts";
 import { TRAP_PROTECTION } from "../../include/linux/cpu.ts";
 import { IrBuilder, type Temp } from "../ir/builder.ts";
 import { CC_ADD, CC_LOGIC, CC_SUB, ccOp } from "../ir/cc.ts";
-import { JUMP_RETURN, Op } from "../ir/ops.ts";
+import { Op } from "../ir/ops.ts";
+import { JUMP_RETURN } from "../ir/terminators.ts";
 import { BYTECODE_ARENA, CPU_STATE } from "../layout.ts";
-import { HEADER_BYTES, makeHandlers, RECORD_BYTES } from "./bytecode.ts";
+import { HEADER_BYTES, RECORD_BYTES } from "./bytecode.ts";
+import { makeHandlers } from "./handlers.ts";
 import { Lowering } from "./lower.ts";
 
 const PC = 0x1000;

@@ -9,7 +9,7 @@ import type { Ram } from "../../lib/ram.ts";
 import { CC_LOGIC } from "../ir/cc.ts";
 import { Op } from "../ir/ops.ts";
 import { CPU_BASE, CPU_STATE } from "../layout.ts";
-import type { Handlers } from "./bytecode.ts";
+import type { Handlers } from "./handlers.ts";
 import { FORM, KIND, mayTrap } from "./forms.ts";
 import { AS_CANONICAL, AS_COMPARISON, AS_IT_IS, AS_RETURN, AS_STEP, GONE, Records } from "./records.ts";
 import { StepWriter } from "./step-writer.ts";

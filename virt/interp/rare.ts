@@ -9,7 +9,8 @@ import type { RuntimeFunctions } from "../runtime/module.ts";
 import { stateAddress } from "../runtime/status.ts";
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import { I32, I64, W } from "../wasm/opcodes.ts";
-import { type HandlerRow, type Handlers, hasLane, RECORD_BYTES } from "./bytecode.ts";
+import { RECORD_BYTES } from "./bytecode.ts";
+import { type HandlerRow, type Handlers, hasLane } from "./handlers.ts";
 import { emitComputation, pushAddressOf, pushSlot, type SlotContext, storeResult } from "./slots.ts";
 
 /** Parameters of the function: the record, and the import that calls TypeScript. */

@@ -5,7 +5,7 @@
 
 import type { Ram } from "../../lib/ram.ts";
 import { CAPACITY } from "./analysis.ts";
-import type { Handlers } from "./bytecode.ts";
+import type { Handlers } from "./handlers.ts";
 import {
   FORM,
   type Forms,

@@ -2,7 +2,8 @@
 // Writes packed records (pack.ts) over those that they were made of: there are never more.
 
 import type { Ram } from "../../lib/ram.ts";
-import { type Handlers, RECORD_BYTES } from "./bytecode.ts";
+import { RECORD_BYTES } from "./bytecode.ts";
+import type { Handlers } from "./handlers.ts";
 import { FORM, isStore, mayTrap, NARROW, type Shift, shiftOf } from "./forms.ts";
 import { joinSequences } from "./join.ts";
 import { AS_CANONICAL, AS_COMPARISON, AS_RETURN, AS_STEP, GONE, type Records } from "./records.ts";

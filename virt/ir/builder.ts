@@ -9,18 +9,10 @@
 import { CPU_STATE } from "../layout.ts";
 import { evaluate64, foldBinary32, foldBinary64, foldUnary, isWithin, type Pair } from "./fold.ts";
 import { emitCondition, emitFloatCondition } from "./condition.ts";
-import {
-  type HelperName,
-  HELPERS,
-  JUMP_PLAIN,
-  Op,
-  OPS,
-  TERM_BRANCH,
-  TERM_INDIRECT,
-  TERM_JUMP,
-  TERM_NONE,
-} from "./ops.ts";
-import { FLAG_POOL, FLAG_READ, FLAG_TRAP, FLAG_WRITE, TERM_SYSCALL, TERM_TRAP, type Type } from "./ops.ts";
+import { type HelperName, HELPERS, Op, OPS } from "./ops.ts";
+import { JUMP_PLAIN, TERM_BRANCH, TERM_INDIRECT, TERM_JUMP, TERM_NONE } from "./terminators.ts";
+import { FLAG_POOL, FLAG_READ, FLAG_TRAP, FLAG_WRITE, type Type } from "./ops.ts";
+import { TERM_SYSCALL, TERM_TRAP } from "./terminators.ts";
 
 export type Temp = number;
 

@@ -73,18 +73,6 @@ export interface HelperInfo {
 }
 export const HELPERS: readonly HelperInfo[] = parseHelpers(HELPER_TABLE);
 
-/** Ends of a block. */
-export const TERM_NONE = 0;
-export const TERM_JUMP = 1;
-export const TERM_BRANCH = 2;
-export const TERM_INDIRECT = 3;
-export const TERM_SYSCALL = 4;
-export const TERM_TRAP = 5;
-
-export const JUMP_PLAIN = 0;
-export const JUMP_CALL = 1;
-export const JUMP_RETURN = 2;
-
 function numberNames<Name extends string>(
   table: { readonly [K in Name]: string },
 ): { readonly [K in Name]: number } {

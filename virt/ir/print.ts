@@ -2,20 +2,8 @@
 // IR as text, one operation a line: for expect tests, tools and eyes.
 
 import type { IrBlock } from "../translate/ir-block.ts";
-import {
-  FLAG_IMM,
-  FLAG_IMM2,
-  FLAG_LANE,
-  FLAG_POOL,
-  HELPERS,
-  Op,
-  OPS,
-  TERM_BRANCH,
-  TERM_INDIRECT,
-  TERM_JUMP,
-  TERM_SYSCALL,
-  TERM_TRAP,
-} from "./ops.ts";
+import { FLAG_IMM, FLAG_IMM2, FLAG_LANE, FLAG_POOL, HELPERS, Op, OPS } from "./ops.ts";
+import { TERM_BRANCH, TERM_INDIRECT, TERM_JUMP, TERM_SYSCALL, TERM_TRAP } from "./terminators.ts";
 
 /** Constants are shown where they are used; code addresses as +offset from the block's start. */
 export function printIr(ir: IrBlock): string {

@@ -3,7 +3,8 @@
 // For tests and debugging: the builder itself only computes.
 
 import type { IrBlock } from "../translate/ir-block.ts";
-import { FLAG_LANE, FLAG_POOL, HELPERS, Op, OPS, TERM_BRANCH, TERM_INDIRECT, TERM_NONE } from "./ops.ts";
+import { FLAG_LANE, FLAG_POOL, HELPERS, Op, OPS } from "./ops.ts";
+import { TERM_BRANCH, TERM_INDIRECT, TERM_NONE } from "./terminators.ts";
 
 /** Throws with the number of the first bad record. */
 export function validateIr(ir: IrBlock): void {

@@ -4,7 +4,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Ram } from "../../lib/ram.ts";
-import { makeHandlers } from "../interp/bytecode.ts";
 import {
   CC_ADC,
   CC_ADD,
@@ -31,7 +30,7 @@ type Call = (...args: (number | bigint)[]) => number | bigint;
 function runtime(): Record<string, Call> {
   const ram = new Ram(FRAMES_START + 65536, FRAMES_START + 65536);
   const table = new WebAssembly.Table({ element: "anyfunc", initial: 1 });
-  const module = new WebAssembly.Module(buildRuntimeModule(makeHandlers(), new Map()));
+  const module = new WebAssembly.Module(buildRuntimeModule(new Map()));
   const instance = new WebAssembly.Instance(module, { m: { memory: ram.memory, table, ext: () => 0 } });
   return instance.exports as Record<string, Call>;
 }

@@ -4,8 +4,8 @@
 
 import type { StoredRuntime, TranslationStore } from "../../include/host/translations.ts";
 import type { QuickExts } from "../frontend.ts";
-import type { Handlers } from "../interp/bytecode.ts";
-import { buildRuntimeModule, instantiate, type RuntimeExports } from "./module.ts";
+import { instantiate, type RuntimeExports } from "./instance.ts";
+import { buildRuntimeModule } from "./module.ts";
 
 export interface Runtime {
   readonly exports: RuntimeExports;
@@ -15,13 +15,12 @@ export interface Runtime {
 
 /** Makes the runtime out of the store where that has it. */
 export function makeRuntime(
-  handlers: Handlers,
   quickExts: QuickExts,
   compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module,
   imports: Record<string, unknown>,
   store: TranslationStore | undefined,
 ): Runtime {
-  const { from, bytes, module } = find(store?.runtime()) ?? build(handlers, quickExts, compile);
+  const { from, bytes, module } = find(store?.runtime()) ?? build(quickExts, compile);
   const exports = instantiate(module, imports);
   return {
     exports,
@@ -45,10 +44,9 @@ function find(from: StoredRuntime | undefined): Found | undefined {
 }
 
 function build(
-  handlers: Handlers,
   quickExts: QuickExts,
   compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module,
 ): Found {
-  const bytes = buildRuntimeModule(handlers, quickExts);
+  const bytes = buildRuntimeModule(quickExts);
   return { from: undefined, bytes, module: compile(bytes) };
 }

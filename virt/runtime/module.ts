@@ -4,7 +4,7 @@
 
 import { JUMP_CACHE } from "../layout.ts";
 import { emitInterpreter } from "../interp/generate.ts";
-import type { Handlers } from "../interp/bytecode.ts";
+import { makeHandlers } from "../interp/handlers.ts";
 import { emitRareInterpreter } from "../interp/rare.ts";
 import { TRAP_PREEMPTED } from "../../include/linux/cpu.ts";
 import { PASSED, REGION_PARAMS, REGION_RESULTS } from "../translate/frame.ts";
@@ -51,17 +51,6 @@ const DEPTH_MAX = 400;
 
 export const MEMORY_PAGES_MAX = 65536;
 
-/** What the instance exports. */
-export interface RuntimeExports {
-  /** Runs until a status other than STATUS_CONTINUE. With 1 the first block is taken from the slow cache. */
-  readonly dispatch: (slow: number) => number;
-  /** Runs the block whose first record is given. Table index 0. */
-  readonly interpret: (record: number) => number;
-  readonly flushTlb: () => void;
-  readonly flushTlbWrites: () => void;
-  readonly fillTlb: (va: bigint, access: number) => number;
-}
-
 /** Whether the engine knows return_call_indirect: without it jumps between regions go by the dispatcher. */
 export function hasTailCalls(): boolean {
   const f = new Assembler([I32], [I32]);
@@ -73,14 +62,8 @@ export function hasTailCalls(): boolean {
   return WebAssembly.validate(module.finish());
 }
 
-/** The instance whose exports all the machine's code shares. */
-export function instantiate(module: WebAssembly.Module, imports: Record<string, unknown>): RuntimeExports {
-  const instance = new WebAssembly.Instance(module, { m: imports });
-  // The module is generated right below with these exports.
-  return instance.exports as unknown as RuntimeExports;
-}
-
-export function buildRuntimeModule(handlers: Handlers, quickExts: QuickExts): Uint8Array<ArrayBuffer> {
+export function buildRuntimeModule(quickExts: QuickExts): Uint8Array<ArrayBuffer> {
+  const handlers = makeHandlers();
   const module = new WasmModule();
   module.importMemory("memory", 1, MEMORY_PAGES_MAX);
   module.importTable("table");

@@ -7,7 +7,8 @@ import type { Ram } from "../../lib/ram.ts";
 import type { ExtFunction, Fetch, FrontEnd, Lifted, LiftLimits } from "../frontend.ts";
 import type { IrBuilder } from "../ir/builder.ts";
 import { CC_SUB, ccOp } from "../ir/cc.ts";
-import { JUMP_CALL, JUMP_PLAIN, JUMP_RETURN, Op } from "../ir/ops.ts";
+import { Op } from "../ir/ops.ts";
+import { JUMP_CALL, JUMP_PLAIN, JUMP_RETURN } from "../ir/terminators.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE, PT_SHIFTS, PTE_PRESENT } from "../layout.ts";
 
 export const TOY = {

@@ -8,19 +8,17 @@
 import type { StoredRegion } from "../../include/host/translations.ts";
 import type { Block } from "../cache.ts";
 import { PAGE_SIZE } from "../layout.ts";
-import { MEMORY_PAGES_MAX, type RuntimeFunctions } from "../runtime/module.ts";
+import { hasTailCalls, MEMORY_PAGES_MAX, type RuntimeFunctions } from "../runtime/module.ts";
 import { Assembler } from "../wasm/assembler.ts";
 import { WasmModule } from "../wasm/encoder.ts";
 import { type DataLayout, layOut, Links } from "./data.ts";
 import type { Graph } from "./graph.ts";
 import { importOnUse } from "./imports.ts";
 import type { IrBlock } from "./ir-block.ts";
+import { firstName, othersName, TRIFLE } from "./names.ts";
 import type { RegionPlan } from "./region.ts";
 import { emitRegion } from "./shape.ts";
 import { takeTables } from "./tables.ts";
-
-/** An empty function in each module: an engine may keep code only of modules in which something is optimised. */
-export const TRIFLE = "trifle";
 
 /** What is known of a region apart from where it is: what a store keeps of it. */
 export type RegionFacts = Omit<StoredRegion, "pages">;
@@ -139,10 +137,10 @@ export class ModuleInProgress {
   readonly runtime: RuntimeFunctions;
   readonly drafts: Draft[] = [];
 
-  constructor(hasTailCalls: boolean) {
+  constructor() {
     this.#module.importMemory("memory", 1, MEMORY_PAGES_MAX);
     this.#module.importTable("table");
-    this.runtime = importOnUse(this.#module, hasTailCalls);
+    this.runtime = importOnUse(this.#module, hasTailCalls());
   }
 
   add(draft: Draft): void {
@@ -167,18 +165,6 @@ export class ModuleInProgress {
     this.#module.exportFunction(TRIFLE, this.#module.add(new Assembler([], [])));
     return this.#module.finish();
   }
-}
-
-const FIRST = ".first";
-
-/** What the function for the first entry of a region is called, when there is one of its own. */
-export function firstName(name: string): string {
-  return name + FIRST;
-}
-
-/** The function that serves the first entry when there is none of its own. */
-function othersName(first: string): string {
-  return first.slice(0, -FIRST.length);
 }
 
 /** Pages that the bytes of a region lie in: distance in pages from that of the anchor, and the frame. */

@@ -7,7 +7,8 @@
 // with what it was before (guards). Copies are no entries of the region, and have no loops, so that nothing but their call leads into them.
 
 import type { Block } from "../cache.ts";
-import { JUMP_CALL, JUMP_PLAIN, Op, TERM_BRANCH, TERM_JUMP } from "../ir/ops.ts";
+import { Op } from "../ir/ops.ts";
+import { JUMP_CALL, JUMP_PLAIN, TERM_BRANCH, TERM_JUMP } from "../ir/terminators.ts";
 import type { IrBlock } from "./ir-block.ts";
 import type { BlockSource, TakenBlock } from "./region.ts";
 import { flowTargets, isCall, isDirectCall, isReturn, steadyPlace } from "./terminators.ts";

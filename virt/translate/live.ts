@@ -4,7 +4,8 @@
 import type { StoredModule, StoredRegion, UsedModule } from "../../include/host/translations.ts";
 import type { Block } from "../cache.ts";
 import { LINK_BYTES, LINK_CHANGES_AT, LINK_PC_AT, OTHERS_USED_AT } from "./data.ts";
-import { firstName, type RegionFacts, TRIFLE } from "./draft.ts";
+import type { RegionFacts } from "./draft.ts";
+import { firstName, TRIFLE } from "./names.ts";
 
 /** A module of regions, and where it came from when that was a store. */
 export interface LoadedModule {

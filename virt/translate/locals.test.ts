@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { JUMP_CALL, TERM_JUMP } from "../ir/ops.ts";
+import { JUMP_CALL, TERM_JUMP } from "../ir/terminators.ts";
 import type { Effect } from "./dataflow.ts";
 import { buildGraph, DISPATCHER } from "./graph.ts";
 import type { IrBlock } from "./ir-block.ts";

@@ -6,7 +6,8 @@ import { test } from "node:test";
 
 import { type Block, newBlock } from "../cache.ts";
 import { IrBuilder } from "../ir/builder.ts";
-import { JUMP_RETURN, Op } from "../ir/ops.ts";
+import { Op } from "../ir/ops.ts";
+import { JUMP_RETURN } from "../ir/terminators.ts";
 import { type IrBlock, keepIr } from "./ir-block.ts";
 import { type BlockSource, planRegion, type RegionPlan } from "./region.ts";
 

@@ -15,7 +15,7 @@ import {
   TERM_JUMP,
   TERM_SYSCALL,
   TERM_TRAP,
-} from "../ir/ops.ts";
+} from "../ir/terminators.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
 import { type Assembler, type Label, LIKELY, UNLIKELY } from "../wasm/assembler.ts";
 import { I32, VOID, W } from "../wasm/opcodes.ts";

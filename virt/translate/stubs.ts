@@ -5,7 +5,8 @@
 // a stub becomes a call through the stub's place: the stub's instruction is put behind the call's in its block.
 // Source: System V ABI, AMD64 supplement, "Procedure Linkage Table".
 
-import { FLAG_STORE, FLAG_WRITE, JUMP_PLAIN, Op, OPS, TERM_INDIRECT } from "../ir/ops.ts";
+import { FLAG_STORE, FLAG_WRITE, Op, OPS } from "../ir/ops.ts";
+import { JUMP_PLAIN, TERM_INDIRECT } from "../ir/terminators.ts";
 import type { IrBlock } from "./ir-block.ts";
 import { pcOffset, steadyPlace } from "./terminators.ts";
 

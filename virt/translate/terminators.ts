@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the end of a block says of where control goes.
 
-import { JUMP_CALL, JUMP_PLAIN, JUMP_RETURN, Op, TERM_BRANCH, TERM_INDIRECT, TERM_JUMP } from "../ir/ops.ts";
+import { Op } from "../ir/ops.ts";
+import {
+  JUMP_CALL,
+  JUMP_PLAIN,
+  JUMP_RETURN,
+  TERM_BRANCH,
+  TERM_INDIRECT,
+  TERM_JUMP,
+} from "../ir/terminators.ts";
 import type { IrBlock } from "./ir-block.ts";
 
 const TWO_32 = 0x1_0000_0000;

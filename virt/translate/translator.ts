@@ -17,7 +17,7 @@ import {
   OTHERS_USED_AT,
   writeData,
 } from "./data.ts";
-import { draftRegion, firstName, ModuleInProgress, pagesOf, type Plan, type RegionFacts } from "./draft.ts";
+import { draftRegion, ModuleInProgress, pagesOf, type Plan, type RegionFacts } from "./draft.ts";
 import {
   findCallTargets,
   type KeptModule,
@@ -26,6 +26,7 @@ import {
   modulesToKeep,
   type Region,
 } from "./live.ts";
+import { firstName } from "./names.ts";
 import {
   type BlockSource,
   GENERATIONS_MAX,
@@ -45,7 +46,6 @@ export interface TranslatorHost {
   readonly table: WebAssembly.Table;
   /** Exports of the runtime instance and `ext`. */
   readonly imports: Readonly<Record<string, unknown>>;
-  readonly hasTailCalls: boolean;
   readonly compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
 }
 
@@ -205,7 +205,7 @@ export class Translator {
     frameOf: (pc: number) => number,
     isSettled: boolean = false,
   ): Region[] {
-    const module = new ModuleInProgress(this.#host.hasTailCalls);
+    const module = new ModuleInProgress();
     const names = new Map(plans.map(({ name, plan }) => [plan.anchorPc, name]));
     for (const plan of plans) {
       const draft = draftRegion(plan, names, module.runtime, {

@@ -13,7 +13,8 @@ import {
   TRAP_STEP,
 } from "../../../include/linux/cpu.ts";
 import type { Temp } from "../../../virt/ir/builder.ts";
-import { JUMP_CALL, JUMP_PLAIN, JUMP_RETURN, Op } from "../../../virt/ir/ops.ts";
+import { Op } from "../../../virt/ir/ops.ts";
+import { JUMP_CALL, JUMP_PLAIN, JUMP_RETURN } from "../../../virt/ir/terminators.ts";
 import { KIND_REL } from "../tables/forms.ts";
 import { type Lift, type LifterTable, R11, RCX, RSP } from "./context.ts";
 import { push } from "./move.ts";
