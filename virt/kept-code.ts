@@ -22,6 +22,12 @@ import type { Translator } from "./translate/translator.ts";
 import { walk } from "./walk.ts";
 
 /** What it works with and asks of the CPU. */
+/**
+ * After a run that had to lift no more blocks than this, all of them are worth writing: the next one may then lift none, and need not load what lifts. Otherwise a page is
+ * written again when there is a good part more of it.
+ */
+const FEW_LIFTED = 256;
+
 export interface KeptCodeHost extends PlacedCodeHost {
   readonly translator: Translator;
   readonly code: MappedCode;
@@ -62,14 +68,14 @@ export class KeptCode implements EarlierBlocks {
     this.#places.clear();
   }
 
-  /** The kept block at a guest address in `frame` that ends in the next page, when that page has the bytes it was made from. */
-  straddling(pc: number, frame: number, mode: number): KeptBlock | undefined {
+  straddling(pc: number, frame: number, mode: number): KeptBlock | "not mapped" | undefined {
     const waiting = this.#straddling.get(frame);
     const key = blockKey(pageOffset(pc), mode);
     const kept = waiting?.get(key);
     if (waiting === undefined || kept === undefined) return undefined;
     const { ram } = this.#host;
     const next = walk(ram, pageStart(pc) + PAGE_SIZE, ACCESS_EXEC);
+    if (next < 0 && kept.instructions === 1) return "not mapped";
     if (next < 0 || !kept.tail.every((byte, n) => ram.u8[next + n] === byte)) return undefined;
     waiting.delete(key);
     return kept;
@@ -162,16 +168,17 @@ export class KeptCode implements EarlierBlocks {
 
   /** Leaves modules and bytecode to the store; before the end only those modules that it has not seen. */
   save(isEnd: boolean): void {
-    const { ram, cache, translator, hotEntries } = this.#host;
+    const { ram, cache, code, translator, hotEntries } = this.#host;
     this.#store.save(translator.modulesToKeep((frame) => this.#regions.hashOf(frame), isEnd));
     // Each run counts for itself: a block that does not become hot in one is not worth it later, and code that came bit by bit would have all
     // regions made anew run after run. A block that was translated starts lower: its region is likely to be there.
     const entriesLeft = (now: number): number => (now > hotEntries ? hotEntries >> 2 : hotEntries);
+    const isNearlyAll = code.counters.lifted <= FEW_LIFTED;
     const pages: KeptPage[] = [];
     for (const frame of cache.frames) {
       const waiting = [...this.#straddling.get(frame)?.values() ?? []];
       const counts = this.#counts(frame, waiting);
-      if (!this.#regions.hasNews(frame, counts)) continue;
+      if (!this.#regions.hasNews(frame, counts, isNearlyAll)) continue;
       const blocks = cache.allIn(frame);
       const whole = blocks.filter(({ secondFrame }) => secondFrame < 0);
       const straddling = blocks.filter(({ secondFrame }) => secondFrame >= 0).map((block) =>

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import type { TranslationStore } from "../include/host/translations.ts";
-import { TRAP_SYSCALL } from "../include/linux/cpu.ts";
+import { TRAP_FAULT, TRAP_SYSCALL } from "../include/linux/cpu.ts";
 import { Ram } from "../lib/ram.ts";
 import { WasmCpu } from "./cpu.ts";
 import { FRAMES_START, PTE_EXEC, PTE_WRITE } from "./layout.ts";
@@ -18,6 +18,7 @@ import {
   ToyFrontEnd,
   type ToyInstruction,
   ToySpace,
+  writeGpr,
 } from "./testing/toy.ts";
 
 /** Sums 1 to `count` by a function that is called for each. */
@@ -40,6 +41,8 @@ const DATA = 0x7f00_0000_0000;
 interface Placing {
   readonly at: number;
   readonly hotEntries: number;
+  /** The second page is mapped when the test says so. */
+  readonly isSecondLate?: boolean;
 }
 
 /** A CPU before the program, and what runs that. */
@@ -47,15 +50,17 @@ function start(
   store: TranslationStore,
   page: number,
   count: number,
-  { at, hotEntries }: Placing = { at: 0, hotEntries: 5 },
-): { cpu: WasmCpu; finish: () => void } {
+  { at, hotEntries, isSecondLate = false }: Placing = { at: 0, hotEntries: 5 },
+): { cpu: WasmCpu; finish: () => void; mapSecond: () => void } {
   const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
   const cpu = new WasmCpu(ram, new ToyFrontEnd(), { hotEntries, hotBatch: 1, store });
   const space = new ToySpace(ram, FRAMES_START);
   const frames = [space.frame(), space.frame()];
   const code = page + at;
   ram.u8.set(assembleToy(program(count)), frames[0]! + at);
-  frames.forEach((frame, n) => space.map(page + n * 4096, frame, PTE_EXEC));
+  space.map(page, frames[0]!, PTE_EXEC);
+  const mapSecond = (): void => space.map(page + 4096, frames[1]!, PTE_EXEC);
+  if (!isSecondLate) mapSecond();
   space.map(DATA, space.frame(), PTE_WRITE);
   cpu.setAddressSpace(space.root, 1);
   setPc(ram, code);
@@ -66,7 +71,7 @@ function start(
     assert.equal(readGpr(ram, 4), BigInt(DATA + 4096));
     assert.equal(cpu.retired, 1 + count * 6 + 1);
   };
-  return { cpu, finish };
+  return { cpu, finish, mapSecond };
 }
 
 function run(
@@ -242,6 +247,45 @@ test("a block that ends in the next page is kept with the bytes that it has ther
   const other = run(store, 0x40_0000, 21, ACROSS);
   assert.ok(other["loadedBlocks"]! > 0);
   assert.ok(other["lifted"]! > 3);
+});
+
+test("where the rest of an instruction is not mapped, that is known without lifting it", () => {
+  const store = new MemoryStore();
+  run(store, 0x40_0000, 20, ACROSS);
+  const { cpu, finish, mapSecond } = start(store.open(), 0x40_0000, 20, { ...ACROSS, isSecondLate: true });
+  assert.equal(cpu.run(100), TRAP_FAULT);
+  assert.equal(cpu.trapAddress, 0x40_1000);
+  mapSecond();
+  finish();
+  assert.equal(cpu.statistics()["lifted"], 0);
+});
+
+/** Forty blocks, and one more where r7 is not 0. */
+function chain(store: MemoryStore, r7: bigint): number {
+  const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
+  const cpu = new WasmCpu(ram, new ToyFrontEnd(), { hotEntries: 1e6, store: store.open() });
+  const space = new ToySpace(ram, FRAMES_START);
+  const frame = space.frame();
+  const jumps = Array.from({ length: 40 }, (): ToyInstruction => [TOY.jump, 0, 0, 0, 0]);
+  const end: ToyInstruction[] = [[TOY.cmpi, 0, 7, 0, 0], [TOY.jcc, 4, 0, 0, 8], [TOY.li, 1, 0, 0, 1], [
+    TOY.syscall,
+  ]];
+  ram.u8.set(assembleToy([...jumps, ...end]), frame);
+  space.map(0x40_0000, frame, PTE_EXEC);
+  cpu.setAddressSpace(space.root, 1);
+  setPc(ram, 0x40_0000);
+  writeGpr(ram, 7, r7);
+  assert.equal(cpu.run(1e6), TRAP_SYSCALL);
+  cpu.saveTranslations(true);
+  return cpu.statistics()["lifted"]!;
+}
+
+test("the few blocks that a run had to lift are there for the next", () => {
+  const store = new MemoryStore();
+  assert.ok(chain(store, 0n) > 40);
+  assert.equal(chain(store, 0n), 0);
+  assert.equal(chain(store, 1n), 1);
+  assert.equal(chain(store, 1n), 0);
 });
 
 test("a page that is first looked at for the sake of a region in the page before has its bytecode loaded as well", () => {

@@ -72,10 +72,10 @@ export class StoredRegions {
     this.#page(frame).kept = kept;
   }
 
-  /** Whether so much more is known of a frame than the store has that it is worth writing. */
-  hasNews(frame: number, now: KeptCounts): boolean {
+  /** Whether so much more is known of a frame than the store has that it is worth writing; anything more, where `isAnyWorth`. */
+  hasNews(frame: number, now: KeptCounts, isAnyWorth: boolean): boolean {
     const kept = this.#pages.get(frame)?.kept;
-    const isMore = (a: number, b: number): boolean => a > b + (b >> NEWS_SHIFT);
+    const isMore = (a: number, b: number): boolean => a > b + (isAnyWorth ? 0 : b >> NEWS_SHIFT);
     return kept !== undefined && (isMore(now.blocks, kept.blocks) || isMore(now.targets, kept.targets));
   }
 
