@@ -23,10 +23,12 @@ import { walk } from "./walk.ts";
 
 /** What it works with and asks of the CPU. */
 /**
- * After a run that had to lift no more blocks than this, all of them are worth writing: the next one may then lift none, and need not load what lifts. Otherwise a page is
- * written again when there is a good part more of it.
+ * After a run that had to lift no more blocks than this, and translated next to nothing, all of them are worth writing: the next one may then lift none, and need not load what
+ * lifts. Otherwise a page is written again when there is a good part more of it, since a first run has enough to write; but a handful is always written.
  */
 const FEW_LIFTED = 256;
+const HANDFUL = 16;
+const FEW_MODULES = 4;
 
 export interface KeptCodeHost extends PlacedCodeHost {
   readonly translator: Translator;
@@ -173,7 +175,8 @@ export class KeptCode implements EarlierBlocks {
     // Each run counts for itself: a block that does not become hot in one is not worth it later, and code that came bit by bit would have all
     // regions made anew run after run. A block that was translated starts lower: its region is likely to be there.
     const entriesLeft = (now: number): number => (now > hotEntries ? hotEntries >> 2 : hotEntries);
-    const isNearlyAll = code.counters.lifted <= FEW_LIFTED;
+    const isAtRest = translator.counters.modules <= FEW_MODULES;
+    const isNearlyAll = code.counters.lifted <= (isAtRest ? FEW_LIFTED : HANDFUL);
     const pages: KeptPage[] = [];
     for (const frame of cache.frames) {
       const waiting = [...this.#straddling.get(frame)?.values() ?? []];

@@ -38,7 +38,7 @@ interface Row {
 
 export class PagePack {
   readonly #directory: string;
-  #rows: Map<string, Row> | undefined;
+  #index: Index | undefined;
   #file: number | undefined;
 
   constructor(directory: string) {
@@ -47,12 +47,12 @@ export class PagePack {
 
   /** Bytes of bytecode for a page; 0 when there are none. */
   length(hash: string): number {
-    return this.#index().get(hash)?.length ?? 0;
+    return this.#row(hash)?.length ?? 0;
   }
 
   /** Reads the bytecode of a page, as long as it is. False when it cannot be had. */
   read(hash: string, into: Uint8Array): boolean {
-    const row = this.#index().get(hash);
+    const row = this.#row(hash);
     if (row === undefined) return false;
     try {
       this.#file ??= openSync(this.#packPath, "r");
@@ -99,24 +99,38 @@ export class PagePack {
     return join(this.#directory, INDEX_FILE);
   }
 
-  #index(): ReadonlyMap<string, Row> {
-    if (this.#rows !== undefined) return this.#rows;
-    const index = new Map<string, Row>();
-    this.#rows = index;
-    try {
-      const bytes = readFileSync(this.#indexPath);
-      for (let at = 0; at + ROW_BYTES <= bytes.length; at += ROW_BYTES) {
-        index.set(bytes.toString("hex", at, at + HASH_BYTES), {
-          offset: bytes.readUIntLE(at + HASH_BYTES, 6),
-          length: bytes.readUInt32LE(at + HASH_BYTES + 6),
-          checksum: bytes.readUIntLE(at + HASH_BYTES + 10, CHECKSUM_BYTES),
-        });
-      }
-    } catch {
-      // Nothing was kept so far.
-    }
-    return index;
+  #row(hash: string): Row | undefined {
+    this.#index ??= readIndex(this.#indexPath);
+    const { bytes, places } = this.#index;
+    const at = places.get(hash);
+    return at === undefined ? undefined : {
+      offset: bytes.readUIntLE(at + HASH_BYTES, 6),
+      length: bytes.readUInt32LE(at + HASH_BYTES + 6),
+      checksum: bytes.readUIntLE(at + HASH_BYTES + 10, CHECKSUM_BYTES),
+    };
   }
+}
+
+/** An index as it was read: of its rows, which are a thousand for an image, few are asked for. */
+interface Index {
+  readonly bytes: Buffer;
+  /** By hash of the page: where its last row is. */
+  readonly places: ReadonlyMap<string, number>;
+}
+
+function readIndex(path: string): Index {
+  const places = new Map<string, number>();
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch {
+    bytes = Buffer.alloc(0); // Nothing was kept so far.
+  }
+  const digits = bytes.toString("hex");
+  for (let at = 0; at + ROW_BYTES <= bytes.length; at += ROW_BYTES) {
+    places.set(digits.slice(2 * at, 2 * (at + HASH_BYTES)), at);
+  }
+  return { bytes, places };
 }
 
 function sizeOf(path: string): number {
