@@ -23,12 +23,12 @@ import { walk } from "./walk.ts";
 
 /** What it works with and asks of the CPU. */
 /**
- * After a run that had to lift no more blocks than this, and translated next to nothing, all of them are worth writing: the next one may then lift none, and need not load what
- * lifts. Otherwise a page is written again when there is a good part more of it, since a first run has enough to write; but a handful is always written.
+ * A page is written again when there is a good part more of it. After a run that had to lift no more blocks than this, and translated next to nothing, any page with more is, so
+ * that a later run lifts none and need not load what lifts: some pages at a time, a millisecond each, for whoever waits for the run to end.
  */
 const FEW_LIFTED = 256;
-const HANDFUL = 16;
-const FEW_MODULES = 4;
+const FEW_MODULES = 8;
+const MORE_PAGES_MAX = 32;
 
 export interface KeptCodeHost extends PlacedCodeHost {
   readonly translator: Translator;
@@ -175,13 +175,16 @@ export class KeptCode implements EarlierBlocks {
     // Each run counts for itself: a block that does not become hot in one is not worth it later, and code that came bit by bit would have all
     // regions made anew run after run. A block that was translated starts lower: its region is likely to be there.
     const entriesLeft = (now: number): number => (now > hotEntries ? hotEntries >> 2 : hotEntries);
-    const isAtRest = translator.counters.modules <= FEW_MODULES;
-    const isNearlyAll = code.counters.lifted <= (isAtRest ? FEW_LIFTED : HANDFUL);
+    let more = code.counters.lifted <= FEW_LIFTED && translator.counters.modules <= FEW_MODULES
+      ? MORE_PAGES_MAX
+      : 0;
     const pages: KeptPage[] = [];
     for (const frame of cache.frames) {
       const waiting = [...this.#straddling.get(frame)?.values() ?? []];
       const counts = this.#counts(frame, waiting);
-      if (!this.#regions.hasNews(frame, counts, isNearlyAll)) continue;
+      const isWorth = this.#regions.hasNews(frame, counts, false);
+      if (!isWorth && (more === 0 || !this.#regions.hasNews(frame, counts, true))) continue;
+      if (!isWorth) more--;
       const blocks = cache.allIn(frame);
       const whole = blocks.filter(({ secondFrame }) => secondFrame < 0);
       const straddling = blocks.filter(({ secondFrame }) => secondFrame >= 0).map((block) =>
