@@ -182,9 +182,8 @@ export class KeptCode implements EarlierBlocks {
     for (const frame of cache.frames) {
       const waiting = [...this.#straddling.get(frame)?.values() ?? []];
       const counts = this.#counts(frame, waiting);
-      const isWorth = this.#regions.hasNews(frame, counts, false);
-      if (!isWorth && (more === 0 || !this.#regions.hasNews(frame, counts, true))) continue;
-      if (!isWorth) more--;
+      const news = this.#regions.newsOf(frame, counts);
+      if (news === "none" || (news === "some" && more-- <= 0)) continue;
       const blocks = cache.allIn(frame);
       const whole = blocks.filter(({ secondFrame }) => secondFrame < 0);
       const straddling = blocks.filter(({ secondFrame }) => secondFrame >= 0).map((block) =>

@@ -12,7 +12,7 @@ import type { Ram } from "../../lib/ram.ts";
 import type { KeptCounts } from "../interp/kept.ts";
 import { PAGE_SIZE } from "../layout.ts";
 
-/** A page is written again when it has a sixteenth more blocks, or as many more of them are targets of jumps. */
+/** It is much more when a page has a sixteenth more blocks, or as many more of them are targets of jumps. */
 const NEWS_SHIFT = 4;
 
 /** A region that the mapped code matches. */
@@ -72,11 +72,13 @@ export class StoredRegions {
     this.#page(frame).kept = kept;
   }
 
-  /** Whether so much more is known of a frame than the store has that it is worth writing; anything more, where `isAnyWorth`. */
-  hasNews(frame: number, now: KeptCounts, isAnyWorth: boolean): boolean {
+  /** How much more is known of a frame than the store has. Nothing of one that it was not asked for. */
+  newsOf(frame: number, now: KeptCounts): "none" | "some" | "much" {
     const kept = this.#pages.get(frame)?.kept;
-    const isMore = (a: number, b: number): boolean => a > b + (isAnyWorth ? 0 : b >> NEWS_SHIFT);
-    return kept !== undefined && (isMore(now.blocks, kept.blocks) || isMore(now.targets, kept.targets));
+    if (kept === undefined) return "none";
+    const isMuch = (a: number, b: number): boolean => a > b + (b >> NEWS_SHIFT);
+    if (isMuch(now.blocks, kept.blocks) || isMuch(now.targets, kept.targets)) return "much";
+    return now.blocks > kept.blocks || now.targets > kept.targets ? "some" : "none";
   }
 
   /** Regions anchored in a frame that match, each once. `frameAt`: the frame at a distance in pages, or -1. `reads`: also of modules that were not read so far. */
