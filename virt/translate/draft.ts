@@ -92,12 +92,12 @@ export function draftRegion(
   const isFirstOnly = plan.graph.entries.length === 1;
   const blocks = withTables(plan.graph);
   const code = emitRegion({ ...shape, blocks, graph: plan.graph, isFirstOnly }, runtime);
-  const first = plan.firstGraph === undefined
+  const { firstGraph } = plan;
+  const firstBlocks = firstGraph === undefined ? blocks : withTables(firstGraph);
+  const first = firstGraph === undefined
     ? undefined
-    : emitRegion(
-      { ...shape, blocks: withTables(plan.firstGraph), graph: plan.firstGraph, isFirstOnly: true },
-      runtime,
-    );
+    : emitRegion({ ...shape, blocks: firstBlocks, graph: firstGraph, isFirstOnly: true }, runtime);
+  const hasTables = blocks !== plan.irs || firstBlocks !== plan.irs;
   const own = plan.irs.slice(0, plan.blocks.length);
   const data = host.allocate(layout, links.count);
   if (data < 0) return undefined;
@@ -125,7 +125,7 @@ export function draftRegion(
       instructions: own.reduce((sum, ir) => sum + ir.instructions, 0),
       generation,
       hasGroups,
-      tables: !takesTables ? "never" : blocks === plan.irs ? "none" : "some",
+      tables: !takesTables ? "never" : hasTables ? "some" : "none",
     },
   };
 }

@@ -39,7 +39,7 @@ function withTables(
 ): IrBlock {
   let bounds: Float64Array | undefined;
   const indexes = new Map<number, TableIndex>();
-  const [a, c] = [ir.a.slice(), ir.c.slice()];
+  let [a, c] = [ir.a, ir.c];
   for (let i = 0; i < ir.length && ir.op[i] !== Op.ext; i++) {
     const bytes = accessBytes(ir, i);
     if (bytes === 0 || bytes > ACCESS_BYTES_MAX) continue;
@@ -49,6 +49,7 @@ function withTables(
       bounds ??= findBounds();
       const max = bounds[index]! * 2 ** shift;
       if (max + bytes > TABLE_BYTES_MAX || !isKeptRegister(register)) continue;
+      if (indexes.size === 0) [a, c] = [a.slice(), c.slice()];
       a[i] = base;
       c[i] = index;
       indexes.set(i, { shift, max });
