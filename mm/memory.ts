@@ -159,7 +159,7 @@ function copyOnWrite(mm: MmStruct, area: VmaArea, page: number, pte: number, ent
   }
   frames.get(frame); // Reclaim for the copy may take the entry away, but not the page.
   try {
-    const copy = mm.frameFor(page, frame === mm.memory.zeroFrame ? "zero" : "any");
+    const copy = mm.frameFor(page, area, frame === mm.memory.zeroFrame ? "zero" : "any");
     if (frame !== mm.memory.zeroFrame) mm.ram.u8.copyWithin(copy, frame, frame + PAGE_SIZE);
     if (mm.ram.u32[pte] !== 0) mm.dropPage(entry);
     mm.install(pte, copy, bits);
@@ -186,20 +186,20 @@ function faultAnonymous(mm: MmStruct, area: VmaArea, page: number, pte: number, 
     area.batch = page === area.nextFault ? Math.min(area.batch * 2, ANONYMOUS_BATCH_PAGES) : 1;
     last = Math.min(area.end, leafEnd(page), page + area.batch * PAGE_SIZE);
   }
-  installAnonymous(mm, page, pte, bits);
+  installAnonymous(mm, area, page, pte, bits);
   // A stack grows downwards, all else upwards.
   for (let at = page - PAGE_SIZE, i = pte - 1; at >= first && mm.ram.u32[i] === 0; i--, at -= PAGE_SIZE) {
-    installAnonymous(mm, at, i, bits);
+    installAnonymous(mm, area, at, i, bits);
   }
   area.nextFault = page + PAGE_SIZE;
   for (let i = pte + 1; area.nextFault < last && mm.ram.u32[i] === 0; i++) {
-    installAnonymous(mm, area.nextFault, i, bits);
+    installAnonymous(mm, area, area.nextFault, i, bits);
     area.nextFault += PAGE_SIZE;
   }
 }
 
-function installAnonymous(mm: MmStruct, page: number, pte: number, bits: number): void {
-  mm.install(pte, mm.frameFor(page, "zero"), bits | PTE_WRITE | PTE_DIRTY);
+function installAnonymous(mm: MmStruct, area: VmaArea, page: number, pte: number, bits: number): void {
+  mm.install(pte, mm.frameFor(page, area, "zero"), bits | PTE_WRITE | PTE_DIRTY);
 }
 
 function faultOperations(mm: MmStruct, area: VmaArea, page: number, access: number): FaultAnswer {
@@ -272,7 +272,7 @@ function installFile(
   try {
     pte = mm.pteFor(page);
     if (access === ACCESS_WRITE) {
-      const copy = mm.frameFor(page, "any");
+      const copy = mm.frameFor(page, area, "any");
       mm.ram.u8.copyWithin(copy, frame, frame + PAGE_SIZE);
       mm.install(pte, copy, mm.readBits(area.prot) | PTE_WRITE | PTE_DIRTY);
       frames.put(frame);

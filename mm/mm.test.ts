@@ -162,6 +162,23 @@ test("shared anonymous memory is seen by both sides of a fork", () => {
   assert.equal(run(t.mm.user.readU32(at + PAGE_SIZE)), 77);
 });
 
+test("a large area lies in a row wherever it is touched first, what grows below another behind it", () => {
+  const t = start(16 * (LEAF_SPAN / PAGE_SIZE));
+  const frameAt = (address: number): number => t.kernel.ram.u32[t.mm.pteFor(address)]! & -PAGE_SIZE;
+  const touch = (address: number): void => run(t.mm.user.copyOut(address, new Uint8Array([1])));
+  const small = map(t, PAGE_SIZE);
+  touch(small);
+  const below = map(t, LEAF_SPAN);
+  touch(below);
+  assert.equal(small - below, LEAF_SPAN);
+  assert.equal(frameAt(small) - frameAt(below), LEAF_SPAN);
+  const large = map(t, 6 * LEAF_SPAN);
+  const places = [6 * LEAF_SPAN - PAGE_SIZE, 0, 3 * LEAF_SPAN, LEAF_SPAN - PAGE_SIZE].map((at) => large + at);
+  places.slice(1).forEach(touch);
+  touch(places[0]!);
+  for (const place of places.slice(1)) assert.equal(frameAt(place) - frameAt(large), place - large);
+});
+
 test("a private file page is the cache's until it is written", () => {
   const t = start();
   const file = createShmemFile(t.kernel, "f", PAGE_SIZE + 10);

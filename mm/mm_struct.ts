@@ -35,6 +35,11 @@ import {
 import { type VmaArea, VmaList } from "./vma.ts";
 import { type MemoryState, memoryState } from "./vmstat.ts";
 
+/** How far on each side of a page blocks are reserved with its own. */
+const RESERVED_SPANS = 64;
+/** And how many more below, where an address space grows. */
+const SPANS_BELOW = 3;
+
 export abstract class MmStruct {
   readonly kernel: Kernel;
   readonly id: number;
@@ -116,19 +121,56 @@ export abstract class MmStruct {
     if (this.residentPages > this.peakResidentPages) this.peakResidentPages = this.residentPages;
   }
 
-  /** A frame for a private page: the one that lies as far from those of its neighbours as the page does, where it can be had, so
+  /** A frame for a private page of an area: the one that lies as far from those of its neighbours as the page does, where it can be had, so
    *  that what lies in a row in the address space does so in RAM. Throws ENOMEM. */
-  frameFor(page: number, contents: "zero" | "any"): number {
+  frameFor(page: number, area: Pick<VmaArea, "start" | "end">, contents: "zero" | "any"): number {
     const { frames } = this.kernel;
-    const span = Math.floor(page / LEAF_SPAN);
-    let block = this.#reserved.get(span);
-    if (block === undefined) {
-      block = frames.reserve(this.#reserved.get(span - 1) ?? -1);
-      this.#reserved.set(span, block);
-    }
+    const block = this.#reserved.get(Math.floor(page / LEAF_SPAN)) ?? this.#reserve(page, area);
     const frame = block < 0 ? -1 : frames.takeReserved(block + (page & (LEAF_SPAN - 1)), contents);
     if (frame >= 0) return frame;
     return contents === "zero" ? frames.alloc() : frames.allocDirty();
+  }
+
+  /** Blocks for all of an area around a page that has none, wherever it is touched first; for that page's alone when there are not as many in a row. */
+  #reserve(page: number, { start, end }: Pick<VmaArea, "start" | "end">): number {
+    const { frames } = this.kernel;
+    const span = Math.floor(page / LEAF_SPAN);
+    const mayHave = (n: number): boolean =>
+      n >= Math.floor(start / LEAF_SPAN) && n < Math.ceil(end / LEAF_SPAN) && this.#giveUpUnused(n);
+    let [first, last] = [span, span];
+    while (span - first < RESERVED_SPANS && mayHave(first - 1)) first--;
+    while (last - span < RESERVED_SPANS && mayHave(last + 1)) last++;
+    if (this.#wantedFor(first, last - first + 1) < 0) {
+      for (let n = 0; n < SPANS_BELOW && first > 0 && !this.#reserved.has(first - 1); n++) first--;
+    }
+    const count = last - first + 1;
+    let block = frames.reserve(count, this.#wantedFor(first, count));
+    if (block < 0 && count > 1) {
+      first = last = span;
+      block = frames.reserve(1, this.#wantedFor(span, 1));
+    }
+    for (let n = first; n <= last; n++) {
+      this.#reserved.set(n, block < 0 ? -1 : block + (n - first) * LEAF_SPAN);
+    }
+    return block < 0 ? -1 : block + (span - first) * LEAF_SPAN;
+  }
+
+  /** Whether a span has no block: one of which nothing was taken is given up. */
+  #giveUpUnused(span: number): boolean {
+    const block = this.#reserved.get(span) ?? -1;
+    if (block < 0) return true;
+    if (!this.kernel.frames.isUnused(block)) return false;
+    this.kernel.frames.unreserve(block);
+    this.#reserved.delete(span);
+    return true;
+  }
+
+  /** Where the blocks of spans would lie in a row with those before or after them. */
+  #wantedFor(first: number, count: number): number {
+    const before = this.#reserved.get(first - 1) ?? -1;
+    if (before >= 0) return before + LEAF_SPAN;
+    const after = this.#reserved.get(first + count) ?? -1;
+    return after < 0 ? -1 : after - count * LEAF_SPAN;
   }
 
   /** Translations of [start, end) may be stale. */

@@ -4,8 +4,8 @@
 // Frames are named by host address. Memory that no one has used yet is known to be zero (WebAssembly
 // memory starts so), hence a fresh frame costs no clearing. A block is split from below, so that frames
 // taken one after the other are neighbours: the machine's TLB path likes runs.
-// A largest block can be reserved for an address space, which takes the frames of it that it wants, so that pages in a row
-// lie in a row in RAM. What is not taken of it counts as free, and is given to others when nothing else is left.
+// Largest blocks can be reserved for an address space, which takes the frames of them that it wants, so that pages in a row
+// lie in a row in RAM. What is not taken of them counts as free, and is given to others when nothing else is left.
 //
 // Invariants: `#freeOrder[i]` is 1 + the order of the free block that starts at frame i, else 0; a frame with
 // a reference is in no free block, nor is any of a reserved block; a block of order k is aligned to 2^k frames counted from
@@ -110,18 +110,40 @@ export class BuddyAllocator implements PageAllocator {
     return Array.from({ length: taken }, (_, n) => this.#clear(this.#claim(block + n, 0), 0));
   }
 
-  reserve(behind: number): number {
-    let block = behind < 0 ? -1 : this.#blockOf(behind) + 1;
-    const index = block << MAX_ORDER;
-    if (block >= 0 && index + (1 << MAX_ORDER) <= this.#fresh && this.#freeOrder[index] === 1 + MAX_ORDER) {
-      this.#unlink(index, MAX_ORDER);
-    } else {
-      const found = this.#takeFree(MAX_ORDER);
-      if (found < 0) return -1;
-      block = found >>> MAX_ORDER;
+  reserve(count: number, wanted: number): number {
+    const block = wanted < FRAMES_START ? -1 : this.#blockOf(wanted);
+    const first = block >= 0 && this.#freeFrom(block, count) === count ? block : this.#findFree(count);
+    if (first < 0) return -1;
+    for (let block = first; block < first + count; block++) {
+      this.#unlink(block << MAX_ORDER, MAX_ORDER);
+      this.#reserved.set(block, 0);
     }
-    this.#reserved.set(block, 0);
-    return FRAMES_START + block * RESERVED_BYTES;
+    return FRAMES_START + first * RESERVED_BYTES;
+  }
+
+  /** How many of `count` largest blocks from one on are free; none when there are not as many. */
+  #freeFrom(block: number, count: number): number {
+    if ((block + count) << MAX_ORDER > this.#total) return 0;
+    for (let n = 0; n < count; n++) {
+      const index = (block + n) << MAX_ORDER;
+      if (index >= this.#fresh && (index > this.#fresh || !this.#extend())) return n;
+      if (this.#freeOrder[index] !== 1 + MAX_ORDER) return n;
+    }
+    return count;
+  }
+
+  /** The first of `count` largest blocks in a row, or -1. */
+  #findFree(count: number): number {
+    if (count === 1) {
+      while (this.#heads[MAX_ORDER]! < 0) if (!this.#extend()) return -1;
+      return this.#heads[MAX_ORDER]! >>> MAX_ORDER;
+    }
+    for (let block = 0; block << MAX_ORDER <= this.#fresh;) {
+      const free = this.#freeFrom(block, count);
+      if (free === count) return block;
+      block += free + 1;
+    }
+    return -1;
   }
 
   takeReserved(frame: number, contents: "zero" | "any"): number {
@@ -133,6 +155,10 @@ export class BuddyAllocator implements PageAllocator {
     if (contents === "zero") this.#clear(index, 0);
     else this.#isZero[index] = 0;
     return frame;
+  }
+
+  isUnused(block: number): boolean {
+    return this.#reserved.get(this.#blockOf(block)) === 0;
   }
 
   unreserve(block: number): void {

@@ -23,7 +23,15 @@ import {
   TLB_WRITE,
 } from "./layout.ts";
 import type { Fetch } from "./frontend.ts";
-import { STACK_ROOM } from "./runtime/status.ts";
+import {
+  MISSES_BYTES,
+  STACK_ROOM,
+  WINDOW_BYTES,
+  WINDOW_LOG,
+  WINDOW_MISSES,
+  WINDOW_ROOM_AT,
+  WINDOWS,
+} from "./runtime/status.ts";
 
 const TWO_47 = 2 ** 47;
 const UPPER_HALF = 2 ** 64 - TWO_47;
@@ -74,18 +82,25 @@ export function isCodeFrame(ram: Ram, frame: number): boolean {
 /** Empties both TLBs of a machine that was just made: in fresh memory all entries are empty but the first. */
 export function clearTlb(ram: Ram): void {
   for (const tlb of [TLB_READ, TLB_WRITE]) emptyEntry(ram.u32, tlb >>> 2, 0);
-  forgetStack(ram);
+  forgetWindows(ram);
 }
 
-function forgetStack({ i32 }: Ram): void {
+function forgetWindows({ i32 }: Ram): void {
   const at = STACK_ROOM >>> 2;
   i32[at] = i32[at + 1] = 0;
+  const log = WINDOW_LOG >>> 2;
+  for (let n = i32[log]!; n > 0; n--) {
+    const window = i32[log + n]!;
+    i32[(WINDOWS + window * WINDOW_BYTES + WINDOW_ROOM_AT) >>> 2] = 0;
+    i32[(WINDOW_MISSES + window * MISSES_BYTES + 4) >>> 2] = 0;
+  }
+  i32[log] = 0;
 }
 
 /** Drops the translations of pages [first, last) of the current address space. */
 export function dropTlbEntries(ram: Ram, first: number, last: number): void {
   const u32 = ram.u32;
-  forgetStack(ram);
+  forgetWindows(ram);
   for (let page = first; page < last; page++) {
     const index = (page & (TLB_ENTRIES - 1)) * 4;
     const lo = (page * PAGE_SIZE) >>> 0;

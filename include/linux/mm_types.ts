@@ -20,11 +20,13 @@ export interface PageAllocator {
   /** That many frames, zeroed, with one reference each: one behind the other while there are blocks of such a size, which nobody is
    *  asked to give back. All or none: throws ENOMEM. */
   allocRun(count: number): number[];
-  /** Host address of 4 MiB of which this caller alone is to take frames, -1 when there is no such block. The one after that of
-   *  `behind` when it can be had; -1 to say nothing. */
-  reserve(behind: number): number;
+  /** Host address of `count` blocks of 4 MiB, one behind the other, of which this caller alone is to take frames; -1 when there are none. Those
+   *  from `wanted` on when they can be had; -1 to say nothing. */
+  reserve(count: number, wanted: number): number;
   /** One frame of a reserved block, with one reference: itself, or -1 when it is taken or the block reserved no longer. */
   takeReserved(frame: number, contents: "zero" | "any"): number;
+  /** Whether a block is reserved and no frame of it taken. */
+  isUnused(block: number): boolean;
   /** What is not taken of a block is free again, for everybody. */
   unreserve(block: number): void;
   get(frame: number): void;

@@ -6,11 +6,13 @@ import {
   NEAR_CACHE_ENTRIES,
   PAGE_SHIFT,
   PAGE_SIZE,
+  PT_SHIFTS,
+  PTE_PRESENT,
   TLB_ENTRIES,
   TLB_READ,
   TLB_WRITE,
 } from "../layout.ts";
-import type { Assembler } from "../wasm/assembler.ts";
+import type { Assembler, Label } from "../wasm/assembler.ts";
 import { W } from "../wasm/opcodes.ts";
 import { stateAddress } from "./status.ts";
 
@@ -98,6 +100,34 @@ export function emitFits(f: Assembler, va: number, bytes: number, offset: number
   f.op(W.i32_add);
   f.i32(4096);
   f.op(W.i32_le_u);
+}
+
+/** Leaves the address of the leaf in `table` and its value in `pte`. */
+export function emitWalk(f: Assembler, va: number, table: number, pte: number, fault: Label): void {
+  f.i32(stateAddress("pageTableRoot"));
+  f.memory(W.i32_load, 0);
+  f.set(pte);
+  for (const shift of PT_SHIFTS) {
+    f.get(pte);
+    f.i32(-4096);
+    f.op(W.i32_and);
+    f.get(va);
+    f.i64(shift);
+    f.op(W.i64_shr_u);
+    f.op(W.i32_wrap_i64);
+    f.i32(1023);
+    f.op(W.i32_and);
+    f.i32(2);
+    f.op(W.i32_shl);
+    f.op(W.i32_add);
+    f.tee(table);
+    f.memory(W.i32_load, 0);
+    f.tee(pte);
+    f.i32(PTE_PRESENT);
+    f.op(W.i32_and);
+    f.op(W.i32_eqz);
+    f.brIf(fault);
+  }
 }
 
 /** Leaves the offset within JUMP_CACHE of the first of the places for a pc; the others are OTHER_PLACES away (xor). The tag

@@ -51,6 +51,24 @@ export const STACK_ROOM: number = CPU_BASE + 0x588;
 export const FAR_KEY: number = CPU_BASE + 0x590;
 /** One access looks into the window for up to so many bytes. */
 export const STACK_SPAN = 512;
+/**
+ * Windows of places in loops (translate/windows.ts), the same for reading and for writing one after the other: i64 guest address of the first of
+ * some pages one behind the other in RAM; u32 how far from there an access of up to WINDOW_SPAN bytes may begin, 0 for no window; i32 what
+ * makes host addresses of addresses in it.
+ */
+export const WINDOWS = 0x6_0000;
+export const WINDOW_BYTES = 16;
+export const WINDOW_ROOM_AT = 8;
+export const WINDOW_ADDEND_AT = 12;
+/** Pairs of them. */
+export const WINDOW_PAIRS = 512;
+/** One access looks into such a window for up to so many bytes. */
+export const WINDOW_SPAN = 128;
+/** By window: u32 misses left until it moves; u16 how many those were at first, 0 since it was forgotten; u16 how often it has stayed. */
+export const WINDOW_MISSES: number = WINDOWS + 2 * WINDOW_PAIRS * WINDOW_BYTES;
+export const MISSES_BYTES = 8;
+/** u32 count, then the numbers of the windows that had misses: no more than there are. */
+export const WINDOW_LOG: number = WINDOW_MISSES + 2 * WINDOW_PAIRS * MISSES_BYTES;
 /** Two i64: the operands of the flags while a region asks where memory lies. */
 export const CC_ASIDE: number = CPU_BASE + 0x578;
 export const REGIONS_MAX = 60_000;

@@ -6,7 +6,17 @@
 import { TLB_EMPTY, TLB_EMPTY_FIRST, TLB_ENTRIES, TLB_READ, TLB_WRITE } from "../layout.ts";
 import { Assembler } from "../wasm/assembler.ts";
 import { I32, W } from "../wasm/opcodes.ts";
-import { STACK_ROOM, TLB_LOG, TLB_LOG_ENTRIES } from "./status.ts";
+import {
+  MISSES_BYTES,
+  STACK_ROOM,
+  TLB_LOG,
+  TLB_LOG_ENTRIES,
+  WINDOW_BYTES,
+  WINDOW_LOG,
+  WINDOW_MISSES,
+  WINDOW_ROOM_AT,
+  WINDOWS,
+} from "./status.ts";
 
 /** Clears both TLBs: the logged entries, or everything when the log overflowed. */
 export function emitFlush(): Assembler {
@@ -46,7 +56,7 @@ export function emitFlush(): Assembler {
   f.i32(TLB_LOG);
   f.i32(0);
   f.memory(W.i32_store, 0);
-  emitForgetStack(f);
+  emitForgetWindows(f);
   return f;
 }
 
@@ -56,10 +66,41 @@ function emitEmptyFirst(f: Assembler, tlb: number): void {
   f.memory(W.i64_store, 0);
 }
 
-function emitForgetStack(f: Assembler): void {
+function emitForgetWindows(f: Assembler): void {
+  const window = f.local(I32);
+  const count = f.local(I32);
   f.i32(STACK_ROOM);
   f.i64(0);
   f.memory(W.i64_store, 0);
+  f.i32(WINDOW_LOG);
+  f.memory(W.i32_load, 0);
+  f.tee(count);
+  f.if_();
+  const next = f.loop();
+  f.get(count);
+  f.i32(2);
+  f.op(W.i32_shl);
+  f.memory(W.i32_load, WINDOW_LOG);
+  f.tee(window);
+  f.i32(WINDOW_BYTES);
+  f.op(W.i32_mul);
+  f.i32(0);
+  f.memory(W.i32_store, WINDOWS + WINDOW_ROOM_AT);
+  f.get(window);
+  f.i32(MISSES_BYTES);
+  f.op(W.i32_mul);
+  f.i32(0);
+  f.memory(W.i32_store, WINDOW_MISSES + 4);
+  f.get(count);
+  f.i32(1);
+  f.op(W.i32_sub);
+  f.tee(count);
+  f.brIf(next);
+  f.end();
+  f.i32(WINDOW_LOG);
+  f.i32(0);
+  f.memory(W.i32_store, 0);
+  f.end();
 }
 
 /** The log keeps naming the entries: clearing twice is harmless. */
@@ -70,6 +111,6 @@ export function emitFlushWrites(): Assembler {
   f.i32(TLB_ENTRIES * 16);
   f.memoryFill();
   emitEmptyFirst(f, TLB_WRITE);
-  emitForgetStack(f);
+  emitForgetWindows(f);
   return f;
 }

@@ -7,21 +7,13 @@
 // Invariant: a frame with FRAME_CODE never has a write entry.
 
 import { ACCESS_WRITE, TRAP_FAULT, TRAP_PROTECTION } from "../../include/linux/cpu.ts";
-import {
-  FRAME_CODE,
-  FRAME_FLAGS,
-  FRAME_WRITTEN,
-  PT_SHIFTS,
-  PTE_ACCESSED,
-  PTE_DIRTY,
-  PTE_PRESENT,
-  PTE_WRITE,
-} from "../layout.ts";
+import { FRAME_CODE, FRAME_FLAGS, FRAME_WRITTEN, PTE_ACCESSED, PTE_DIRTY, PTE_WRITE } from "../layout.ts";
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import type { WasmModule } from "../wasm/encoder.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
-import { countUp, emitFits, pushEntryOf } from "./inline.ts";
+import { countUp, emitFits, emitWalk, pushEntryOf } from "./inline.ts";
 import { emitPageOf, emitReach, emitReachStack } from "./reach.ts";
+import { emitReachWindow } from "./windows.ts";
 import { emitFlush, emitFlushWrites } from "./tlb-flush.ts";
 import { BOUNCE, COUNT_FILLS, stateAddress, STATUS_CODE_WRITE, TLB_LOG, TLB_LOG_ENTRIES } from "./status.ts";
 
@@ -39,6 +31,8 @@ export interface TlbFunctions {
   readonly reach: number;
   /** The same for the stack, whose window it moves to there. */
   readonly reachStack: number;
+  /** (va, bytes, access, address of a window) -> the same for a place with a window, which moves there when that seems to be worth it. */
+  readonly reachWindow: number;
   readonly flush: number;
   readonly flushWrites: number;
 }
@@ -55,6 +49,7 @@ export function addTlbFunctions(module: WasmModule): TlbFunctions {
     probeSlow: module.add(emitProbeSlow(fill)),
     reach,
     reachStack: module.add(emitReachStack(reach)),
+    reachWindow: module.add(emitReachWindow(reach)),
     flush: module.add(emitFlush()),
     flushWrites: module.add(emitFlushWrites()),
   };
@@ -147,34 +142,6 @@ function emitCanonicalCheck(f: Assembler, va: number, fault: Label): void {
   f.brIf(fault);
   emitTrap(f, TRAP_PROTECTION, va, 1);
   f.end();
-}
-
-/** Leaves the address of the leaf in `table` and its value in `pte`. */
-function emitWalk(f: Assembler, va: number, table: number, pte: number, fault: Label): void {
-  f.i32(stateAddress("pageTableRoot"));
-  f.memory(W.i32_load, 0);
-  f.set(pte);
-  for (const shift of PT_SHIFTS) {
-    f.get(pte);
-    f.i32(-4096);
-    f.op(W.i32_and);
-    f.get(va);
-    f.i64(shift);
-    f.op(W.i64_shr_u);
-    f.op(W.i32_wrap_i64);
-    f.i32(1023);
-    f.op(W.i32_and);
-    f.i32(2);
-    f.op(W.i32_shl);
-    f.op(W.i32_add);
-    f.tee(table);
-    f.memory(W.i32_load, 0);
-    f.tee(pte);
-    f.i32(PTE_PRESENT);
-    f.op(W.i32_and);
-    f.op(W.i32_eqz);
-    f.brIf(fault);
-  }
 }
 
 function emitEntry(f: Assembler, va: number, access: number, pte: number, entry: number): void {

@@ -22,6 +22,7 @@ import {
 } from "./groups.ts";
 import type { IrBlock } from "./ir-block.ts";
 import { isCall } from "./terminators.ts";
+import { type BlockWindows, findWindows } from "./windows.ts";
 
 /** At the end of a block: what the local of `slot` becomes. */
 export interface Publication {
@@ -44,6 +45,8 @@ export interface RegionMemory {
 export interface BlockMemory {
   readonly groups: Groups;
   readonly publications: readonly Publication[];
+  /** Undefined: there are none. */
+  readonly windows: BlockWindows | undefined;
 }
 
 /** Facts about a slot. With `maybe` the local may be 0. */
@@ -61,10 +64,17 @@ const STACK_POINTER = 4;
 export function planMemory(
   graph: Graph,
   irs: readonly IrBlock[],
-  options: { readonly hasSwitch: boolean; readonly sharesChecks: boolean },
+  options: { readonly hasSwitch: boolean; readonly sharesChecks: boolean; readonly anchorPc: number },
 ): RegionMemory {
-  if (options.sharesChecks) return new Planner(graph, irs, options.hasSwitch).run();
-  return { blocks: irs.map((ir) => ({ groups: findGroups(ir, undefined), publications: [] })), slots: [] };
+  if (options.sharesChecks) {
+    return new Planner(graph, irs, options.hasSwitch, findWindows(graph, irs, options.anchorPc)).run();
+  }
+  const blocks = irs.map((ir) => ({
+    groups: findGroups(ir, undefined),
+    publications: [],
+    windows: undefined,
+  }));
+  return { blocks, slots: [] };
 }
 
 /** A register's value (or CODE_BASE) at the end of a block: a temp of the block plus a constant. */
@@ -113,8 +123,16 @@ class Planner {
   readonly #factsIn: (Uint8Array | undefined)[];
   readonly #factsOut: (Uint8Array | undefined)[];
   readonly #wantedIn: Uint8Array[];
+  /** By block (node - 1). */
+  readonly #windows: readonly (BlockWindows | undefined)[];
 
-  constructor(graph: Graph, irs: readonly IrBlock[], hasSwitch: boolean) {
+  constructor(
+    graph: Graph,
+    irs: readonly IrBlock[],
+    hasSwitch: boolean,
+    windows: readonly (BlockWindows | undefined)[],
+  ) {
+    this.#windows = windows;
     const slots = findSlots(irs);
     this.#slots = slots.flat();
     this.#successors = graph.successors;
@@ -284,7 +302,7 @@ class Planner {
       if (out[slot.index] === NONE) publications.push({ slot, from: undefined, distance: 0, isHoped: false });
       else if (source !== undefined) publications.push(...publish(facts, block, source));
     }
-    return { groups: block.groups, publications };
+    return { groups: block.groups, publications, windows: this.#windows[node - 1] };
   }
 }
 

@@ -35,6 +35,9 @@ export function importOnUse(module: WasmModule, hasTailCalls: boolean): RuntimeF
     get reachStack(): number {
       return index("reachStack");
     },
+    get reachWindow(): number {
+      return index("reachWindow");
+    },
     get storeSlow(): number {
       return index("storeSlow");
     },

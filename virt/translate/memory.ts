@@ -11,7 +11,17 @@ import { ACCESS_READ, ACCESS_WRITE } from "../../include/linux/cpu.ts";
 import { TLB_READ, TLB_WRITE } from "../layout.ts";
 import { type AccessInfo, LOADS, STORES } from "../runtime/access.ts";
 import { pushAlignedMiss, pushTlbHit } from "../runtime/inline.ts";
-import { STACK_ADDEND, STACK_ROOM, STACK_SPAN, STACK_START, stateAddress } from "../runtime/status.ts";
+import {
+  STACK_ADDEND,
+  STACK_ROOM,
+  STACK_SPAN,
+  STACK_START,
+  stateAddress,
+  WINDOW_ADDEND_AT,
+  WINDOW_BYTES,
+  WINDOW_ROOM_AT,
+  WINDOW_SPAN,
+} from "../runtime/status.ts";
 import { LIKELY, UNLIKELY } from "../wasm/assembler.ts";
 import { F32, F64, I32, V128, VOID, W } from "../wasm/opcodes.ts";
 import type { BlockEmitter } from "./block.ts";
@@ -20,7 +30,7 @@ import { type Group, isStack, NO_GROUPS } from "./groups.ts";
 
 export class MemoryEmitter {
   readonly #block: BlockEmitter;
-  #memory: BlockMemory = { groups: NO_GROUPS, publications: [] };
+  #memory: BlockMemory = { groups: NO_GROUPS, publications: [], windows: undefined };
 
   constructor(block: BlockEmitter) {
     this.#block = block;
@@ -166,10 +176,16 @@ export class MemoryEmitter {
 
   /** Leaves the host address of frame.va, where record i accesses memory, or the region. */
   #pushAccessHost(i: number, bytes: number, tlb: number): void {
-    const { frame, labels } = this.#block;
+    const { frame, labels, ir } = this.#block;
     const f = frame.f;
     f.get(frame.va);
     f.op(W.i32_wrap_i64);
+    const window = this.#memory.windows?.(ir.a[i]!, ir.imm[i]!);
+    if (window !== undefined && bytes <= WINDOW_SPAN && !this.#block.asksAlignment(i)) {
+      this.#pushWindowAddend(window, bytes, tlb);
+      f.op(W.i32_add);
+      return;
+    }
     if (this.#block.asksAlignment(i)) pushAlignedMiss(f, tlb, frame.va, frame.tlbEntry);
     else {
       pushTlbHit(f, tlb, bytes, frame.va, frame.tlbEntry);
@@ -183,15 +199,15 @@ export class MemoryEmitter {
 
   /** The same for a range of a group. */
   #pushRangeHost(group: Group, bytes: number): void {
-    if (isStack(group) && bytes <= STACK_SPAN) this.#pushStackHost(bytes, tlbOf(group));
-    else this.#pushObjectHost(bytes, tlbOf(group));
-  }
-
-  #pushObjectHost(bytes: number, tlb: number): void {
     const { f, va } = this.#block.frame;
+    const window = this.#memory.windows?.(group.base, group.min);
+    const tlb = tlbOf(group);
     f.get(va);
     f.op(W.i32_wrap_i64);
-    this.#pushAddend(bytes, tlb);
+    if (isStack(group) && bytes <= STACK_SPAN) this.#pushStackAddend(bytes, tlb);
+    else if (window !== undefined && bytes <= WINDOW_SPAN && group.known === "no") {
+      this.#pushWindowAddend(window, bytes, tlb);
+    } else this.#pushAddend(bytes, tlb);
     f.op(W.i32_add);
   }
 
@@ -236,14 +252,15 @@ export class MemoryEmitter {
     f.op(W.i32_add);
   }
 
-  /** Leaves the host address of frame.va, by a call of one of two functions, or the region. */
-  #ask(reach: number, bytes: number, tlb: number): void {
+  /** Leaves the host address of frame.va, by a call of one of three functions, or the region. */
+  #ask(reach: number, bytes: number, tlb: number, pushMore: () => void = () => {}): void {
     const { frame, labels } = this.#block;
     const f = frame.f;
     frame.setCcAside();
     f.get(frame.va);
     f.i32(bytes);
     f.i32(tlb === TLB_WRITE ? ACCESS_WRITE : ACCESS_READ);
+    pushMore();
     f.call(reach);
     f.set(frame.tlbEntry);
     frame.takeCcBack();
@@ -262,26 +279,46 @@ export class MemoryEmitter {
   }
 
   /** What is not in the window of the stack the runtime looks at, and moves the window there. */
-  #pushStackHost(bytes: number, tlb: number): void {
-    const { frame, runtime } = this.#block;
-    const f = frame.f;
-    f.get(frame.va);
-    f.op(W.i32_wrap_i64);
-    f.get(frame.va);
-    f.i32(STACK_START);
+  #pushStackAddend(bytes: number, tlb: number): void {
+    const { frame: { f }, runtime } = this.#block;
+    const pushRoom = (): void => {
+      f.i32(STACK_ROOM);
+      f.memory(W.i64_load, 0);
+    };
+    this.#pushFromWindow({ start: STACK_START, addend: STACK_ADDEND }, pushRoom, () => {
+      this.#ask(runtime.reachStack, bytes, tlb);
+    });
+  }
+
+  /** The same for a window of the loop's. */
+  #pushWindowAddend(pair: number, bytes: number, tlb: number): void {
+    const { frame: { f }, runtime } = this.#block;
+    const start = tlb === TLB_WRITE ? pair + WINDOW_BYTES : pair;
+    const pushRoom = (): void => {
+      f.i32(start + WINDOW_ROOM_AT);
+      f.memory(W.i64_load32_u, 0);
+    };
+    this.#pushFromWindow({ start, addend: start + WINDOW_ADDEND_AT }, pushRoom, () => {
+      this.#ask(runtime.reachWindow, bytes, tlb, () => f.i32(start));
+    });
+  }
+
+  /** Leaves what makes a host address of frame.va. `ask` leaves that of an address that is not in the window. */
+  #pushFromWindow(at: { start: number; addend: number }, pushRoom: () => void, ask: () => void): void {
+    const { f, va } = this.#block.frame;
+    f.get(va);
+    f.i32(at.start);
     f.memory(W.i64_load, 0);
     f.op(W.i64_sub);
-    f.i32(STACK_ROOM);
-    f.memory(W.i64_load, 0);
+    pushRoom();
     f.op(W.i64_lt_u);
     f.if_(I32, LIKELY);
-    f.i32(STACK_ADDEND);
+    f.i32(at.addend);
     f.memory(W.i32_load, 0);
     f.else_();
-    this.#ask(runtime.reachStack, bytes, tlb);
+    ask();
     this.#lessAddress();
     f.end();
-    f.op(W.i32_add);
   }
 
   #setAddress(base: number, disp: number): void {

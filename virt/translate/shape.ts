@@ -77,6 +77,7 @@ class ShapeEmitter {
     const { blocks, slots } = planMemory(shape.graph, shape.blocks, {
       hasSwitch: this.#hasSwitch,
       sharesChecks: shape.hasGroups,
+      anchorPc: shape.anchorPc,
     });
     this.#memory = blocks;
     for (const slot of slots) slot.local = this.#f.local(I32);

@@ -43,7 +43,11 @@ test("a loop that looks up by a byte has one check, which holds as long as it go
   const graph = buildGraph([[], [1]], [1]);
   const irs = takeTables(graph, [byByte]);
   assert.deepEqual([...irs[0]!.indexes!.values()], [{ shift: 3, max: 255 * 8 }]);
-  const { blocks: [memory], slots } = planMemory(graph, irs, { hasSwitch: false, sharesChecks: true });
+  const { blocks: [memory], slots } = planMemory(graph, irs, {
+    hasSwitch: false,
+    sharesChecks: true,
+    anchorPc: 0,
+  });
   assert.equal(memory!.groups.all[0]!.known, "maybe", "known but in the first round");
   assert.deepEqual(slots.map(({ isTable, min, end }) => [isTable, min, end]), [[true, 16, 16 + 256 * 8]]);
 });
