@@ -17,7 +17,7 @@ const STATIC_SHIFT = 14;
 export type BlockWindows = (temp: number, displacement: number) => number | undefined;
 
 interface Loop {
-  /** Registers that are set in it to anything but what they were plus a constant. */
+  /** Registers that are set in it to anything but what they were and something more. */
   wild: number;
   /** Where it begins, from the anchor. */
   offset: number;
@@ -83,10 +83,7 @@ function wildIn(ir: IrBlock): number {
   let wild = 0;
   for (let i = 0; i < ir.length; i++) {
     if (ir.op[i] !== Op.set_gpr) continue;
-    const register = ir.imm[i]!;
-    let from = ir.a[i]!;
-    while (ir.op[from] === Op.i64_add && ir.op[ir.b[from]!] === Op.const64) from = ir.a[from]!;
-    if (ir.op[from] !== Op.get_gpr || ir.imm[from] !== register) wild |= 1 << register;
+    if (!registersOf(ir, ir.a[i]!).includes(ir.imm[i]!)) wild |= 1 << ir.imm[i]!;
   }
   return wild;
 }
