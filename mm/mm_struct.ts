@@ -35,10 +35,9 @@ import {
 import { type VmaArea, VmaList } from "./vma.ts";
 import { type MemoryState, memoryState } from "./vmstat.ts";
 
-/** How far on each side of a page blocks are reserved with its own. */
-const RESERVED_SPANS = 64;
-/** And how many more below, where an address space grows. */
-const SPANS_BELOW = 3;
+/** Areas of so many spans have blocks in a row, as far as this on each side of where they are touched first. */
+const ROW_SPANS_MIN = 4;
+const ROW_SPANS_MAX = 64;
 
 export abstract class MmStruct {
   readonly kernel: Kernel;
@@ -131,28 +130,25 @@ export abstract class MmStruct {
     return contents === "zero" ? frames.alloc() : frames.allocDirty();
   }
 
-  /** Blocks for all of an area around a page that has none, wherever it is touched first; for that page's alone when there are not as many in a row. */
+  /**
+   * A block for the span of a page that has none. Those of a large area are had at once, wherever it is touched first, or as many around the page
+   * as lie in a row; what is small takes a block that was in use lately, whose memory the host has at hand.
+   */
   #reserve(page: number, { start, end }: Pick<VmaArea, "start" | "end">): number {
-    const { frames } = this.kernel;
     const span = Math.floor(page / LEAF_SPAN);
-    const mayHave = (n: number): boolean =>
-      n >= Math.floor(start / LEAF_SPAN) && n < Math.ceil(end / LEAF_SPAN) && this.#giveUpUnused(n);
-    let [first, last] = [span, span];
-    while (span - first < RESERVED_SPANS && mayHave(first - 1)) first--;
-    while (last - span < RESERVED_SPANS && mayHave(last + 1)) last++;
-    if (this.#wantedFor(first, last - first + 1) < 0) {
-      for (let n = 0; n < SPANS_BELOW && first > 0 && !this.#reserved.has(first - 1); n++) first--;
+    const [areaFirst, areaEnd] = [Math.floor(start / LEAF_SPAN), Math.ceil(end / LEAF_SPAN)];
+    for (let far = areaEnd - areaFirst < ROW_SPANS_MIN ? 0 : ROW_SPANS_MAX;; far >>= 1) {
+      let [first, last] = [span, span];
+      while (first > Math.max(areaFirst, span - far) && this.#giveUpUnused(first - 1)) first--;
+      while (last < Math.min(areaEnd - 1, span + far) && this.#giveUpUnused(last + 1)) last++;
+      const count = last - first + 1;
+      const block = this.kernel.frames.reserve(count, this.#wantedFor(first, count));
+      if (block < 0 && far > 0) continue;
+      for (let n = first; n <= last; n++) {
+        this.#reserved.set(n, block < 0 ? -1 : block + (n - first) * LEAF_SPAN);
+      }
+      return block < 0 ? -1 : block + (span - first) * LEAF_SPAN;
     }
-    const count = last - first + 1;
-    let block = frames.reserve(count, this.#wantedFor(first, count));
-    if (block < 0 && count > 1) {
-      first = last = span;
-      block = frames.reserve(1, this.#wantedFor(span, 1));
-    }
-    for (let n = first; n <= last; n++) {
-      this.#reserved.set(n, block < 0 ? -1 : block + (n - first) * LEAF_SPAN);
-    }
-    return block < 0 ? -1 : block + (span - first) * LEAF_SPAN;
   }
 
   /** Whether a span has no block: one of which nothing was taken is given up. */
