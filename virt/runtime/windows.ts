@@ -30,7 +30,7 @@ import {
 /** Misses until a window moves for the first time; each time after that twice as many, up to the second. */
 const MISSES_MIN = 8;
 const MISSES_MAX = 8192;
-/** Times that they are too many before a longer window is given up for a shorter one. */
+/** After how many such counts a longer window is given up for a shorter one. */
 const TRIES_MAX = 4;
 const LEAF_BYTES = 4;
 /** From where the last access may begin to the end. */
@@ -75,6 +75,7 @@ interface Miss {
 function emitGrow(f: Assembler, { va, access, window, needed }: Miss, grown: Label): void {
   const start = f.local(I64);
   const room = f.local(I64);
+  const isBelow = f.local(I32);
   const page = f.local(I64);
   const leaf = f.local(I32);
   const pte = f.local(I32);
@@ -97,6 +98,7 @@ function emitGrow(f: Assembler, { va, access, window, needed }: Miss, grown: Lab
   f.op(W.i64_add);
   f.op(W.i64_ge_u);
   f.brIf(no);
+  // page = isBelow ? start - PAGE_SIZE : start + room + TAIL
   f.get(start);
   f.i64(PAGE_SIZE);
   f.op(W.i64_sub);
@@ -108,6 +110,7 @@ function emitGrow(f: Assembler, { va, access, window, needed }: Miss, grown: Lab
   f.get(va);
   f.get(start);
   f.op(W.i64_lt_u);
+  f.tee(isBelow);
   f.op(W.select);
   f.set(page);
   emitWalk(f, page, leaf, pte, no);
@@ -119,9 +122,7 @@ function emitGrow(f: Assembler, { va, access, window, needed }: Miss, grown: Lab
   f.get(window);
   f.get(page);
   f.get(start);
-  f.get(page);
-  f.get(start);
-  f.op(W.i64_lt_u);
+  f.get(isBelow);
   f.op(W.select);
   f.memory(W.i64_store, 0);
   f.get(window);
@@ -144,10 +145,7 @@ interface Page {
 }
 
 /** Leaves whether the leaf of a page is not as the window would have it. */
-function emitLacks(
-  f: Assembler,
-  { page, pte, addend, needed, access }: Page,
-): void {
+function emitLacks(f: Assembler, { page, pte, addend, needed, access }: Page): void {
   f.get(pte);
   f.get(needed);
   f.i32(-PAGE_SIZE);
@@ -251,8 +249,8 @@ function emitLog(f: Assembler, number: number): void {
 }
 
 /**
- * The window is the pages around `va` that lie in a row with its page, up to `pages` on each side. A longer one it is given up for only when it was
- * of no use several times: what is taken from two runs in turns is in the longer one more often.
+ * The window becomes the pages around `va` that lie in a row with its page, up to `pages` on each side. A longer one is given up for it only when
+ * that was of no use several times: where two runs are used in turns, an access is in the longer one more often.
  */
 function emitMove(f: Assembler, { va, access, window, needed }: Miss, pages: number, tries: number): void {
   const leaf = f.local(I32);
