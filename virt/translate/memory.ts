@@ -2,10 +2,11 @@
 // Guest memory in a region: the TLB check in line, and its elision.
 //
 // The accesses of a group (groups.ts) have one check of their whole range, which gives a host address for all of them; or
-// none, where an earlier block's check still holds (facts.ts). What is no hit in the TLB the runtime looks at in full, and
-// fills the entry. When it cannot be had either (a fault, a range over two pages that lie apart) the rest of the block is the
-// interpreter's; a region where that happens too often is made again without groups. An instruction that has already
-// acted cannot be left for the interpreter to do again: there a miss calls the runtime's slow half.
+// none, where an earlier block's check still holds (facts.ts). In loops a check mostly looks into a window of its place
+// (windows.ts) and not into the TLB. What is no hit the runtime looks at in full, and fills the entry. When it cannot be had
+// either (a fault, a range over two pages that lie apart) the rest of the block is the interpreter's; a region where that
+// happens too often is made again without groups. An instruction that has already acted cannot be left for the interpreter
+// to do again: there a miss calls the runtime's slow half.
 
 import { ACCESS_READ, ACCESS_WRITE } from "../../include/linux/cpu.ts";
 import { TLB_READ, TLB_WRITE } from "../layout.ts";
