@@ -111,8 +111,8 @@ export class BuddyAllocator implements PageAllocator {
   }
 
   reserve(count: number, wanted: number): number {
-    const block = wanted < FRAMES_START ? -1 : this.#blockOf(wanted);
-    const first = block >= 0 && this.#freeFrom(block, count) === count ? block : this.#findFree(count);
+    const isFree = wanted >= FRAMES_START && this.#freeFrom(this.#blockOf(wanted), count) === count;
+    const first = isFree ? this.#blockOf(wanted) : this.#findFree(count);
     if (first < 0) return -1;
     for (let block = first; block < first + count; block++) {
       this.#unlink(block << MAX_ORDER, MAX_ORDER);

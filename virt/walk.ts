@@ -25,6 +25,7 @@ import {
 import type { Fetch } from "./frontend.ts";
 import {
   MISSES_BYTES,
+  MISSES_LEVEL_AT,
   STACK_ROOM,
   WINDOW_BYTES,
   WINDOW_LOG,
@@ -92,7 +93,7 @@ function forgetWindows({ i32 }: Ram): void {
   for (let n = i32[log]!; n > 0; n--) {
     const window = i32[log + n]!;
     i32[(WINDOWS + window * WINDOW_BYTES + WINDOW_ROOM_AT) >>> 2] = 0;
-    i32[(WINDOW_MISSES + window * MISSES_BYTES + 4) >>> 2] = 0;
+    i32[(WINDOW_MISSES + window * MISSES_BYTES + MISSES_LEVEL_AT) >>> 2] = 0;
   }
   i32[log] = 0;
 }

@@ -9,6 +9,7 @@ import { WasmCpu } from "./cpu.ts";
 import { FRAMES_START, PAGE_SIZE, PTE_DIRTY, PTE_EXEC, PTE_WRITE } from "./layout.ts";
 import {
   MISSES_BYTES,
+  MISSES_LEVEL_AT,
   WINDOW_BYTES,
   WINDOW_MISSES,
   WINDOW_PAIRS,
@@ -84,7 +85,7 @@ class Machine {
     return readGpr(this.ram, 1);
   }
 
-  /** Of windows that are somewhere, and misses that they had since all were forgotten: less than the first count of them, at least. */
+  /** Rooms of the windows that are somewhere, and how many had misses since all were forgotten. */
   get windows(): { rooms: number[]; hadMisses: number } {
     const { u32 } = this.ram;
     const all = Array.from({ length: 2 * WINDOW_PAIRS }, (_, n) => n);
@@ -92,7 +93,8 @@ class Machine {
       rooms: all.map((n) => u32[(WINDOWS + n * WINDOW_BYTES + WINDOW_ROOM_AT) >>> 2]!).filter((room) =>
         room !== 0
       ),
-      hadMisses: all.filter((n) => u32[(WINDOW_MISSES + n * MISSES_BYTES + 4) >>> 2] !== 0).length,
+      hadMisses:
+        all.filter((n) => u32[(WINDOW_MISSES + n * MISSES_BYTES + MISSES_LEVEL_AT) >>> 2] !== 0).length,
     };
   }
 }

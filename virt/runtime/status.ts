@@ -67,6 +67,8 @@ export const WINDOW_SPAN = 128;
 /** By window: u32 misses left until it moves; u16 how many those were at first, 0 since it was forgotten; u16 how often it has stayed. */
 export const WINDOW_MISSES: number = WINDOWS + 2 * WINDOW_PAIRS * WINDOW_BYTES;
 export const MISSES_BYTES = 8;
+export const MISSES_LEVEL_AT = 4;
+export const MISSES_STAYED_AT = 6;
 /** u32 count, then the numbers of the windows that had misses: no more than there are. */
 export const WINDOW_LOG: number = WINDOW_MISSES + 2 * WINDOW_PAIRS * MISSES_BYTES;
 /** Two i64: the operands of the flags while a region asks where memory lies. */

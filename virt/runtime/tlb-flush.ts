@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Emptying the TLBs, as WebAssembly functions of the runtime module.
+// Emptying the TLBs, and forgetting the windows that say the same, as WebAssembly functions of the runtime module.
 //
 // Invariant: an empty entry holds a page whose translation would be in another entry, so that no address finds it.
 
@@ -8,6 +8,7 @@ import { Assembler } from "../wasm/assembler.ts";
 import { I32, W } from "../wasm/opcodes.ts";
 import {
   MISSES_BYTES,
+  MISSES_LEVEL_AT,
   STACK_ROOM,
   TLB_LOG,
   TLB_LOG_ENTRIES,
@@ -90,7 +91,7 @@ function emitForgetWindows(f: Assembler): void {
   f.i32(MISSES_BYTES);
   f.op(W.i32_mul);
   f.i32(0);
-  f.memory(W.i32_store, WINDOW_MISSES + 4);
+  f.memory(W.i32_store, WINDOW_MISSES + MISSES_LEVEL_AT);
   f.get(count);
   f.i32(1);
   f.op(W.i32_sub);

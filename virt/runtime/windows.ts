@@ -18,6 +18,8 @@ import { I32, I64, W } from "../wasm/opcodes.ts";
 import { emitWalk } from "./inline.ts";
 import {
   MISSES_BYTES,
+  MISSES_LEVEL_AT,
+  MISSES_STAYED_AT,
   WINDOW_ADDEND_AT,
   WINDOW_BYTES,
   WINDOW_LOG,
@@ -189,10 +191,10 @@ function emitCount(f: Assembler, miss: Miss): void {
   f.memory(W.i32_load, WINDOW_MISSES);
   f.set(left);
   f.get(misses);
-  f.memory(W.i32_load16_u, WINDOW_MISSES + 6);
+  f.memory(W.i32_load16_u, WINDOW_MISSES + MISSES_STAYED_AT);
   f.set(tries);
   f.get(misses);
-  f.memory(W.i32_load16_u, WINDOW_MISSES + 4);
+  f.memory(W.i32_load16_u, WINDOW_MISSES + MISSES_LEVEL_AT);
   f.tee(level);
   f.op(W.i32_eqz);
   f.if_();
@@ -228,7 +230,7 @@ function emitCount(f: Assembler, miss: Miss): void {
   f.i32(16);
   f.op(W.i32_shl);
   f.op(W.i32_or);
-  f.memory(W.i32_store, WINDOW_MISSES + 4);
+  f.memory(W.i32_store, WINDOW_MISSES + MISSES_LEVEL_AT);
 }
 
 /** So that it is forgotten with the others. */

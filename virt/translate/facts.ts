@@ -45,8 +45,7 @@ export interface RegionMemory {
 export interface BlockMemory {
   readonly groups: Groups;
   readonly publications: readonly Publication[];
-  /** Undefined: there are none. */
-  readonly windows: BlockWindows | undefined;
+  readonly windows?: BlockWindows | undefined;
 }
 
 /** Facts about a slot. With `maybe` the local may be 0. */
@@ -66,15 +65,12 @@ export function planMemory(
   irs: readonly IrBlock[],
   options: { readonly hasSwitch: boolean; readonly sharesChecks: boolean; readonly anchorPc: number },
 ): RegionMemory {
-  if (options.sharesChecks) {
-    return new Planner(graph, irs, options.hasSwitch, findWindows(graph, irs, options.anchorPc)).run();
+  if (!options.sharesChecks) {
+    return { blocks: irs.map((ir) => ({ groups: findGroups(ir, undefined), publications: [] })), slots: [] };
   }
-  const blocks = irs.map((ir) => ({
-    groups: findGroups(ir, undefined),
-    publications: [],
-    windows: undefined,
-  }));
-  return { blocks, slots: [] };
+  const { blocks, slots } = new Planner(graph, irs, options.hasSwitch).run();
+  const windows = findWindows(graph, irs, options.anchorPc);
+  return { blocks: blocks.map((block, n) => ({ ...block, windows: windows[n] })), slots };
 }
 
 /** A register's value (or CODE_BASE) at the end of a block: a temp of the block plus a constant. */
@@ -123,16 +119,8 @@ class Planner {
   readonly #factsIn: (Uint8Array | undefined)[];
   readonly #factsOut: (Uint8Array | undefined)[];
   readonly #wantedIn: Uint8Array[];
-  /** By block (node - 1). */
-  readonly #windows: readonly (BlockWindows | undefined)[];
 
-  constructor(
-    graph: Graph,
-    irs: readonly IrBlock[],
-    hasSwitch: boolean,
-    windows: readonly (BlockWindows | undefined)[],
-  ) {
-    this.#windows = windows;
+  constructor(graph: Graph, irs: readonly IrBlock[], hasSwitch: boolean) {
     const slots = findSlots(irs);
     this.#slots = slots.flat();
     this.#successors = graph.successors;
@@ -302,7 +290,7 @@ class Planner {
       if (out[slot.index] === NONE) publications.push({ slot, from: undefined, distance: 0, isHoped: false });
       else if (source !== undefined) publications.push(...publish(facts, block, source));
     }
-    return { groups: block.groups, publications, windows: this.#windows[node - 1] };
+    return { groups: block.groups, publications };
   }
 }
 

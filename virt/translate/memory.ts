@@ -31,7 +31,7 @@ import { type Group, isStack, NO_GROUPS } from "./groups.ts";
 
 export class MemoryEmitter {
   readonly #block: BlockEmitter;
-  #memory: BlockMemory = { groups: NO_GROUPS, publications: [], windows: undefined };
+  #memory: BlockMemory = { groups: NO_GROUPS, publications: [] };
 
   constructor(block: BlockEmitter) {
     this.#block = block;
