@@ -30,13 +30,27 @@ const ECX: readonly (readonly [number, string])[] = [
   [30, "RDRAND"],
 ];
 
+/** Bit of CPUID.7.0:EBX, an instruction of the extension. */
+const LEAF_7_EBX: readonly (readonly [number, string])[] = [
+  [3, "ANDN"],
+  [5, "VPBROADCASTB"],
+  [8, "RORX"],
+  [18, "RDSEED"],
+  [19, "ADCX"],
+  [24, "CLWB"],
+  [29, "SHA256RNDS2"],
+];
+
 test("a feature bit is set exactly when its instructions are there", () => {
   const { ecx, edx } = cpuid(1, 0);
   for (const [bit, mnemonic] of ECX) assert.equal(((ecx >>> bit) & 1) === 1, has(mnemonic), mnemonic);
   const v1 = [0, 4, 8, 15, 19, 23, 24, 25, 26];
   for (const bit of v1) assert.equal((edx >>> bit) & 1, 1, `EDX bit ${bit}`);
   assert.equal(HWCAP, edx >>> 0);
-  assert.equal(cpuid(7, 0).ebx, 0);
+  for (const [bit, mnemonic] of LEAF_7_EBX) {
+    assert.equal(((cpuid(7, 0).ebx >>> bit) & 1) === 1, has(mnemonic), mnemonic);
+  }
+  assert.deepEqual(cpuid(7, 1), { eax: 0, ebx: 0, ecx: 0, edx: 0 });
   assert.equal((cpuid(0x8000_0001, 0).edx >>> 29) & 1, 1, "long mode");
 });
 

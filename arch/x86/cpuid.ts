@@ -39,6 +39,8 @@ const FEATURES_1_ECX: ReadonlyArray<readonly [number, string]> = [
   [23, "popcnt"],
   [31, "hypervisor"],
 ];
+/** CPUID.7.0:EBX. */
+const FEATURES_7_EBX: ReadonlyArray<readonly [number, string]> = [[29, "sha_ni"]];
 /** CPUID.80000001:EDX and ECX. */
 const FEATURES_81_EDX: ReadonlyArray<readonly [number, string]> = [
   [11, "syscall"],
@@ -61,6 +63,7 @@ export const CPU_FLAGS: readonly string[] = [
   ...FEATURES_81_EDX,
   ...FEATURES_1_ECX,
   ...FEATURES_81_ECX,
+  ...FEATURES_7_EBX,
 ].map(([, name]) => name).filter((name) => !HIDDEN.has(name));
 
 /** AT_HWCAP is CPUID.1:EDX. */
@@ -131,6 +134,8 @@ export function cpuid(leaf: number, subleaf: number): CpuidResult {
       return { eax: 0x01, ebx: 0xff, ecx: 0, edx: 0 };
     case 4:
       return cacheLeaf(subleaf);
+    case 7:
+      return subleaf === 0 ? { ...zero, ebx: bits(FEATURES_7_EBX) } : zero;
     case 0x8000_0000:
       return { ...zero, eax: EXTENDED_LEAF_MAX };
     case 0x8000_0001:

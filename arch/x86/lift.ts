@@ -14,6 +14,7 @@ import { ARITHMETIC } from "./lift/arith.ts";
 import { Lift, type Lifter, type LifterTable } from "./lift/context.ts";
 import { CONTROL } from "./lift/control.ts";
 import { MOVES } from "./lift/move.ts";
+import { SHA } from "./lift/sha.ts";
 import { SHIFTS } from "./lift/shift.ts";
 import { STRINGS } from "./lift/string.ts";
 import { SYSTEM } from "./lift/system.ts";
@@ -36,6 +37,7 @@ const LIFTERS: LifterTable = {
   ...SSE_INTEGER,
   ...SSE_FLOAT,
   ...SSE4,
+  ...SHA,
   ...X87_LIFTERS,
 };
 

@@ -43,6 +43,24 @@ test("a value is computed once", () => {
   assert.equal(text.match(/i64_mul/g)?.length, 1);
 });
 
+test("a lane is the scalar that was put there, or a lane of where it comes from", () => {
+  const bytesOf = (lanes: readonly number[]): number[] =>
+    lanes.flatMap((lane) => [0, 1, 2, 3].map((n) => lane * 4 + n));
+  const b = new IrBuilder();
+  b.begin(0);
+  const [one, two] = [b.const32(1), b.const32(2)];
+  const other = b.getXmm(1);
+  const put = b.replaceLane(Op.i32x4_replace_lane, b.emit(Op.i32x4_splat, one), 2, two);
+  const mixed = b.shuffle(other, put, bytesOf([6, 3, 4, 1]));
+  const lane = (vector: number, n: number): number => b.extractLane(Op.i32x4_extract_lane, vector, n);
+  assert.deepEqual([0, 1, 2, 3].map((n) => lane(put, n)), [one, one, two, one]);
+  assert.deepEqual([lane(mixed, 0), lane(mixed, 2)], [two, one]);
+  assert.deepEqual([lane(mixed, 1), lane(mixed, 3)], [lane(other, 3), lane(other, 1)]);
+  assert.equal(b.a[lane(mixed, 1)], other);
+  const bytes = b.shuffle(other, put, [1, 0, 2, 3, ...bytesOf([1, 2, 3])]);
+  assert.equal(b.a[lane(bytes, 0)], bytes, "bytes that are not in a row");
+});
+
 test("a condition is fused with the comparison that set the flags", () => {
   const text = build((b) => {
     b.setCc(ccOp(CC_SUB, 4), b.getGpr(1), b.getGpr(2));

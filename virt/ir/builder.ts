@@ -7,11 +7,12 @@
 // The arrays are reused: whoever wants to keep a block copies it or lowers it before the next begin().
 
 import { CPU_STATE } from "../layout.ts";
-import { evaluate64, foldBinary32, foldBinary64, foldUnary, isWithin, type Pair } from "./fold.ts";
+import { evaluate64, foldBinary32, foldBinary64, foldUnary } from "./fold.ts";
+import { isWithin, type Pair, traceLane32 } from "./fold.ts";
 import { emitCondition, emitFloatCondition } from "./condition.ts";
 import { type HelperName, HELPERS, Op, OPS } from "./ops.ts";
-import { JUMP_PLAIN, TERM_BRANCH, TERM_INDIRECT, TERM_JUMP, TERM_NONE } from "./terminators.ts";
 import { FLAG_POOL, FLAG_READ, FLAG_TRAP, FLAG_WRITE, type Type } from "./ops.ts";
+import { JUMP_PLAIN, TERM_BRANCH, TERM_INDIRECT, TERM_JUMP, TERM_NONE } from "./terminators.ts";
 import { TERM_SYSCALL, TERM_TRAP } from "./terminators.ts";
 
 export type Temp = number;
@@ -317,9 +318,10 @@ export class IrBuilder {
     return this.raw(Op.i8x16_shuffle, a, b, -1, this.#poolAdd(word(0), word(4), word(8), word(12)), 0);
   }
 
-  /** Op.*_extract_lane*. */
+  /** Op.*_extract_lane*. A scalar that the block has put into that lane itself is taken as it is. */
   extractLane(op: number, a: Temp, lane: number): Temp {
-    return this.#shared(op, a, -1, -1, lane, 0);
+    const from = op === Op.i32x4_extract_lane ? traceLane32(this, a, lane) : { vector: a, lane };
+    return from.scalar ?? this.#shared(op, from.vector, -1, -1, from.lane, 0);
   }
 
   /** Op.*_replace_lane. */

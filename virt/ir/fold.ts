@@ -184,3 +184,36 @@ function bitsOf({ op, b, imm }: Records, temp: number): number {
 export function isWithin(records: Records, temp: number, mask: number): boolean {
   return (bitsOf(records, temp) & ~mask) === 0;
 }
+
+/** A lane of 32 bits: of a v128 temp, and the i32 temp that was put there, where that is known. */
+export interface Lane {
+  readonly vector: number;
+  readonly lane: number;
+  readonly scalar?: number;
+}
+
+/** Follows a lane back through inserts and shuffles to where it comes from. */
+export function traceLane32(block: Records & Pick<IrBlock, "pool">, vector: number, lane: number): Lane {
+  const { op, a, b, imm, pool } = block;
+  for (;;) {
+    switch (op[vector]) {
+      case Op.i32x4_splat:
+        return { vector, lane, scalar: a[vector]! };
+      case Op.i32x4_replace_lane:
+        if (imm[vector] === lane) return { vector, lane, scalar: b[vector]! };
+        vector = a[vector]!;
+        break;
+      case Op.i8x16_shuffle: {
+        const bytes = pool[4 * imm[vector]! + lane]!;
+        const from = bytes & 0xff;
+        // Four bytes in a row that are one lane, of either operand.
+        if ((from & 3) !== 0 || bytes !== from * 0x0101_0101 + 0x0302_0100) return { vector, lane };
+        vector = from < 16 ? a[vector]! : b[vector]!;
+        lane = (from & 15) >> 2;
+        break;
+      }
+      default:
+        return { vector, lane };
+    }
+  }
+}

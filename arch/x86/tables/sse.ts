@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// MMX, SSE, SSE2, SSE3, SSSE3, SSE4.1 and SSE4.2, one row an encoding form. Row syntax: tables/forms.ts.
+// MMX, SSE, SSE2, SSE3, SSSE3, SSE4.1, SSE4.2 and SHA, one row an encoding form. Row syntax: tables/forms.ts.
 // Vx is the xmm register of ModRM.reg; W with a size is an xmm register or memory of that size; U is a
 // register only. P, Q and N are the same for MMX.
 // Source: AMD64 Architecture Programmer's Manual, volumes 4 and 5.
@@ -269,6 +269,12 @@ f7:r 66 MASKMOVDQU Vx,Ux
 38.3f 66 PMAXUD Vx,Wx
 38.40 66 PMULLD Vx,Wx
 38.41 66 PHMINPOSUW Vx,Wx
+38.c8 NP SHA1NEXTE Vx,Wx
+38.c9 NP SHA1MSG1 Vx,Wx
+38.ca NP SHA1MSG2 Vx,Wx
+38.cb NP SHA256RNDS2 Vx,Wx
+38.cc NP SHA256MSG1 Vx,Wx
+38.cd NP SHA256MSG2 Vx,Wx
 38.f0 F2 CRC32 Gy,Eb
 38.f1 F2 CRC32 Gy,Ev
 3a.08 66 ROUNDPS Vx,Wx,Ib
@@ -297,15 +303,23 @@ f7:r 66 MASKMOVDQU Vx,Ux
 3a.61 66 PCMPESTRI Vx,Wx,Ib
 3a.62 66 PCMPISTRM Vx,Wx,Ib
 3a.63 66 PCMPISTRI Vx,Wx,Ib
+3a.cc NP SHA1RNDS4 Vx,Wx,Ib
 `;
 
-/** Forms whose 16-byte memory operand need not be aligned. */
+/** Forms whose 16-byte memory operand need not be aligned; those of SHA need not on the processors that were asked. */
 export const UNALIGNED: ReadonlySet<string> = new Set([
   "MOVU",
   "PCMPESTRM",
   "PCMPESTRI",
   "PCMPISTRM",
   "PCMPISTRI",
+  "SHA1NEXTE",
+  "SHA1MSG1",
+  "SHA1MSG2",
+  "SHA1RNDS4",
+  "SHA256RNDS2",
+  "SHA256MSG1",
+  "SHA256MSG2",
 ]);
 
 export const SSE_ROWS: readonly string[] = [...bothRows(), ...floatRows(), ...ROWS.trim().split("\n")].map(

@@ -324,7 +324,7 @@ const languages: readonly Case[] = [
   {
     name: "openssl",
     script:
-      "seq 1000 > f; openssl dgst -sha256 f; openssl dgst -md5 f; openssl enc -aes-256-cbc -K 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff -iv 0102030405060708090a0b0c0d0e0f10 -in f | sha256sum; openssl enc -aes-128-ctr -pass pass:x -pbkdf2 -S 0011223344556677 -in f | md5sum; openssl rand -hex 4 | wc -c; openssl genrsa 1024 2>/dev/null | openssl rsa -noout -check 2>&1; echo hi | openssl base64; openssl version | cut -d' ' -f1",
+      "seq 1000 > f; openssl dgst -sha256 f; openssl dgst -sha1 f; openssl dgst -md5 f; openssl enc -aes-256-cbc -K 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff -iv 0102030405060708090a0b0c0d0e0f10 -in f | sha256sum; openssl enc -aes-128-ctr -pass pass:x -pbkdf2 -S 0011223344556677 -in f | md5sum; openssl rand -hex 4 | wc -c; openssl genrsa 1024 2>/dev/null | openssl rsa -noout -check 2>&1; echo hi | openssl base64; openssl version | cut -d' ' -f1",
   },
 ];
 
