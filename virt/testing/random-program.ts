@@ -165,7 +165,7 @@ function writeBody(
 ): void {
   for (let n = 0; n < parts; n++) {
     writePlain(out, random, 1 + random(5));
-    switch (random(6)) {
+    switch (random(7)) {
       case 0:
       case 1: {
         const over = out.label();
@@ -184,6 +184,9 @@ function writeBody(
         break;
       case 4:
         writeSwitch(out, random, code);
+        break;
+      case 5:
+        writeMachine(out, random, code);
         break;
       default:
         out.program.push([TOY.push, random(4)]);
@@ -209,9 +212,14 @@ function writeLoop(out: Writer, random: (below: number) => number): void {
   out.to(TOY.jcc, 5, again);
 }
 
-/** One of two ways by an indirect jump. */
-function writeSwitch(out: Writer, random: (below: number) => number, code: number): void {
-  const [one, two, end] = [out.label(), out.label(), out.label()];
+/** Jumps to one of two labels, as registers compare. */
+function writeChoice(
+  out: Writer,
+  random: (below: number) => number,
+  code: number,
+  one: number,
+  two: number,
+): void {
   const chosen = out.label();
   out.address(9, one, code);
   out.program.push([TOY.cmp, 0, random(4), random(4)]);
@@ -219,6 +227,32 @@ function writeSwitch(out: Writer, random: (below: number) => number, code: numbe
   out.address(9, two, code);
   out.place(chosen);
   out.program.push([TOY.jumpr, 0, 9]);
+}
+
+/** A loop over some pieces of code, each of which goes on to one of two by an indirect jump. */
+function writeMachine(out: Writer, random: (below: number) => number, code: number): void {
+  const handlers = Array.from({ length: 2 + random(3) }, () => out.label());
+  const end = out.label();
+  const next = (): void => {
+    const [one, two] = [0, 0].map(() => handlers[random(handlers.length)]!);
+    writeChoice(out, random, code, one!, two!);
+  };
+  out.program.push([TOY.li, INNER, 0, 0, 2 + random(12)]);
+  next();
+  for (const handler of handlers) {
+    out.place(handler);
+    writePlain(out, random, 1 + random(4));
+    out.program.push([TOY.addi, INNER, INNER, 0, -1], [TOY.cmpi, 0, INNER, 0, 0]);
+    out.to(TOY.jcc, 4, end); // equal
+    next();
+  }
+  out.place(end);
+}
+
+/** One of two ways by an indirect jump. */
+function writeSwitch(out: Writer, random: (below: number) => number, code: number): void {
+  const [one, two, end] = [out.label(), out.label(), out.label()];
+  writeChoice(out, random, code, one, two);
   out.place(one);
   writePlain(out, random, 1 + random(3));
   out.to(TOY.jump, 0, end);
