@@ -13,6 +13,7 @@ import {
   type KeptCounts,
   PageBytecode,
 } from "./interp/kept.ts";
+import { hotAfter } from "./heat.ts";
 import { PAGE_SIZE, pageOffset, pageStart } from "./layout.ts";
 import type { EarlierBlocks, MappedCode } from "./mapped-code.ts";
 import { neighbourhoods, PlacedCode, type PlacedCodeHost } from "./placed-code.ts";
@@ -174,7 +175,10 @@ export class KeptCode implements EarlierBlocks {
     this.#store.save(translator.modulesToKeep((frame) => this.#regions.hashOf(frame), isEnd));
     // Each run counts for itself: a block that does not become hot in one is not worth it later, and code that came bit by bit would have all
     // regions made anew run after run. A block that was translated starts lower: its region is likely to be there.
-    const entriesLeft = (now: number): number => (now > hotEntries ? hotEntries >> 2 : hotEntries);
+    const entriesLeft = (now: number, codeBytes: number): number => {
+      const hot = hotAfter(hotEntries, codeBytes);
+      return now > hot ? hot >> 2 : hot;
+    };
     let more = code.counters.lifted <= FEW_LIFTED && translator.counters.modules <= FEW_MODULES
       ? MORE_PAGES_MAX
       : 0;

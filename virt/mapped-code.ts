@@ -8,7 +8,7 @@ import { ACCESS_EXEC } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import { type Block, type CodeCache, newBlock, setBytecode, setTail, STEP_AREA } from "./cache.ts";
 import type { Fetch, FrontEnd, Lifted } from "./frontend.ts";
-import { heatOf, NEVER_HOT } from "./heat.ts";
+import { COUNT_BYTES, heatOf, hotAfter, NEVER_HOT } from "./heat.ts";
 import { HEADER_BYTES, TARGETS, TARGETS_BYTES } from "./interp/bytecode.ts";
 import type { KeptBlock } from "./interp/kept.ts";
 import { linkBlock } from "./interp/links.ts";
@@ -180,13 +180,16 @@ export class MappedCode implements BlockSource {
     const cache = this.#cache;
     if (!cache.hasRoom(LOWERED_BYTES_MAX)) this.#empty();
     const start = cache.arenaEnd;
-    const hot = this.#hotEntries === 0 ? NEVER_HOT : this.#hotEntries;
-    const end = this.#lifting.lowering.lower(this.#builder, start, hot, true);
+    const end = this.#lifting.lowering.lower(this.#builder, start, NEVER_HOT, true);
     const block: Block = bare ?? this.knownOrBare(pc);
     this.#setTail(pc, block);
     const { terminator } = this.#lifting.lowering;
     const { instructions } = this.#builder;
-    setBytecode(block, { record: start + HEADER_BYTES, end, terminator, instructions });
+    const record = start + HEADER_BYTES;
+    setBytecode(block, { record, end, terminator, instructions });
+    if (this.#hotEntries !== 0) {
+      this.#ram.i32[(record - COUNT_BYTES) >>> 2] = hotAfter(this.#hotEntries, end - record);
+    }
     this.#add(block, end);
     linkBlock(this.#ram, cache, block);
     this.counters.lifted++;

@@ -71,12 +71,12 @@ export function blockKey(offset: number, mode: number): number {
   return offset * 4 + mode;
 }
 
-/** `straddling`: blocks that end in the next page. `entriesLeft`: until a block is hot, by its present count. */
+/** `straddling`: blocks that end in the next page. `entriesLeft`: until a block is hot, by its present count and its length. */
 export function encodePage(
   ram: Ram,
   whole: readonly WholeBlock[],
   straddling: readonly KeptBlock[],
-  entriesLeft: (now: number) => number,
+  entriesLeft: (now: number, codeBytes: number) => number,
 ): Uint8Array {
   const tails = straddling.toSorted(byKey);
   const blocks = [...whole.toSorted(byKey), ...tails];
@@ -129,9 +129,9 @@ function clean(
   start: number,
   end: number,
   block: WholeBlock,
-  entriesLeft: (now: number) => number,
+  entriesLeft: (now: number, codeBytes: number) => number,
 ): void {
-  view.setInt32(start + 8, entriesLeft(view.getInt32(start + 8, true)), true);
+  view.setInt32(start + 8, entriesLeft(view.getInt32(start + 8, true), end - start - HEADER_BYTES), true);
   if (block.terminator === TERM_JUMP) view.setUint32(end - RECORD_BYTES + FAR_RECORD_AT, 0, true);
   if (block.terminator !== TERM_INDIRECT) return;
   for (let at = end - INDIRECT_BYTES; at < end; at += 4) view.setUint32(at, 0, true);

@@ -145,15 +145,17 @@ function message1First(l: Lift): void {
   writeVector(l, 0, l.b.emit(Op.v128_xor, target, later));
 }
 
-/** SHA1MSG2: four words, of which the last waits for the first. */
+/** SHA1MSG2: four words, of which the last waits for the first: the rotation of a sum is the sum of rotations. */
 function message1Second(l: Lift): void {
+  const { b } = l;
   const [target, source] = readBoth(l);
-  const xor = (x: Temp, y: Temp): Temp => l.b.emit(Op.i32_xor, x, y);
-  const [x16, x17, x18, x19] = wordsOf(l, target);
-  const first = rotateLeft(l, xor(x16, lane(l, source, 2)), 1);
-  const second = rotateLeft(l, xor(x17, lane(l, source, 1)), 1);
-  const third = rotateLeft(l, xor(x18, lane(l, source, 0)), 1);
-  writeVector(l, 0, vectorOf(l, [first, second, third, rotateLeft(l, xor(x19, first), 1)]));
+  const zero = zero128(l);
+  const xor = (x: Temp, y: Temp): Temp => b.emit(Op.v128_xor, x, y);
+  const rotate = (x: Temp): Temp =>
+    xor(b.emit(Op.i32x4_shl, x, b.const32(1)), b.emit(Op.i32x4_shr_u, x, b.const32(31)));
+  const words = rotate(xor(target, b.shuffle(source, zero, lanesOf(4, [4, 0, 1, 2]))));
+  const first = b.shuffle(words, zero, lanesOf(4, [3, 4, 4, 4]));
+  writeVector(l, 0, xor(words, rotate(first)));
 }
 
 export const SHA: LifterTable = {
