@@ -21,7 +21,7 @@ import {
   type SlotsByRegister,
 } from "./groups.ts";
 import type { IrBlock } from "./ir-block.ts";
-import { isCall, isSwitch } from "./terminators.ts";
+import { isCall } from "./terminators.ts";
 import { type BlockWindows, findWindows } from "./windows.ts";
 
 /** At the end of a block: what the local of `slot` becomes. */
@@ -110,13 +110,11 @@ class Planner {
   readonly #blocks: readonly (BlockFacts | undefined)[];
   readonly #successors: readonly (readonly number[])[];
   readonly #predecessors: readonly number[][];
-  /** Nodes that code also comes to through the dispatcher, by selectors or at once: only facts that are in their locals all the
-   *  time get there, others would have to be carried along every way. */
+  /** Nodes that code also comes to through the dispatcher, by selectors or at once: facts would have to be carried along
+   *  every way there. */
   readonly #startsAnew: ReadonlySet<number>;
   readonly #order: readonly number[];
   readonly #none: Uint8Array;
-  /** By slot: 1 for those whose register stays as it is on all ways from the dispatcher back to it: their facts may go that way too. */
-  readonly #isSteady: Uint8Array;
   /** By slot; undefined while no way to the node has been seen. */
   readonly #factsIn: (Uint8Array | undefined)[];
   readonly #factsOut: (Uint8Array | undefined)[];
@@ -125,36 +123,22 @@ class Planner {
   constructor(graph: Graph, irs: readonly IrBlock[], hasSwitch: boolean) {
     const slots = findSlots(irs);
     this.#slots = slots.flat();
-    this.#successors = graph.successors.map((to, node) => {
-      const ir = irs[node - 1];
-      return hasSwitch && ir !== undefined && isSwitch(ir) ? [...to, DISPATCHER] : to;
-    });
+    this.#successors = graph.successors;
     const nodes = Array.from(graph.successors, (_, node) => node);
     this.#blocks = nodes.map((node) => {
       const ir = irs[node - 1];
       return ir === undefined ? undefined : describe(ir, slots);
     });
     this.#predecessors = nodes.map(() => []);
-    for (const node of nodes) for (const to of this.#successors[node]!) this.#predecessors[to]!.push(node);
+    for (const node of nodes) for (const to of graph.successors[node]!) this.#predecessors[to]!.push(node);
     const routers = hasSwitch || graph.hasDispatchEdges ? [DISPATCHER, ...graph.headerOf.keys()] : [];
     this.#startsAnew = new Set(routers.flatMap((node) => graph.successors[node]!));
     this.#order = nodes.toSorted((a, b) => graph.order[a]! - graph.order[b]!);
     this.#none = new Uint8Array(this.#slots.length);
-    this.#isSteady = this.#steadySlots(irs);
     this.#factsIn = nodes.map(() => undefined);
     this.#factsOut = nodes.map(() => undefined);
     this.#wantedIn = nodes.map(() => new Uint8Array(this.#slots.length));
     this.#hope();
-  }
-
-  #steadySlots(irs: readonly IrBlock[]): Uint8Array {
-    const ahead = reach(this.#successors);
-    const behind = reach(this.#predecessors);
-    const around = irs.filter((_, n) => ahead[n + 1] === 1 && behind[n + 1] === 1);
-    const changed = around.reduce((all, ir) => all | registersChanged(ir), 0);
-    return Uint8Array.from(this.#slots, ({ register }) => {
-      return around.length > 0 && (register === CODE_BASE || (changed & (1 << register)) === 0) ? 1 : 0;
-    });
   }
 
   /** Reads hope where the slot is written later. Backwards, as what is wanted. */
@@ -226,7 +210,7 @@ class Planner {
   }
 
   #meetAt(node: number): Uint8Array | undefined {
-    if (node === DISPATCHER || this.#startsAnew.has(node)) return this.#meetSteady(node);
+    if (node === DISPATCHER || this.#startsAnew.has(node)) return this.#none;
     let met: Uint8Array | undefined;
     let isOwn = false;
     for (const from of this.#predecessors[node]!) {
@@ -241,14 +225,6 @@ class Planner {
       for (let n = 0; n < met.length; n++) met[n] = meet(met[n]!, out[n]!);
     }
     return met;
-  }
-
-  /** Of steady slots alone, whose locals are 0 for who comes from outside. */
-  #meetSteady(node: number): Uint8Array {
-    const outs = this.#predecessors[node]!.map((from) => this.#factsOut[from] ?? this.#none);
-    return this.#isSteady.map((isSteady, n) =>
-      isSteady === 0 ? NONE : outs.reduce((met, out) => meet(met, out[n]!), NONE)
-    );
   }
 
   #pass(node: number, facts: Uint8Array): Uint8Array {
@@ -287,8 +263,7 @@ class Planner {
     const wanted = this.#none.slice();
     for (const to of this.#successors[node]!) {
       const next = before[to]!;
-      const isKept = to === DISPATCHER ? this.#isSteady : undefined;
-      for (let n = 0; n < wanted.length; n++) wanted[n]! |= next[n]! & (isKept?.[n] ?? 1);
+      for (let n = 0; n < wanted.length; n++) wanted[n]! |= next[n]!;
     }
     return wanted;
   }
@@ -317,29 +292,6 @@ class Planner {
     }
     return { groups: block.groups, publications };
   }
-}
-
-/** The registers, as bits, that have another value at the end of a block than at its start. */
-function registersChanged(ir: IrBlock): number {
-  let changed = 0;
-  for (let i = 0; i < ir.length; i++) {
-    if (ir.op[i] === Op.set_gpr && registerOf(ir, ir.a[i]!) !== ir.imm[i]) changed |= 1 << ir.imm[i]!;
-  }
-  return changed;
-}
-
-/** By node: 1 for the dispatcher and what it leads to by `ways`. */
-function reach(ways: readonly (readonly number[])[]): Uint8Array {
-  const seen = new Uint8Array(ways.length);
-  const waiting = [DISPATCHER];
-  for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
-    for (const to of ways[node]!) {
-      if (seen[to] === 1) continue;
-      seen[to] = 1;
-      waiting.push(to);
-    }
-  }
-  return seen;
 }
 
 /** By slot at the start of a block, what is said of the slots at its end. */
