@@ -306,7 +306,7 @@ f7:r 66 MASKMOVDQU Vx,Ux
 3a.cc NP SHA1RNDS4 Vx,Wx,Ib
 `;
 
-/** Forms whose 16-byte memory operand need not be aligned; those of SHA need not on the processors that were asked. */
+/** Forms whose 16-byte memory operand need not be aligned; those of SHA should be by Intel's manual, and need not on Zen. */
 export const UNALIGNED: ReadonlySet<string> = new Set([
   "MOVU",
   "PCMPESTRM",
