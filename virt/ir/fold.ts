@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Constant folding. 64-bit values are pairs of int32 halves: exact without bigint for what lifters produce;
-// what is missing here is simply not folded.
+// Constant folding, and where a lane of a vector comes from. 64-bit values are pairs of int32 halves: exact without
+// bigint for what lifters produce; what is missing here is simply not folded.
 
 import type { IrBlock } from "../translate/ir-block.ts";
 import { Op } from "./ops.ts";
