@@ -7,7 +7,7 @@ import type { RegionLimits } from "./translate/region.ts";
 export interface CpuOptions {
   /** Most instructions of a block, 64 at most. */
   readonly blockInstructionsMax?: number;
-  /** Entries of a block before it is translated (HOT_ENTRIES unless told); 0: never. */
+  /** Entries of a block before it is translated (HOT_ENTRIES unless told), of a long one fewer (heat.ts); 0: never. */
   readonly hotEntries?: number;
   /** Hot blocks that are translated together (HOT_BATCH unless told); fewer when they have waited for long. */
   readonly hotBatch?: number;

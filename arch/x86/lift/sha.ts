@@ -145,7 +145,7 @@ function message1First(l: Lift): void {
   writeVector(l, 0, l.b.emit(Op.v128_xor, target, later));
 }
 
-/** SHA1MSG2: four words, of which the last waits for the first: the rotation of a sum is the sum of rotations. */
+/** SHA1MSG2: four words, of which the last waits for the first, and is rotated for itself meanwhile. */
 function message1Second(l: Lift): void {
   const { b } = l;
   const [target, source] = readBoth(l);
