@@ -2,7 +2,8 @@
 // What CPUID promises: exactly what the machine implements.
 //
 // The processor is an Intel one of the time before AVX in family and model, so that C libraries choose their
-// SSE2 and SSSE3 variants; of what came later it has the SHA extensions. Cache leaves describe a plain modern hierarchy, from which glibc sizes its copies.
+// SSE2 and SSSE3 variants; of what came later it has the SHA extensions. Cache leaves describe a plain modern
+// hierarchy, from which glibc sizes its copies.
 // Source: Intel SDM volume 2, CPUID; AMD64 Architecture Programmer's Manual, volume 3, appendix E.
 
 export interface CpuidResult {
