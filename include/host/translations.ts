@@ -18,7 +18,8 @@ export interface StoredRegion {
   readonly offsets: readonly number[];
   /** By number of the entry. */
   readonly entries: readonly number[];
-  readonly switchTargets: readonly number[];
+  /** Indirect jumps, and where each was seen to go in the region. */
+  readonly switches: readonly (readonly [offset: number, targets: readonly number[]])[];
   readonly exits: readonly number[];
   readonly links: number;
   /** Links of which it is foreseen that they lead to the first entry of a region in the same module: number, and its name. */

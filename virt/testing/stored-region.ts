@@ -12,7 +12,7 @@ export function storedRegion(name: string, pages: StoredRegion["pages"]): Stored
     pages,
     offsets: [0],
     entries: [0],
-    switchTargets: [],
+    switches: [],
     exits: [],
     links: 0,
     calls: [],

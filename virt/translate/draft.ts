@@ -117,7 +117,10 @@ export function draftRegion(
       mode: plan.blocks[0]!.mode,
       offsets: own.map((ir) => ir.basePc - plan.anchorPc),
       entries: layout.offsets,
-      switchTargets: plan.switchTargets.map((pc) => pc - plan.anchorPc),
+      switches: [...plan.switches].map(([pc, targets]) => [
+        pc - plan.anchorPc,
+        targets.map((to) => to - plan.anchorPc),
+      ]),
       exits: plan.exits.map((pc) => pc - plan.anchorPc),
       links: links.count,
       calls: [...calls],

@@ -142,7 +142,7 @@ class Inliner {
   #findBody(pc: number): Body | undefined {
     const { source, isNear, finish } = this.#job;
     const home = source.known(pc)?.home;
-    if (home === undefined || home.offset !== 0 || home.region.facts.switchTargets.length > 0) {
+    if (home === undefined || home.offset !== 0 || home.region.facts.switches.length > 0) {
       return undefined;
     }
     const { offsets } = home.region;

@@ -23,6 +23,8 @@ export interface IrBlock {
   readonly termKind: number;
   /** Of a call whose target was looked at before: the guest address of the place that it came from (terminators.ts). */
   readonly place?: number | undefined;
+  /** Of an indirect jump that goes on in its region by comparisons: the guest addresses that it is compared with (switch.ts). */
+  readonly cases?: readonly number[] | undefined;
   /** The temp that accesses to static data are off (code-base.ts). */
   readonly codeBase?: number | undefined;
   /** Of accesses to tables, whose index is in `c` (tables.ts). */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What regions are planned: blocks that lie in each other end where the others begin when a loop would have no header otherwise.
+// What regions are planned: blocks that lie in each other end where the others begin when a loop would have no header otherwise, and indirect jumps
+// to few places go on in the region without its dispatcher.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,12 +8,13 @@ import { test } from "node:test";
 import { type Block, newBlock } from "../cache.ts";
 import { IrBuilder } from "../ir/builder.ts";
 import { Op } from "../ir/ops.ts";
-import { JUMP_RETURN } from "../ir/terminators.ts";
+import { JUMP_PLAIN, JUMP_RETURN } from "../ir/terminators.ts";
 import { type IrBlock, keepIr } from "./ir-block.ts";
 import { type BlockSource, planRegion, type RegionPlan } from "./region.ts";
+import { lastInstruction } from "./terminators.ts";
 
-/** Instructions of 4 bytes: plain ones, conditional jumps, jumps (by where they lead), a return. */
-type Code = readonly (["plain"] | ["if" | "to", number] | ["return"])[];
+/** Instructions of 4 bytes: plain ones, conditional jumps, jumps (by where they lead), an indirect jump (by where it was seen to lead), a return. */
+type Code = readonly (["plain"] | ["if" | "to", number] | ["switch", ...number[]] | ["return"])[];
 
 const INSN_BYTES = 4;
 const LIMITS = { blocksMax: 100, instructionsMax: 1000, coldest: 1000, inlines: false };
@@ -37,7 +39,13 @@ class ToyCode implements BlockSource {
   }
 
   take(pc: number): { block: Block; ir: IrBlock; targets: number[] } {
-    return { block: this.known(pc), ir: this.cut(pc, Infinity), targets: [] };
+    const ir = this.cut(pc, Infinity);
+    const [kind, ...targets] = this.#code[lastInstruction(ir) / INSN_BYTES]!;
+    return {
+      block: this.known(pc),
+      ir,
+      targets: kind === "switch" ? targets.map((n) => n * INSN_BYTES) : [],
+    };
   }
 
   takeCallee(): undefined {
@@ -56,7 +64,7 @@ class ToyCode implements BlockSource {
       if (kind === "to") builder.jump(target * INSN_BYTES);
       else if (kind === "if") {
         builder.branch(builder.emit(Op.i64_eqz, builder.getGpr(0)), target * INSN_BYTES, next);
-      } else builder.jumpIndirect(builder.getGpr(0), JUMP_RETURN);
+      } else builder.jumpIndirect(builder.getGpr(0), kind === "switch" ? JUMP_PLAIN : JUMP_RETURN);
       return keepIr(builder);
     }
     builder.jump(at);
@@ -70,7 +78,7 @@ function plan(code: Code): { plan: RegionPlan; lengths: Record<number, number> }
     headPc: 0,
     members: [],
     entries: [],
-    switchTargets: [],
+    switches: new Map<number, number[]>(),
     callTargets: new Map<number, number>(),
   };
   const made = planRegion(new ToyCode(code), wish, LIMITS);
@@ -107,4 +115,29 @@ test("where loops have headers, blocks stay as long as they are", () => {
   ]);
   assert.equal(graph.hasDispatchEdges, false);
   assert.equal(lengths[1], 3);
+});
+
+/** A loop around a switch to so many places. */
+function switchTo(count: number): Code {
+  const ways = Array.from({ length: count }, (_, n) => n);
+  return [
+    ["if", 2 + 2 * count], // 0: the loop
+    ["switch", ...ways.map((n) => 2 + 2 * n)],
+    ...ways.flatMap((): Code => [["plain"], ["to", 0]]),
+    ["return"],
+  ];
+}
+
+test("an indirect jump to few places is a branch, and these no entries of the region", () => {
+  const { plan: few } = plan(switchTo(3));
+  assert.deepEqual(few.switchTargets, []);
+  assert.deepEqual(few.graph.entries, [1]);
+  assert.equal(few.graph.hasDispatchEdges, false);
+  assert.deepEqual([...few.switches], [[INSN_BYTES, [2, 4, 6].map((n) => n * INSN_BYTES)]]);
+});
+
+test("an indirect jump to many places goes through the dispatcher", () => {
+  const { plan: many } = plan(switchTo(8));
+  assert.equal(many.switchTargets.length, 8);
+  assert.equal(many.graph.entries.length, 9);
 });

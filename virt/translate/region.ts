@@ -15,7 +15,16 @@ import { inlineCalls, type Inlined, inlineNothing, OTHERWISE } from "./inline.ts
 import type { IrBlock } from "./ir-block.ts";
 import type { Region } from "./live.ts";
 import { isStub, joinStub } from "./stubs.ts";
-import { flowTargets, isDirectCall, isSwitch, jumpTargets, returnPoints } from "./terminators.ts";
+import type { RegionWish } from "./wish.ts";
+import {
+  flowTargets,
+  isDirectCall,
+  isSwitch,
+  JUMP_CASES,
+  jumpTargets,
+  lastInstruction,
+  returnPoints,
+} from "./terminators.ts";
 
 export interface RegionLimits {
   readonly blocksMax: number;
@@ -65,21 +74,10 @@ export interface RegionPlan {
   readonly absorbed: readonly Region[];
   /** Guest addresses that direct control flow leaves for. */
   readonly exits: readonly number[];
-  /** Blocks of the region that are entries and that indirect jumps in it were seen to go to. */
+  /** By guest address of an indirect jump: the blocks of the region that it was seen to go to. */
+  readonly switches: ReadonlyMap<number, readonly number[]>;
+  /** Of these blocks the entries that the dispatcher leads to. */
   readonly switchTargets: readonly number[];
-}
-
-/** What a region is made from: where it begins, what it must have, what must be an entry. */
-export interface RegionWish {
-  readonly headPc: number;
-  readonly members: readonly number[];
-  readonly entries: readonly number[];
-  /** Where indirect jumps in it are known to go. */
-  readonly switchTargets: readonly number[];
-  /** By guest address of a block: where its indirect call went. */
-  readonly callTargets: ReadonlyMap<number, number>;
-  /** The region that it is to take the place of. */
-  readonly replaces?: Region | undefined;
 }
 
 /** Regions are not taken in beyond this generation: every time all of their code is compiled again. */
@@ -90,6 +88,8 @@ const FUNCTION_ALIGNMENT = 16;
 /** The entry word has 8 bits for the entry. */
 const ENTRIES_MAX = 240;
 const ENTRY_NUMBERS = 256;
+/** An indirect jump with more of them goes through the dispatcher. */
+const CASES_MAX = 7;
 
 export function planRegion(
   source: BlockSource,
@@ -110,7 +110,7 @@ class Planner {
   readonly #absorbed = new Set<Region>();
   readonly #seen = new Set<number>();
   readonly #waiting: { readonly pc: number; readonly heat: number }[] = [];
-  readonly #switchTargets = new Set<number>();
+  readonly #switches = new Map<number, Set<number>>();
   readonly #stubs = new Map<number, TakenBlock | undefined>();
   #inlined!: Inlined; // set by run()
   #instructions = 0;
@@ -120,7 +120,7 @@ class Planner {
     this.#wish = wish;
     this.#limits = limits;
     this.#entries = new Set(wish.entries);
-    for (const pc of wish.switchTargets) this.#switchTargets.add(pc);
+    for (const [pc, targets] of wish.switches) this.#noteTargets(pc, targets);
     if (wish.replaces !== undefined) this.#absorbed.add(wish.replaces);
   }
 
@@ -131,9 +131,11 @@ class Planner {
     this.#grow();
     if (this.#nodeByPc.get(headPc) !== 1) return undefined;
     this.#beginAt(this.#functionStart());
+    this.#takeCases();
     let reachable = this.#makePlainGraph();
     if (reachable.hasDispatchEdges) {
       this.#endAtOthers();
+      this.#takeCases();
       reachable = this.#makePlainGraph();
     }
     if (this.#limits.inlines) {
@@ -142,7 +144,7 @@ class Planner {
       if (reachable.entries.some((node) => node > this.#irs.length)) reachable = this.#makePlainGraph();
     }
     if (reachable.entries.length > ENTRY_NUMBERS) return undefined;
-    const switchTargets = [...this.#switchTargets].filter((pc) => this.#isEntry(reachable, pc));
+    const switchTargets = this.#dispatched().filter((pc) => this.#isEntry(reachable, pc));
     const anchorPc = this.#irs[0]!.basePc;
     const isCalled = anchorPc % FUNCTION_ALIGNMENT === 0;
     const isRouted = reachable.hasDispatchEdges || reachable.selectorOf.size > 0;
@@ -159,6 +161,7 @@ class Planner {
       anchorPc,
       absorbed: [...this.#absorbed],
       exits: this.#exits(),
+      switches: this.#switchesWithin(),
       switchTargets,
     };
   }
@@ -177,14 +180,50 @@ class Planner {
       this.#nodeByPc.set(pc, this.#blocks.length);
       this.#instructions += found.ir.instructions;
       if (this.#blocks.length >= blocksMax || this.#instructions >= instructionsMax) break;
-      for (const target of isSwitch(found.ir) ? found.targets : []) {
-        this.#entries.add(target);
-        this.#switchTargets.add(target);
-      }
-      for (const to of [...jumpTargets(found.ir), ...returnPoints(found.ir), ...this.#switchTargets]) {
+      if (isSwitch(found.ir)) this.#noteTargets(lastInstruction(found.ir), found.targets);
+      for (const to of [...jumpTargets(found.ir), ...returnPoints(found.ir), ...this.#allTargets()]) {
         this.#add(to, undefined);
       }
     }
+  }
+
+  #noteTargets(pc: number, targets: readonly number[]): void {
+    const known = this.#switches.get(pc) ?? new Set();
+    this.#switches.set(pc, known);
+    for (const target of targets) known.add(target);
+  }
+
+  #allTargets(): number[] {
+    return [...this.#switches.values()].flatMap((targets) => [...targets]);
+  }
+
+  #switchesWithin(): Map<number, number[]> {
+    const found = new Map<number, number[]>();
+    for (const ir of this.#irs) {
+      const targets = isSwitch(ir) ? this.#targetsOf(ir) : ir.cases;
+      if (targets !== undefined && targets.length > 0) found.set(lastInstruction(ir), [...targets]);
+    }
+    return found;
+  }
+
+  /** Where an indirect jump of the region goes in it. */
+  #targetsOf(ir: IrBlock): number[] {
+    return [...this.#switches.get(lastInstruction(ir)) ?? []].filter((pc) => this.#nodeByPc.has(pc));
+  }
+
+  /** Where those go that are not compared with cases. */
+  #dispatched(): number[] {
+    return [...new Set(this.#irs.filter(isSwitch).flatMap((ir) => this.#targetsOf(ir)))];
+  }
+
+  /** Indirect jumps that go to few places are compared with these. */
+  #takeCases(): void {
+    this.#irs.forEach((ir, n) => {
+      const cases = isSwitch(ir) ? this.#targetsOf(ir) : [];
+      if (cases.length > 0 && cases.length <= CASES_MAX) {
+        this.#irs[n] = { ...ir, termKind: JUMP_CASES, cases };
+      }
+    });
   }
 
   /**
@@ -264,9 +303,8 @@ class Planner {
     if (![...region.offsets].every(isNear)) return false;
     this.#absorbed.add(region);
     this.#entries.add(anchorPc);
-    for (const offset of region.facts.switchTargets) {
-      this.#entries.add(anchorPc + offset);
-      this.#switchTargets.add(anchorPc + offset);
+    for (const [offset, targets] of region.facts.switches) {
+      this.#noteTargets(anchorPc + offset, targets.map((target) => anchorPc + target));
     }
     for (const offset of region.offsets) {
       this.#seen.add(anchorPc + offset);
@@ -291,7 +329,8 @@ class Planner {
    * and compilers align it.
    */
   #functionStart(): number {
-    const hasPredecessor = new Set(this.#irs.flatMap((ir) => this.#nodes(flowTargets(ir))));
+    const targets = [...this.#irs.flatMap(flowTargets), ...this.#allTargets()];
+    const hasPredecessor = new Set(this.#nodes(targets));
     let start = 1;
     let lowest = Infinity;
     for (const [pc, node] of this.#nodeByPc) {
@@ -338,7 +377,9 @@ class Planner {
 
   #makeGraph(): Graph {
     const successors = this.#successors();
-    const wanted = new Set([1, ...this.#nodes([...this.#switchTargets]), ...this.#nodes([...this.#entries])]);
+    const cases = new Set(this.#irs.flatMap((ir) => ir.cases ?? []));
+    const entered = [...this.#entries].filter((pc) => !cases.has(pc));
+    const wanted = new Set([1, ...this.#nodes(this.#dispatched()), ...this.#nodes(entered)]);
     for (const ir of this.#irs) for (const node of this.#nodes(returnPoints(ir))) wanted.add(node);
     const limited = [...wanted].slice(0, ENTRIES_MAX);
     for (const node of unreached(successors, limited)) limited.push(node);

@@ -31,8 +31,15 @@ import { joinFlagsAside } from "./partial-flags.ts";
 import type { RegionShape } from "./region-shape.ts";
 import { emitExit, emitSide, LeaveEmitter } from "./leave.ts";
 import { StateEmitter } from "./state.ts";
-import { emitBuckets, emitSwitchHash, hashTargets, type SwitchHash } from "./switch.ts";
-import { isCall, isSwitch, steadyPlace } from "./terminators.ts";
+import {
+  emitBuckets,
+  emitDistance,
+  emitSwitchHash,
+  hashTargets,
+  pushIsAt,
+  type SwitchHash,
+} from "./switch.ts";
+import { isCall, isSwitch, JUMP_CASES, steadyPlace } from "./terminators.ts";
 import { type Store, TransferEmitter, type TransferTarget } from "./transfer.ts";
 
 export function emitRegion(shape: RegionShape, runtime: RuntimeFunctions): Assembler {
@@ -296,16 +303,22 @@ class ShapeEmitter {
     const place = steadyPlace(block);
     const placeOffset = place === undefined ? undefined : place - this.#shape.anchorPc;
     const target = { offset: undefined, ownEntry: undefined, placeOffset };
-    if (!this.#shape.expected.has(node) || mustLook) this.#pay();
+    const staysUnpaid = this.#shape.expected.has(node) || block.termKind === JUMP_CASES;
+    if (!staysUnpaid || mustLook) this.#pay();
     if (block.termKind === JUMP_CALL) {
       const expectedOffset = isCallAlone(block) ? undefined : this.#shape.expectedCall(block.basePc);
       const siteOffset = block.basePc - this.#shape.anchorPc;
       this.#emitCall(node, block, { ...target, siteOffset, expectedOffset }, mustLook);
     } else if (block.termKind === JUMP_GUARD) {
-      this.#emitExpected(node, this.#shape.expected.get(node)!, () => this.#emitEdge(node, OTHERWISE, false));
+      this.#emitCases(node, [this.#shape.expected.get(node)!], false);
+      this.#emitEdge(node, OTHERWISE, false);
     } else if (block.termKind === JUMP_RETURN) {
       if (mustLook) this.#leave.atBudget(this.#state.at(node));
       this.#emitReturn(node);
+    } else if (block.termKind === JUMP_CASES) {
+      this.#emitCases(node, block.cases!, mustLook);
+      this.#leave.atBudget(this.#state.at(node));
+      this.#transfer.tail(target, this.#state.at(node));
     } else if (this.#hasSwitch && isSwitch(block)) {
       this.#state.pass(node, DISPATCHER);
       f.br(this.#switch);
@@ -315,28 +328,27 @@ class ShapeEmitter {
     }
   }
 
+  /** On to that of some guest addresses in the region which frame.pc is. Falls through when it is none of them, with nothing owed. */
+  #emitCases(node: number, cases: readonly number[], mustLook: boolean): void {
+    const f = this.#f;
+    const owed = this.#owed;
+    emitDistance(this.#frame);
+    for (const to of cases) {
+      pushIsAt(this.#frame, to - this.#shape.anchorPc);
+      f.if_(VOID, cases.length === 1 ? LIKELY : undefined);
+      this.#owed = owed;
+      this.#emitEdge(node, to, mustLook);
+      f.end();
+    }
+    this.#owed = owed;
+    this.#pay();
+  }
+
   /** Out of the function; the return of a copy goes on in the region when it leads where it was called from. */
   #emitReturn(node: number): void {
     const expected = this.#shape.expected.get(node);
-    const leave = (): void => this.#transfer.return_(this.#state.at(node));
-    if (expected === undefined) leave();
-    else this.#emitExpected(node, expected, leave);
-  }
-
-  /** On to a guest address in the region when frame.pc is that. */
-  #emitExpected(node: number, expected: number, otherwise: () => void): void {
-    const f = this.#f;
-    f.get(this.#frame.pc);
-    this.#frame.pushAddress(expected - this.#shape.anchorPc);
-    f.op(W.i64_ne);
-    const owed = this.#owed;
-    f.if_(VOID, UNLIKELY);
-    this.#pay();
-    otherwise();
-    f.else_();
-    this.#owed = owed;
-    this.#emitEdge(node, expected, false);
-    f.end();
+    if (expected !== undefined) this.#emitCases(node, [expected], false);
+    this.#transfer.return_(this.#state.at(node));
   }
 
   #targetAt(pc: number): TransferTarget {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// An indirect jump that stays in its region: from the guest address to an entry, by a hash of its distance from the anchor. The function's
-// dispatcher has a way for each bucket, where the distance is compared with those of the bucket: nothing has to be loaded.
+// An indirect jump that stays in its region. To few places (cases) it is a branch: its distance from the anchor is compared with theirs one by one, and each
+// is a way of the graph. To many it goes by a hash of the distance to an entry. The function's dispatcher has a way for each bucket, where the
+// distance is compared with those of the bucket: nothing has to be loaded.
 
 import type { Label } from "../wasm/assembler.ts";
 import { W } from "../wasm/opcodes.ts";
@@ -42,14 +43,28 @@ export function hashTargets(entries: readonly number[], targets: readonly number
   return best;
 }
 
-/** Sets frame.va to the distance of frame.pc from the anchor and frame.entry to its bucket, counted from `first`. */
-export function emitSwitchHash(frame: RegionFrame, { factor, shift }: SwitchHash, first: number): void {
+/** Sets frame.va to the distance of frame.pc from the anchor. It names a place in the region: the mapping of its pages was checked on the way in. */
+export function emitDistance(frame: RegionFrame): void {
   const { f } = frame;
-  // The distance names the entry: the mapping of the region's pages was checked on the way in.
   f.get(frame.pc);
   f.get(frame.anchor);
   f.op(W.i64_sub);
-  f.tee(frame.va);
+  f.set(frame.va);
+}
+
+/** Pushes whether frame.va is a distance. */
+export function pushIsAt(frame: RegionFrame, offset: number): void {
+  const { f } = frame;
+  f.get(frame.va);
+  f.i64(offset);
+  f.op(W.i64_eq);
+}
+
+/** Sets frame.va to the distance of frame.pc from the anchor and frame.entry to its bucket, counted from `first`. */
+export function emitSwitchHash(frame: RegionFrame, { factor, shift }: SwitchHash, first: number): void {
+  const { f } = frame;
+  emitDistance(frame);
+  f.get(frame.va);
   f.op(W.i32_wrap_i64);
   f.i32(factor);
   f.op(W.i32_mul);
@@ -84,9 +99,7 @@ export function emitBuckets(frame: RegionFrame, { buckets }: SwitchHash, { ways,
 /** On to an entry, its number in frame.entry, when its distance is the one. */
 function emitPlace(frame: RegionFrame, { offset, number }: Place, way: Label): void {
   const { f } = frame;
-  f.get(frame.va);
-  f.i64(offset);
-  f.op(W.i64_eq);
+  pushIsAt(frame, offset);
   f.if_();
   f.i32(number);
   f.set(frame.entry);

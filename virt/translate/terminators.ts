@@ -12,12 +12,21 @@ import {
 } from "../ir/terminators.ts";
 import type { IrBlock } from "./ir-block.ts";
 
+/** An indirect jump that is compared with where it went before: `cases` of its block. */
+export const JUMP_CASES = 4;
+
 const TWO_32 = 0x1_0000_0000;
 
-/** Where a block's own jump or branch goes; a call goes elsewhere. */
+/** Where a block's own jump or branch goes, as far as that is known; a call goes elsewhere. */
 export function jumpTargets(ir: IrBlock): number[] {
   if (ir.terminator === TERM_JUMP) return ir.termKind === JUMP_CALL ? [] : [ir.basePc + ir.target];
-  return ir.terminator === TERM_BRANCH ? [ir.basePc + ir.target, ir.basePc + ir.fallTarget] : [];
+  if (ir.terminator === TERM_BRANCH) return [ir.basePc + ir.target, ir.basePc + ir.fallTarget];
+  return ir.terminator === TERM_INDIRECT && ir.termKind === JUMP_CASES ? [...ir.cases!] : [];
+}
+
+/** Guest address of the instruction that a block ends with. */
+export function lastInstruction(ir: IrBlock): number {
+  return ir.basePc + ir.imm[ir.op.lastIndexOf(Op.insn)]!;
 }
 
 export function returnPoints(ir: IrBlock): number[] {

@@ -27,15 +27,9 @@ import {
   type Region,
 } from "./live.ts";
 import { firstName } from "./names.ts";
-import {
-  type BlockSource,
-  GENERATIONS_MAX,
-  isLaidOut,
-  planRegion,
-  type RegionLimits,
-  type RegionWish,
-} from "./region.ts";
+import { type BlockSource, GENERATIONS_MAX, isLaidOut, planRegion, type RegionLimits } from "./region.ts";
 import type { Match } from "./stored.ts";
+import { aloneAt, type RegionWish, wishOf } from "./wish.ts";
 
 /** Slow exits between two looks at whether shared checks pay. */
 const SLOW_EXITS = 2_000;
@@ -169,7 +163,7 @@ export class Translator {
 
   #wishFor(source: BlockSource, pc: number, address: number): RegionWish {
     const leaver = this.#leavers.get(address);
-    const alone = { headPc: pc, members: [], entries: [], switchTargets: [], callTargets: NO_TARGETS };
+    const alone = aloneAt(pc);
     if (leaver === undefined || leaver.region.isDead) return alone;
     const { region, offset } = leaver;
     const { blocksMax, instructionsMax } = this.#limits;
@@ -472,22 +466,4 @@ export class Translator {
     if (this.#nextIndex >= table.length) table.grow(table.length);
     return this.#nextIndex++;
   }
-}
-
-const NO_TARGETS: ReadonlyMap<number, number> = new Map();
-
-function wishOf(
-  region: Region,
-  anchorPc: number,
-  more: readonly number[],
-  callTargets: ReadonlyMap<number, number> = NO_TARGETS,
-): RegionWish {
-  return {
-    callTargets,
-    headPc: anchorPc,
-    members: [...[...region.offsets].map((offset) => anchorPc + offset), ...more],
-    entries: region.facts.entries.map((offset) => anchorPc + offset),
-    switchTargets: region.facts.switchTargets.map((offset) => anchorPc + offset),
-    replaces: region,
-  };
 }

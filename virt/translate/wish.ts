@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a region is asked to be before it is planned (region.ts).
+
+import type { Region } from "./live.ts";
+
+/** What a region is made from: where it begins, what it must have, what must be an entry. */
+export interface RegionWish {
+  readonly headPc: number;
+  readonly members: readonly number[];
+  readonly entries: readonly number[];
+  /** By guest address of an indirect jump: where it is known to go. */
+  readonly switches: ReadonlyMap<number, readonly number[]>;
+  /** By guest address of a block: where its indirect call went. */
+  readonly callTargets: ReadonlyMap<number, number>;
+  /** The region that it is to take the place of. */
+  readonly replaces?: Region | undefined;
+}
+
+const NO_TARGETS: ReadonlyMap<number, number> = new Map();
+const NO_SWITCHES: RegionWish["switches"] = new Map();
+
+/** A region that begins at a block. */
+export function aloneAt(pc: number): RegionWish {
+  return { headPc: pc, members: [], entries: [], switches: NO_SWITCHES, callTargets: NO_TARGETS };
+}
+
+/** A region made anew, with more blocks. */
+export function wishOf(
+  region: Region,
+  anchorPc: number,
+  more: readonly number[],
+  callTargets: ReadonlyMap<number, number> = NO_TARGETS,
+): RegionWish {
+  return {
+    callTargets,
+    headPc: anchorPc,
+    members: [...[...region.offsets].map((offset) => anchorPc + offset), ...more],
+    entries: region.facts.entries.map((offset) => anchorPc + offset),
+    switches: new Map(
+      region.facts.switches.map((
+        [offset, targets],
+      ) => [anchorPc + offset, targets.map((to) => anchorPc + to)]),
+    ),
+    replaces: region,
+  };
+}
