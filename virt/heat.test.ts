@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Ram } from "../lib/ram.ts";
 import type { Block } from "./cache.ts";
-import { COUNT_BYTES, heatOf, hotAfter, NEVER_HOT } from "./heat.ts";
+import { COUNT_BYTES, heatOf, hotAfter, isWarm, NEVER_HOT, startCount } from "./heat.ts";
 
 const HOT = 10_000;
 
@@ -32,4 +32,20 @@ test("half of a block's entries are half of a hot one's, however long it is", ()
     assert.equal(heat(0), HOT);
     assert.equal(heat(NEVER_HOT - 7), HOT + 7, "counted since it was hot");
   }
+});
+
+test("a block is warm by its entries in this run, whatever its count began with", () => {
+  const ram = new Ram(1 << 16, 1 << 16);
+  const record = 1024;
+  const block = { record, end: record + 96 } as Block; // isWarm() looks at these alone
+  const warmAfter = (start: number, left: number): boolean => {
+    startCount(ram, record, start);
+    ram.i32[(record - COUNT_BYTES) >>> 2] = left;
+    return isWarm(ram, block, HOT);
+  };
+  assert.equal(warmAfter(HOT, HOT), false);
+  assert.equal(warmAfter(HOT, HOT - HOT / 8), true);
+  assert.equal(warmAfter(HOT, HOT - HOT / 8 + 1), false);
+  assert.equal(warmAfter(HOT / 32, 1), false, "it began with less, and was not entered more often for that");
+  assert.equal(warmAfter(HOT, NEVER_HOT), true, "it was hot");
 });

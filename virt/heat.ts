@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How often blocks have run: the count in front of their bytecode goes down from that of a hot block, and then from another.
+// How often blocks have run: the count in front of their bytecode goes down from that of a hot block, and then from another. Beside it is what it began with
+// in this run.
 
 import type { Ram } from "../lib/ram.ts";
 import type { Block } from "./cache.ts";
@@ -8,8 +9,9 @@ import type { Block } from "./cache.ts";
 export const NEVER_HOT = 0x7fff_ffff;
 /** That of a block that waits for its translation, until it is asked for again: the wait may have been in vain. */
 export const HOT_AGAIN = 100;
-/** Before its bytecode. */
+/** Where the count is, and what it began with, before a block's bytecode. */
 export const COUNT_BYTES = 8;
+export const START_BYTES = 4;
 
 /** Bytes of bytecode from which on a block is long: thirty records, where most have six. */
 const LONG_BYTES = 512;
@@ -20,6 +22,28 @@ const HOT_LEAST = 150;
 export function hotAfter(hotEntries: number, bytes: number): number {
   if (bytes <= LONG_BYTES) return hotEntries;
   return Math.min(hotEntries, Math.max(HOT_LEAST, Math.floor(hotEntries * LONG_BYTES / bytes)));
+}
+
+/** Begins to count a block that has its bytecode at `record`. */
+export function startCount(ram: Ram, record: number, entries: number): void {
+  ram.i32[(record - COUNT_BYTES) >>> 2] = entries;
+  ram.i32[(record - START_BYTES) >>> 2] = entries;
+}
+
+/** A block that was entered this part of the times that make one hot is worth it to be translated once, when that keeps nobody waiting. */
+const WARM_SHARE = 8;
+
+export function isWarm(ram: Ram, block: Block, hotEntries: number): boolean {
+  return warmthOf(ram, block, hotEntries) * WARM_SHARE >= hotEntries;
+}
+
+/** How often a block was entered in this run, in the measure of heatOf(), of which less than that is a fair share. */
+export function warmthOf(ram: Ram, { record, end }: Block, hotEntries: number): number {
+  if (record === 0) return hotEntries;
+  const start = ram.i32[(record - START_BYTES) >>> 2]!;
+  const left = ram.i32[(record - COUNT_BYTES) >>> 2]!;
+  const entered = left > start ? start : start - left;
+  return Math.floor(entered * hotEntries / hotAfter(hotEntries, end - record));
 }
 
 /**

@@ -13,7 +13,7 @@ import {
   type KeptCounts,
   PageBytecode,
 } from "./interp/kept.ts";
-import { hotAfter } from "./heat.ts";
+import { hotAfter, isWarm } from "./heat.ts";
 import { PAGE_SIZE, pageOffset, pageStart } from "./layout.ts";
 import type { EarlierBlocks, MappedCode } from "./mapped-code.ts";
 import { neighbourhoods, PlacedCode, type PlacedCodeHost } from "./placed-code.ts";
@@ -30,6 +30,8 @@ import { walk } from "./walk.ts";
 const FEW_LIFTED = 256;
 const FEW_MODULES = 8;
 const MORE_PAGES_MAX = 32;
+/** A block that was translated asks for its region after this part of the entries that make another hot. */
+const TRANSLATED_SHARE = 32;
 
 export interface KeptCodeHost extends PlacedCodeHost {
   readonly translator: Translator;
@@ -146,25 +148,60 @@ export class KeptCode implements EarlierBlocks {
 
   /**
    * Puts regions together that have proved useful a second time, and what is new beside them. What runs lay scattered over as many pages of the engine's
-   * memory as there were modules. Those of a program and of the libraries it uses stay apart, since other programs use the libraries too. The regions that are new.
+   * memory as there were modules. Those of a program and of the libraries it uses stay apart, since other programs use the libraries too. With them what was not hot but warm:
+   * nobody waits for it now, and it costs the later runs little to have regions that lie beside others. The regions that are new.
    */
   gather(): Region[] {
-    const { loose } = this.#host.translator;
+    const { loose, live } = this.#host.translator;
     return [...new Set(loose.map(({ facts }) => facts.mode))].flatMap((mode) => {
-      const regions = loose.filter(({ facts }) => facts.mode === mode);
       const code = new PlacedCode(this.#host, mode);
-      const anchors = regions.map((region) => [region, code.place(region)] as const);
-      return neighbourhoods(anchors).flatMap((together) => this.#gather(code, new Map(together)));
+      const anchors = new Map<Region, number>();
+      for (const region of [...loose, ...live]) {
+        if (region.facts.mode === mode && !anchors.has(region)) anchors.set(region, code.place(region));
+      }
+      const places = loose.filter((region) => anchors.has(region)).map((region) =>
+        [region, anchors.get(region)!] as const
+      );
+      const warm = this.#findWarm(code, mode, anchors).map((pc) => [pc, pc] as const);
+      return neighbourhoods<Region | number>([...places, ...warm]).flatMap((together) =>
+        this.#gather(code, together)
+      );
     });
   }
 
-  /** `anchors`: of regions that are to be one module, in `code`. */
-  #gather(code: PlacedCode, anchors: ReadonlyMap<Region, number>): Region[] {
-    const { translator } = this.#host;
-    return translator.gather(
+  /** Guest addresses in `code` of blocks that ran often and are in none of the regions. */
+  #findWarm(code: PlacedCode, mode: number, anchors: ReadonlyMap<Region, number>): number[] {
+    const { ram, cache, hotEntries } = this.#host;
+    const covered = new Set<number>();
+    for (const [{ offsets }, anchorPc] of anchors) {
+      for (const offset of offsets) covered.add(anchorPc + offset);
+    }
+    const found: number[] = [];
+    for (const [frame, address] of this.#places) {
+      const page = code.placePage(frame, address);
+      if (page === undefined) continue;
+      for (const block of cache.allIn(frame)) {
+        if (block.mode !== mode || block.entry !== 0 || block.isDead || !isWarm(ram, block, hotEntries)) {
+          continue;
+        }
+        if (!covered.has(page + block.offset)) found.push(page + block.offset);
+      }
+    }
+    return found.sort((a, b) => a - b);
+  }
+
+  /** `together`: regions with the addresses of their anchors in `code`, and addresses of warm blocks there, for one module. */
+  #gather(code: PlacedCode, together: readonly (readonly [Region | number, number])[]): Region[] {
+    const anchors = new Map<Region, number>();
+    const warm: number[] = [];
+    for (const [what, at] of together) {
+      if (typeof what === "number") warm.push(at);
+      else anchors.set(what, at);
+    }
+    if (anchors.size === 0) return [];
+    return this.#host.translator.gather(
       code,
-      [...anchors.keys()],
-      (region) => anchors.get(region)!,
+      { regions: [...anchors.keys()], anchorOf: (region) => anchors.get(region)!, warm },
       (pc) => code.addressOf(pc),
     );
   }
@@ -174,10 +211,10 @@ export class KeptCode implements EarlierBlocks {
     const { ram, cache, code, translator, hotEntries } = this.#host;
     this.#store.save(translator.modulesToKeep((frame) => this.#regions.hashOf(frame), isEnd));
     // Each run counts for itself: a block that does not become hot in one is not worth it later, and code that came bit by bit would have all
-    // regions made anew run after run. A block that was translated starts lower: its region is likely to be there.
+    // regions made anew run after run. A block that was translated starts lower: its region is likely to be there, and those of its module come with it.
     const entriesLeft = (now: number, codeBytes: number): number => {
       const hot = hotAfter(hotEntries, codeBytes);
-      return now > hot ? hot >> 2 : hot;
+      return now > hot ? Math.max(1, Math.floor(hot / TRANSLATED_SHARE)) : hot;
     };
     let more = code.counters.lifted <= FEW_LIFTED && translator.counters.modules <= FEW_MODULES
       ? MORE_PAGES_MAX

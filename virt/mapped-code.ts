@@ -8,12 +8,11 @@ import { ACCESS_EXEC } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import { type Block, type CodeCache, newBlock, setBytecode, setTail, STEP_AREA } from "./cache.ts";
 import type { Fetch, FrontEnd, Lifted } from "./frontend.ts";
-import { COUNT_BYTES, heatOf, hotAfter, NEVER_HOT } from "./heat.ts";
-import { HEADER_BYTES, TARGETS, TARGETS_BYTES } from "./interp/bytecode.ts";
+import { heatOf, hotAfter, NEVER_HOT, startCount } from "./heat.ts";
+import { HEADER_BYTES } from "./interp/bytecode.ts";
 import type { KeptBlock } from "./interp/kept.ts";
-import { linkBlock } from "./interp/links.ts";
+import { linkBlock, notedTargets } from "./interp/links.ts";
 import type { IrBuilder } from "./ir/builder.ts";
-import { JUMP_RETURN, TERM_INDIRECT } from "./ir/terminators.ts";
 import { pageOffset } from "./layout.ts";
 import { keepIr, Lifting, LOWERED_BYTES_MAX } from "./lifting.ts";
 import type { AddressSpaces } from "./spaces.ts";
@@ -159,7 +158,8 @@ export class MappedCode implements BlockSource {
       this.#setTail(pc, block);
       this.#add(block, this.#cache.arenaEnd);
     }
-    return { block, ir: keepIr(this.#builder), targets: this.#indirectTargets(block) };
+    const ir = keepIr(this.#builder);
+    return { block, ir, targets: notedTargets(this.#ram, block, ir) };
   }
 
   cut(pc: number, endPc: number): IrBlock | undefined {
@@ -188,7 +188,7 @@ export class MappedCode implements BlockSource {
     const record = start + HEADER_BYTES;
     setBytecode(block, { record, end, terminator, instructions });
     if (this.#hotEntries !== 0) {
-      this.#ram.i32[(record - COUNT_BYTES) >>> 2] = hotAfter(this.#hotEntries, end - record);
+      startCount(this.#ram, record, hotAfter(this.#hotEntries, end - record));
     }
     this.#add(block, end);
     linkBlock(this.#ram, cache, block);
@@ -240,15 +240,5 @@ export class MappedCode implements BlockSource {
     const limits = { instructionsMax, endPc };
     this.#frontEnd.lift(builder, fetch, pc, limits, mode, lifted);
     return lifted.bytes > 0 ? 0 : recordFault(this.#ram, lifted.faultPc, ACCESS_EXEC);
-  }
-
-  /** Where the indirect jump at the end of the block, which was lifted last, went lately. */
-  #indirectTargets(block: Block): number[] {
-    const { terminator, termKind } = this.#builder;
-    if (block.record === 0 || terminator !== TERM_INDIRECT || termKind === JUMP_RETURN) return [];
-    const at = block.end - TARGETS_BYTES;
-    const targets: number[] = [];
-    for (let n = 0; n < TARGETS; n++) targets.push(this.#ram.readU64(at + n * 8));
-    return targets.filter((pc) => pc !== 0); // 0: none was noted
   }
 }

@@ -8,7 +8,8 @@
 import type { Ram } from "../lib/ram.ts";
 import { type Block, type CodeCache, newBlock, setTail } from "./cache.ts";
 import type { Fetch } from "./frontend.ts";
-import { heatOf } from "./heat.ts";
+import { warmthOf } from "./heat.ts";
+import { notedTargets } from "./interp/links.ts";
 import { PAGE_SIZE, pageOffset } from "./layout.ts";
 import type { MappedCode } from "./mapped-code.ts";
 import type { IrBlock } from "./translate/ir-block.ts";
@@ -68,6 +69,15 @@ export class PlacedCode implements BlockSource, Fetch {
     return page * PAGE_SIZE + offset;
   }
 
+  /** Maps a page at an address that it had; where it is then, or undefined when other code is there. */
+  placePage(frame: number, address: number): number | undefined {
+    const page = this.#places.get(frame) ?? address / PAGE_SIZE;
+    if ((this.#frames.get(page) ?? frame) !== frame) return undefined;
+    this.#frames.set(page, frame);
+    this.#places.set(frame, page);
+    return page * PAGE_SIZE;
+  }
+
   /** For the page of the anchor: beside what is there of the same code, else where it was, else apart from everything. */
   #findPlace(was: number, pages: Pages): number {
     const known = pages.map(({ distance, frame }) => (this.#places.get(frame) ?? NaN) - distance);
@@ -102,7 +112,9 @@ export class PlacedCode implements BlockSource, Fetch {
 
   heat(pc: number): number {
     const block = this.known(pc);
-    return block === undefined ? -1 : heatOf(this.#host.ram, block, this.#host.hotEntries);
+    const { ram, hotEntries } = this.#host;
+    const warmth = block === undefined ? -1 : warmthOf(ram, block, hotEntries);
+    return warmth >= hotEntries >> 7 ? warmth : -1;
   }
 
   cut(pc: number, endPc: number): IrBlock | undefined {
@@ -114,7 +126,6 @@ export class PlacedCode implements BlockSource, Fetch {
     return this.take(pc);
   }
 
-  /** Where indirect jumps went is known of the region that is made anew. */
   take(pc: number): TakenBlock | undefined {
     const { cache, code } = this.#host;
     const address = this.addressOf(pc);
@@ -127,6 +138,6 @@ export class PlacedCode implements BlockSource, Fetch {
       setTail(block, lifted.bytes, () => this.addressOf(pc - offset + PAGE_SIZE));
       cache.add(block, cache.arenaEnd);
     }
-    return { block, ir: lifted.ir, targets: [] };
+    return { block, ir: lifted.ir, targets: notedTargets(this.#host.ram, block, lifted.ir) };
   }
 }

@@ -101,7 +101,7 @@ test("a second CPU translates nothing and lifts next to nothing, at another addr
 
 test("a module is read when a block is hot that it may have a region for, and no sooner", () => {
   const store = new MemoryStore();
-  const placing: Placing = { at: 0, hotEntries: 16 };
+  const placing: Placing = { at: 0, hotEntries: 256 };
   run(store, 0x40_0000, 500, placing);
   assert.ok(store.modules.length > 0);
   const { cpu, finish } = start(store.open(), 0x40_0000, 500, placing);
@@ -166,19 +166,38 @@ test("what is left before the end is enough for another CPU, and is not given tw
 
 test("what a second run uses is put together as one module, and stays that", () => {
   const store = new MemoryStore();
-  run(store, 0x40_0000, 500);
+  const placing: Placing = { at: 0, hotEntries: 16 };
+  run(store, 0x40_0000, 500, placing);
   assert.ok(store.modules.length > 1);
   assert.ok(store.modules.every(({ isSettled }) => !isSettled));
   const regions = store.modules.flatMap((module) => module.regions).length;
-  run(store, 0x7777_0000_0000, 500);
+  run(store, 0x7777_0000_0000, 500, placing);
   const settled = store.modules;
   assert.equal(settled.length, 1);
   assert.ok(settled[0]!.isSettled);
   assert.equal(settled[0]!.regions.length, regions);
-  const third = run(store, 0x40_0000, 500);
+  const third = run(store, 0x40_0000, 500, placing);
   assert.equal(third["storedModules"], 1);
   assert.equal(third["modules"], 0);
   assert.equal(store.modules.length, 1);
+});
+
+test("what is warm is translated with what is put together, and is there when a module is read for what is hot", () => {
+  const store = new MemoryStore();
+  const placing: Placing = { at: 0, hotEntries: 8 }; // entered once is warm
+  run(store, 0x40_0000, 500, placing);
+  const hot = store.modules.flatMap(({ regions }) => regions).map(({ anchorOffset }) => anchorOffset);
+  run(store, 0x7777_0000_0000, 500, placing);
+  const [settled] = store.modules;
+  const before = settled!.regions.find(({ anchorOffset }) => anchorOffset === 0);
+  assert.deepEqual(before?.offsets, [0], "the block before the loop is a region of its own");
+  assert.ok(!hot.includes(0));
+  run(store, 0x40_0000, 500, placing);
+  assert.equal(
+    store.modules[0]!.regions.length,
+    settled!.regions.length,
+    "nothing more is found in the next run",
+  );
 });
 
 /** Calls what r9 or a word of its own page leads to, `count` times: one function adds once, the other twice. */

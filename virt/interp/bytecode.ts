@@ -7,7 +7,7 @@
 // Three-operand records keep c in the low half of imm. A terminator holds the instruction count in dst.
 
 export const RECORD_BYTES = 16;
-/** Bytes before a block's first record: u64 0, i32 entries left until hot, u32 0. */
+/** Bytes before a block's first record: u64 0, i32 entries left until hot, i32 those at first. */
 export const HEADER_BYTES = 16;
 /**
  * Link words of a jump side {i32 delta, u32 link}: not linked yet, and never to be linked for good. Others that are odd are what FAR_KEY was

@@ -131,7 +131,9 @@ function clean(
   block: WholeBlock,
   entriesLeft: (now: number, codeBytes: number) => number,
 ): void {
-  view.setInt32(start + 8, entriesLeft(view.getInt32(start + 8, true), end - start - HEADER_BYTES), true);
+  const left = entriesLeft(view.getInt32(start + 8, true), end - start - HEADER_BYTES);
+  view.setInt32(start + 8, left, true);
+  view.setInt32(start + 12, left, true);
   if (block.terminator === TERM_JUMP) view.setUint32(end - RECORD_BYTES + FAR_RECORD_AT, 0, true);
   if (block.terminator !== TERM_INDIRECT) return;
   for (let at = end - INDIRECT_BYTES; at < end; at += 4) view.setUint32(at, 0, true);

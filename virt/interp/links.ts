@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Links from block to block of bytecode within a page: a direct jump that has one goes on in the interpreter without asking anybody.
+// Where bytecode goes on: links from block to block within a page, by which a direct jump goes on in the interpreter without asking anybody; and where
+// indirect jumps were seen to go.
 //
 // Invariants: both ends lie in the same frame and mode, so that a link holds wherever the page is mapped; none leads to the entry of a region,
 // which the jump cache is to find.
 
 import type { Ram } from "../../lib/ram.ts";
 import type { Block, CodeCache } from "../cache.ts";
-import { TERM_BRANCH, TERM_JUMP } from "../ir/terminators.ts";
+import { JUMP_RETURN, TERM_BRANCH, TERM_INDIRECT, TERM_JUMP } from "../ir/terminators.ts";
 import { PAGE_SIZE } from "../layout.ts";
-import { LINK_NEVER, LINK_NONE, RECORD_BYTES } from "./bytecode.ts";
+import type { IrBlock } from "../translate/ir-block.ts";
+import { LINK_NEVER, LINK_NONE, RECORD_BYTES, TARGETS, TARGETS_BYTES } from "./bytecode.ts";
 
 /** A side of a jump, {i32 delta, u32 link}: half a record. */
 const SIDE_BYTES = RECORD_BYTES / 2;
@@ -49,4 +51,12 @@ export function unlinkBlock(ram: Ram, block: Block, others: Iterable<Block>): vo
       if (ram.u32[at + 1] === block.record) ram.u32[at + 1] = LINK_NEVER;
     }
   }
+}
+
+/** Where the indirect jump at the end of a block went lately, as guest addresses. */
+export function notedTargets(ram: Ram, block: Block, { terminator, termKind }: IrBlock): number[] {
+  if (block.record === 0 || terminator !== TERM_INDIRECT || termKind === JUMP_RETURN) return [];
+  const at = block.end - TARGETS_BYTES;
+  const targets = Array.from({ length: TARGETS }, (_, n) => ram.readU64(at + n * 8));
+  return targets.filter((pc) => pc !== 0); // 0: none was noted
 }

@@ -90,7 +90,7 @@ export class Lowering {
     u32[word] = 0;
     u32[word + 1] = 0;
     u32[word + 2] = entriesUntilHot;
-    u32[word + 3] = 0;
+    u32[word + 3] = entriesUntilHot;
     this.#at = address + HEADER_BYTES;
     this.#records = 0;
     this.#nextSlot = CPU_STATE.temps;

@@ -43,6 +43,15 @@ export interface TranslatorHost {
   readonly compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
 }
 
+/** What is to be one module. */
+export interface Gathering {
+  readonly regions: readonly Region[];
+  /** Where the anchor of one of them is in the code that they are planned from. */
+  readonly anchorOf: (region: Region) => number;
+  /** Addresses there of blocks that are to be in regions too, in order. */
+  readonly warm: readonly number[];
+}
+
 export class Translator {
   readonly #host: TranslatorHost;
   readonly #cache: CodeCache;
@@ -104,19 +113,22 @@ export class Translator {
     return this.#make(source, plans, frameOf);
   }
 
+  get live(): Region[] {
+    return [...this.#modules].flatMap(({ regions }) => regions).filter(({ isDead }) => !isDead);
+  }
+
   /** Regions that are not settled, the most used first; none while they are all of this run. */
   get loose(): Region[] {
     return looseRegions(this.#modules);
   }
 
   /**
-   * Makes regions anew as one module, which settles them: one after the other in the order given, so that they lie in that order in the engine's memory.
-   * `anchorOf`: where a region's anchor is in `source`.
+   * Makes regions anew as one module, which settles them: one after the other in the order given, so that they lie in that order in the engine's memory. Behind
+   * them come those that warm blocks begin.
    */
   gather(
     source: BlockSource,
-    regions: readonly Region[],
-    anchorOf: (region: Region) => number,
+    { regions, anchorOf, warm }: Gathering,
     frameOf: (pc: number) => number,
   ): Region[] {
     const plans = new Map<string, Plan>();
@@ -131,11 +143,21 @@ export class Translator {
       const name = `region${plans.size}`;
       plans.set(name, { name, plan, hasGroups, takesTables: tables !== "never", generation });
     }
+    const planned = new Set<number>();
+    for (const pc of warm) {
+      if (planned.has(pc)) continue;
+      const wish = { ...aloneAt(pc), callTargets };
+      const plan = this.#plan(source, wish, plans.size, { hasGroups: true, takesTables: true });
+      if (plan === undefined) continue;
+      plans.set(plan.name, plan);
+      for (const ir of plan.plan.irs) planned.add(ir.basePc);
+    }
     const made = this.#make(source, [...plans.values()], frameOf, true);
     const view = this.#host.view();
     for (const { data, facts } of made) {
       const { absorbed } = plans.get(facts.name)!.plan;
-      if (absorbed.some((old) => view.getUint32(old.data + OTHERS_USED_AT, true) !== 0)) {
+      const isUsed = (old: Region): boolean => view.getUint32(old.data + OTHERS_USED_AT, true) !== 0;
+      if (absorbed.length === 0 || absorbed.some(isUsed)) {
         view.setUint32(data + OTHERS_USED_AT, 1, true);
       }
     }
