@@ -2,7 +2,7 @@
 // Standard input and output of the Node process as a HostConsole. In raw mode every key goes to the guest's own
 // line discipline, Ctrl-C included.
 
-import { fstatSync, writeSync } from "node:fs";
+import { fstatSync, statSync, writeSync } from "node:fs";
 import type { WriteStream } from "node:tty";
 
 import type { HostConsole } from "../../../include/host/host.ts";
@@ -77,7 +77,7 @@ export class NodeConsole implements HostConsole {
   }
 
   onInput(listener: (bytes: Uint8Array | undefined) => void): () => void {
-    if (this.#noInput || isClosed(0)) {
+    if (this.#noInput || isEmpty(0)) {
       listener(undefined);
       return () => {};
     }
@@ -132,10 +132,11 @@ function stopOutputProcessing(): void {
   spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
 }
 
-function isClosed(descriptor: number): boolean {
+/** Whether a descriptor is closed, or that of the null device: what would be made to read from it takes a while. */
+function isEmpty(descriptor: number): boolean {
   try {
-    fstatSync(descriptor);
-    return false;
+    const { rdev } = fstatSync(descriptor);
+    return rdev !== 0 && rdev === statSync("/dev/null").rdev;
   } catch {
     return true;
   }
