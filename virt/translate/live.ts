@@ -95,9 +95,9 @@ function keepModule(
 ): KeptModule {
   const kept = regions.filter((region) => !region.isDead);
   // Of a module of the store, what was not used this time stays as it is.
-  const isKnown = (name: string): boolean =>
-    regions.some((region) => region.facts.name === name && (region.isReplaced || !region.isDead));
-  const unused = from?.regions.filter(({ name }) => !isKnown(name)) ?? [];
+  const seen = regions.filter(({ isReplaced, isDead }) => isReplaced || !isDead);
+  const names = new Set(seen.map(({ facts }) => facts.name));
+  const unused = from?.regions.filter(({ name }) => !names.has(name)) ?? [];
   const live = kept.map((region): StoredRegion => ({
     ...region.facts,
     pages: region.pages.map(({ distance, frame }) => [distance, hashOf(frame)] as const),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Translated code kept in a directory from run to run (include/host/translations.ts).
 //
-// One file a module, and one for the runtime's: magic, lengths, a header in JSON, the WebAssembly bytes, the engine's own machine code, and a SHA-256
-// each of what lies between the lengths and the machine code, and of that. An index says which modules have regions anchored in which page. Everything lies under a key of
-// Rookery's build and the engine's version, since both decide what the bytes mean. Files are written aside and renamed,
-// the index is appended to; whoever loses a race has to translate again, no more.
+// One file a module, and one for the runtime's: magic, lengths, a header in JSON, the WebAssembly bytes, the engine's own machine code, and a digest
+// each of what lies between the lengths and the machine code, and of that: 32 bytes, a SHA-256, or of a MiB and more a CRC-32 and zeros. An index says
+// which modules have regions anchored in which page. Everything lies under a key of Rookery's build and the engine's version, since both decide what
+// the bytes mean. Files are written aside and renamed, the index is appended to; whoever loses a race has to translate again, no more.
 //
 // Machine code is kept only where the engine can give it (native-code.ts): what it happens to have made at first, and of all that is used
 // when a module settles, at the end of the second run that uses it. Most programs that run once never come again.
@@ -47,6 +47,7 @@ import { PACK_FILES, PagePack } from "./page-pack.ts";
 const MAGIC = 0x324b_5254; // "TRK2"
 const HEAD_BYTES = 16;
 const DIGEST_BYTES = 32;
+const LARGE_BYTES = 2 ** 20;
 /** Bytes of a hash that names a page or a module. */
 const NAME_BYTES = 16;
 const INDEX_FILE = "index";
@@ -224,7 +225,7 @@ class DirectoryStore implements TranslationStore {
     const head = Buffer.alloc(HEAD_BYTES);
     [MAGIC, json.length, bytes.length, native.length].forEach((word, n) => head.writeUInt32LE(word, n * 4));
     const front = Buffer.concat([json, bytes]);
-    const digests = [front, native].map((part) => hash("sha256", part, "buffer"));
+    const digests = [front, native].map(digestOf);
     const aside = `${path}.${process.pid}`;
     writeFileSync(aside, Buffer.concat([head, front, native, ...digests]), { mode: 0o600 });
     renameSync(aside, path);
@@ -241,7 +242,7 @@ class DirectoryStore implements TranslationStore {
       // The engine takes machine code with memory of its own, and a copy of megabytes is felt.
       const front = readPart(file, json + bytes);
       const code = readPart(file, native);
-      const digests = Buffer.concat([front, code].map((part) => hash("sha256", part, "buffer")));
+      const digests = Buffer.concat([front, code].map(digestOf));
       if (!digests.equals(readPart(file, 2 * DIGEST_BYTES))) return undefined;
       const header: Header = JSON.parse(new TextDecoder().decode(front.subarray(0, json))) as Header; // as written
       return new FileModule(id, header, front.subarray(json), code, this.#native);
@@ -337,6 +338,14 @@ function readPart(file: number, length: number): Uint8Array<ArrayBuffer> {
     done += read;
   }
   return part;
+}
+
+/** What tells that a part of a file is whole. Of a compiler's 80 MB a strong hash takes a fiftieth of its run. */
+function digestOf(part: Uint8Array): Uint8Array {
+  if (part.length < LARGE_BYTES) return hash("sha256", part, "buffer");
+  const digest = Buffer.alloc(DIGEST_BYTES);
+  digest.writeUInt32LE(process.getBuiltinModule("node:zlib").crc32(part)); // Loaded by those who have large ones.
+  return digest;
 }
 
 function name(bytes: Uint8Array): string {
