@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Ram } from "../lib/ram.ts";
 import type { Block } from "./cache.ts";
-import { COUNT_BYTES, heatOf, hotAfter, isWarm, NEVER_HOT, startCount } from "./heat.ts";
+import { COUNT_BYTES, heatOf, hotAfter, NEVER_HOT, startCount, warmthOf } from "./heat.ts";
 
 const HOT = 10_000;
 
@@ -34,18 +34,17 @@ test("half of a block's entries are half of a hot one's, however long it is", ()
   }
 });
 
-test("a block is warm by its entries in this run, whatever its count began with", () => {
+test("warmth is entries in this run, whatever the count began with", () => {
   const ram = new Ram(1 << 16, 1 << 16);
   const record = 1024;
-  const block = { record, end: record + 96 } as Block; // isWarm() looks at these alone
-  const warmAfter = (start: number, left: number): boolean => {
+  const warmth = (bytes: number, start: number, left: number): number => {
     startCount(ram, record, start);
     ram.i32[(record - COUNT_BYTES) >>> 2] = left;
-    return isWarm(ram, block, HOT);
+    return warmthOf(ram, { record, end: record + bytes } as Block, HOT); // it looks at these alone
   };
-  assert.equal(warmAfter(HOT, HOT), false);
-  assert.equal(warmAfter(HOT, HOT - HOT / 8), true);
-  assert.equal(warmAfter(HOT, HOT - HOT / 8 + 1), false);
-  assert.equal(warmAfter(HOT / 32, 1), false, "it began with less, and was not entered more often for that");
-  assert.equal(warmAfter(HOT, NEVER_HOT), true, "it was hot");
+  assert.equal(warmth(96, HOT, HOT), 0);
+  assert.equal(warmth(96, HOT, HOT - 1250), 1250);
+  assert.equal(warmth(96, HOT / 32, 1), 311, "it began with less, and was not entered more often for that");
+  assert.equal(warmth(96, HOT, NEVER_HOT), HOT, "it was hot");
+  assert.equal(warmth(5120, HOT / 10, HOT / 20), HOT / 2, "a long one counts for as many");
 });

@@ -31,11 +31,7 @@ export function startCount(ram: Ram, record: number, entries: number): void {
 }
 
 /** A block that was entered this part of the times that make one hot is worth it to be translated once, when that keeps nobody waiting. */
-const WARM_SHARE = 8;
-
-export function isWarm(ram: Ram, block: Block, hotEntries: number): boolean {
-  return warmthOf(ram, block, hotEntries) * WARM_SHARE >= hotEntries;
-}
+export const WARM_SHARE = 8;
 
 /** How often a block was entered in this run, in the measure of heatOf(), of which less than that is a fair share. */
 export function warmthOf(ram: Ram, { record, end }: Block, hotEntries: number): number {

@@ -13,7 +13,7 @@ import {
   type KeptCounts,
   PageBytecode,
 } from "./interp/kept.ts";
-import { hotAfter, isWarm } from "./heat.ts";
+import { hotAfter, WARM_SHARE, warmthOf } from "./heat.ts";
 import { PAGE_SIZE, pageOffset, pageStart } from "./layout.ts";
 import type { EarlierBlocks, MappedCode } from "./mapped-code.ts";
 import { neighbourhoods, PlacedCode, type PlacedCodeHost } from "./placed-code.ts";
@@ -22,7 +22,6 @@ import type { Region } from "./translate/live.ts";
 import type { Translator } from "./translate/translator.ts";
 import { walk } from "./walk.ts";
 
-/** What it works with and asks of the CPU. */
 /**
  * A page is written again when there is a good part more of it. After a run that had to lift no more blocks than this, and translated next to nothing, any page with more is, so
  * that a later run lifts none and need not load what lifts: some pages at a time, a millisecond each, for whoever waits for the run to end.
@@ -30,9 +29,15 @@ import { walk } from "./walk.ts";
 const FEW_LIFTED = 256;
 const FEW_MODULES = 8;
 const MORE_PAGES_MAX = 32;
+/**
+ * So much of what is warm is translated at the end of a run, with about as much beside it: engines take some 80 us for an instruction. A compiler has 100,000,
+ * for which its second run waits ten seconds more.
+ */
+const WARM_INSTRUCTIONS_MAX = 120_000;
 /** A block that was translated asks for its region after this part of the entries that make another hot. */
 const TRANSLATED_SHARE = 32;
 
+/** What it works with and asks of the CPU. */
 export interface KeptCodeHost extends PlacedCodeHost {
   readonly translator: Translator;
   readonly code: MappedCode;
@@ -159,46 +164,51 @@ export class KeptCode implements EarlierBlocks {
       for (const region of [...loose, ...live]) {
         if (region.facts.mode === mode && !anchors.has(region)) anchors.set(region, code.place(region));
       }
-      const places = loose.filter((region) => anchors.has(region)).map((region) =>
-        [region, anchors.get(region)!] as const
-      );
       const warm = this.#findWarm(code, mode, anchors).map((pc) => [pc, pc] as const);
-      return neighbourhoods<Region | number>([...places, ...warm]).flatMap((together) =>
+      return neighbourhoods<Region | number>([...anchors, ...warm]).flatMap((together) =>
         this.#gather(code, together)
       );
     });
   }
 
-  /** Guest addresses in `code` of blocks that ran often and are in none of the regions. */
+  /** Guest addresses in `code` of blocks that ran often and are in none of the regions, in order: of too many, those that ran most. */
   #findWarm(code: PlacedCode, mode: number, anchors: ReadonlyMap<Region, number>): number[] {
     const { ram, cache, hotEntries } = this.#host;
     const covered = new Set<number>();
     for (const [{ offsets }, anchorPc] of anchors) {
       for (const offset of offsets) covered.add(anchorPc + offset);
     }
-    const found: number[] = [];
+    const found: { readonly pc: number; readonly block: Block; readonly warmth: number }[] = [];
     for (const [frame, address] of this.#places) {
       const page = code.placePage(frame, address);
       if (page === undefined) continue;
       for (const block of cache.allIn(frame)) {
-        if (block.mode !== mode || block.entry !== 0 || block.isDead || !isWarm(ram, block, hotEntries)) {
-          continue;
-        }
-        if (!covered.has(page + block.offset)) found.push(page + block.offset);
+        const pc = page + block.offset;
+        if (block.mode !== mode || block.entry !== 0 || block.isDead || covered.has(pc)) continue;
+        const warmth = warmthOf(ram, block, hotEntries);
+        if (warmth * WARM_SHARE >= hotEntries) found.push({ pc, block, warmth });
       }
     }
-    return found.sort((a, b) => a - b);
+    let room = WARM_INSTRUCTIONS_MAX;
+    found.sort((a, b) => b.warmth - a.warmth);
+    return found.filter(({ block }) => (room -= block.instructions) >= 0).map(({ pc }) => pc).sort((a, b) =>
+      a - b
+    );
   }
 
   /** `together`: regions with the addresses of their anchors in `code`, and addresses of warm blocks there, for one module. */
   #gather(code: PlacedCode, together: readonly (readonly [Region | number, number])[]): Region[] {
     const anchors = new Map<Region, number>();
     const warm: number[] = [];
+    let settled = 0;
     for (const [what, at] of together) {
       if (typeof what === "number") warm.push(at);
+      else if (what.module.isSettled) settled++;
       else anchors.set(what, at);
     }
     if (anchors.size === 0) return [];
+    // Where most was put together before, that was done with what was warm then, and the rest is not worth a module of its own.
+    if (settled > anchors.size) warm.length = 0;
     return this.#host.translator.gather(
       code,
       { regions: [...anchors.keys()], anchorOf: (region) => anchors.get(region)!, warm },

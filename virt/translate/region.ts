@@ -33,6 +33,8 @@ export interface RegionLimits {
   readonly coldest: number;
   /** Whether small functions are put into those that call them. */
   readonly inlines: boolean;
+  /** Whether code comes in at the first block alone, as far as that can be: half the code, for what is left in the middle and goes on in bytecode. */
+  readonly hasOneEntry?: boolean;
 }
 
 /** What region formation asks of the CPU. */
@@ -377,19 +379,26 @@ class Planner {
 
   #makeGraph(): Graph {
     const successors = this.#successors();
-    const cases = new Set(this.#irs.flatMap((ir) => ir.cases ?? []));
-    const entered = [...this.#entries].filter((pc) => !cases.has(pc));
-    const wanted = new Set([1, ...this.#nodes(this.#dispatched()), ...this.#nodes(entered)]);
-    for (const ir of this.#irs) for (const node of this.#nodes(returnPoints(ir))) wanted.add(node);
+    const hasOneEntry = this.#limits.hasOneEntry === true;
+    const wanted = new Set([1, ...this.#nodes(this.#dispatched())]);
+    if (!hasOneEntry) { for (const node of this.#enteredNodes()) wanted.add(node); }
     const limited = [...wanted].slice(0, ENTRIES_MAX);
     for (const node of unreached(successors, limited)) limited.push(node);
     const first = buildGraph(successors, limited);
+    if (hasOneEntry) return first;
     const entries = new Set(first.entries);
     first.isLoopHeader.forEach((is, node) => {
       const block = first.headerOf.get(node) ?? node;
       if (is === 1 && block !== DISPATCHER && entries.size < ENTRIES_MAX) entries.add(block);
     });
     return buildGraph(successors, [...entries]);
+  }
+
+  /** Where code is likely to come back to after it has left the region. */
+  #enteredNodes(): number[] {
+    const cases = new Set(this.#irs.flatMap((ir) => ir.cases ?? []));
+    const entered = [...this.#entries].filter((pc) => !cases.has(pc));
+    return this.#nodes([...entered, ...this.#irs.flatMap(returnPoints)]);
   }
 
   #nodes(pcs: readonly number[], ways: ReadonlyMap<number, number> = this.#nodeByPc): number[] {

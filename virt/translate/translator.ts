@@ -147,7 +147,8 @@ export class Translator {
     for (const pc of warm) {
       if (planned.has(pc)) continue;
       const wish = { ...aloneAt(pc), callTargets };
-      const plan = this.#plan(source, wish, plans.size, { hasGroups: true, takesTables: true });
+      const limits = { ...this.#limits, hasOneEntry: true };
+      const plan = this.#plan(source, wish, plans.size, { hasGroups: true, takesTables: true }, limits);
       if (plan === undefined) continue;
       plans.set(plan.name, plan);
       for (const ir of plan.plan.irs) planned.add(ir.basePc);
@@ -200,8 +201,9 @@ export class Translator {
     wish: RegionWish,
     number: number,
     { hasGroups, takesTables }: Pick<Plan, "hasGroups" | "takesTables">,
+    limits: RegionLimits = this.#limits,
   ): Plan | undefined {
-    const plan = planRegion(source, wish, this.#limits);
+    const plan = planRegion(source, wish, limits);
     if (plan === undefined) return undefined;
     for (const region of plan.absorbed) region.isClaimed = true;
     const { absorbed } = plan;
