@@ -20,6 +20,9 @@ import type { BlockSource, TakenBlock } from "./translate/region.ts";
 const APART = 2 ** 36;
 const APART_STEP = 2 ** 16;
 
+/** A block of this part of the entries of a hot one belongs to what is around it: nobody waits for its translation. */
+const FAIR_SHARE = 128;
+
 export interface PlacedCodeHost {
   readonly ram: Ram;
   readonly cache: CodeCache;
@@ -114,7 +117,7 @@ export class PlacedCode implements BlockSource, Fetch {
     const block = this.known(pc);
     const { ram, hotEntries } = this.#host;
     const warmth = block === undefined ? -1 : warmthOf(ram, block, hotEntries);
-    return warmth >= hotEntries >> 7 ? warmth : -1;
+    return warmth * FAIR_SHARE >= hotEntries ? warmth : -1;
   }
 
   cut(pc: number, endPc: number): IrBlock | undefined {

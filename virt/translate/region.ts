@@ -15,7 +15,6 @@ import { inlineCalls, type Inlined, inlineNothing, OTHERWISE } from "./inline.ts
 import type { IrBlock } from "./ir-block.ts";
 import type { Region } from "./live.ts";
 import { isStub, joinStub } from "./stubs.ts";
-import type { RegionWish } from "./wish.ts";
 import {
   flowTargets,
   isDirectCall,
@@ -25,6 +24,7 @@ import {
   lastInstruction,
   returnPoints,
 } from "./terminators.ts";
+import type { RegionWish } from "./wish.ts";
 
 export interface RegionLimits {
   readonly blocksMax: number;
@@ -199,6 +199,7 @@ class Planner {
     return [...this.#switches.values()].flatMap((targets) => [...targets]);
   }
 
+  /** By guest address of an indirect jump of the region: where it goes in it. */
   #switchesWithin(): Map<number, number[]> {
     const found = new Map<number, number[]>();
     for (const ir of this.#irs) {

@@ -113,6 +113,7 @@ export class Translator {
     return this.#make(source, plans, frameOf);
   }
 
+  /** All regions, settled or not. */
   get live(): Region[] {
     return [...this.#modules].flatMap(({ regions }) => regions).filter(({ isDead }) => !isDead);
   }
@@ -144,10 +145,10 @@ export class Translator {
       plans.set(name, { name, plan, hasGroups, takesTables: tables !== "never", generation });
     }
     const planned = new Set<number>();
+    const limits = { ...this.#limits, hasOneEntry: true };
     for (const pc of warm) {
       if (planned.has(pc)) continue;
       const wish = { ...aloneAt(pc), callTargets };
-      const limits = { ...this.#limits, hasOneEntry: true };
       const plan = this.#plan(source, wish, plans.size, { hasGroups: true, takesTables: true }, limits);
       if (plan === undefined) continue;
       plans.set(plan.name, plan);
@@ -157,6 +158,7 @@ export class Translator {
     const view = this.#host.view();
     for (const { data, facts } of made) {
       const { absorbed } = plans.get(facts.name)!.plan;
+      // Of what is new, nobody knows which of its functions will be used.
       const isUsed = (old: Region): boolean => view.getUint32(old.data + OTHERS_USED_AT, true) !== 0;
       if (absorbed.length === 0 || absorbed.some(isUsed)) {
         view.setUint32(data + OTHERS_USED_AT, 1, true);

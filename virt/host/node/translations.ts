@@ -227,7 +227,12 @@ class DirectoryStore implements TranslationStore {
     const front = Buffer.concat([json, bytes]);
     const digests = [front, native].map(digestOf);
     const aside = `${path}.${process.pid}`;
-    writeFileSync(aside, Buffer.concat([head, front, native, ...digests]), { mode: 0o600 });
+    const file = openSync(aside, "w", 0o600);
+    try { // Part by part: what a compiler's machine code would be copied into for it is 80 MB.
+      for (const part of [head, front, native, ...digests]) writeFileSync(file, part);
+    } finally {
+      closeSync(file);
+    }
     renameSync(aside, path);
   }
 
