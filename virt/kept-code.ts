@@ -209,11 +209,19 @@ export class KeptCode implements EarlierBlocks {
     if (anchors.size === 0) return [];
     // Where most was put together before, that was done with what was warm then, and the rest is not worth a module of its own.
     if (settled > anchors.size) warm.length = 0;
+    this.#noteWork(anchors.keys(), code, warm);
     return this.#host.translator.gather(
       code,
       { regions: [...anchors.keys()], anchorOf: (region) => anchors.get(region)!, warm },
       (pc) => code.addressOf(pc),
     );
+  }
+
+  #noteWork(regions: Iterable<Region>, code: PlacedCode, warm: readonly number[]): void {
+    let instructions = 0;
+    for (const region of regions) instructions += region.instructions;
+    for (const pc of warm) instructions += code.known(pc)?.instructions ?? 0;
+    this.#store.noteWork?.(instructions);
   }
 
   /** Leaves modules and bytecode to the store; before the end only those modules that it has not seen. */

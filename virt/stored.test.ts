@@ -187,7 +187,11 @@ test("what is warm is translated with what is put together, and is there when a 
   const placing: Placing = { at: 0, hotEntries: 8 }; // entered once is warm
   run(store, 0x40_0000, 500, placing);
   const hot = store.modules.flatMap(({ regions }) => regions).map(({ anchorOffset }) => anchorOffset);
+  const works: number[] = [];
+  store.noteWork = (instructions): void => void works.push(instructions);
   run(store, 0x7777_0000_0000, 500, placing);
+  const [work] = works;
+  assert.ok(works.length === 1 && work !== undefined && work > 0 && work <= program(500).length + 2);
   const [settled] = store.modules;
   const before = settled!.regions.find(({ anchorOffset }) => anchorOffset === 0);
   assert.deepEqual(before?.offsets, [0], "the block before the loop is a region of its own");

@@ -86,6 +86,8 @@ export interface TranslationStore {
   runtime(): StoredRuntime | undefined;
   /** Keeps it. `from`: when it came from the store itself. */
   saveRuntime(used: UsedRuntime, from: StoredRuntime | undefined): void;
+  /** Called before so many guest instructions are translated for later runs, which takes some 80 us each: a host may tell who waits. */
+  noteWork?(instructions: number): void;
   /** Keeps modules, perhaps again with fewer regions. `from`: where a module came from, when it is the store itself. */
   save(modules: readonly { readonly used: UsedModule; readonly from: StoredModule | undefined }[]): void;
 }

@@ -26,6 +26,8 @@ declare const ROOKERY_BUILD: string | undefined;
 /** timeout(1)'s status for a program that ran out of time. */
 const EXIT_TIMED_OUT = 124;
 const EXIT_SIGNAL_BASE = 128;
+/** Instructions that it takes a second to translate and more. */
+const LONG_WORK = 10_000;
 const SIGHUP = 1;
 const SIGINT = 2;
 const SIGTERM = 15;
@@ -106,7 +108,23 @@ async function writeProfile(profiler: Profiler, machine: Machine, options: RunOp
 function keptTranslations(image: string, built: string | undefined): TranslationStore | undefined {
   if (typeof ROOKERY_BUILD === "undefined") return undefined;
   const shipped = { runtime: built, image: translationsBeside(image) };
-  return directoryStore(join(cacheDirectory(), "translations"), ROOKERY_BUILD, shipped);
+  const store = directoryStore(join(cacheDirectory(), "translations"), ROOKERY_BUILD, shipped);
+  store.noteWork = tellOfWork();
+  return store;
+}
+
+/** Says once on a terminal that the end takes longer than a second. */
+function tellOfWork(): (instructions: number) => void {
+  let left = LONG_WORK;
+  return (instructions) => {
+    if (left <= 0) return;
+    left -= instructions;
+    if (left <= 0 && process.stderr.isTTY) {
+      process.stderr.write(
+        "rookery: optimising what was translated, for later runs (Ctrl-C leaves it out)\n",
+      );
+    }
+  };
 }
 
 function openVolume(volume: Volume): MachineMount {

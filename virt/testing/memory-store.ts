@@ -12,6 +12,7 @@ import type {
 export class MemoryStore implements TranslationStore {
   readonly pages: Map<string, Uint8Array> = new Map();
   modules: StoredModule[] = [];
+  noteWork?: (instructions: number) => void;
   readonly #read = new Set<StoredModule>();
 
   open(): this {
