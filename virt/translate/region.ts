@@ -4,7 +4,7 @@
 // A region grows from a hot block along direct jumps, branches and the places calls return to, over blocks that
 // have run before: a function of the guest, or the hot part of one. Calls are not followed, the callee is a region
 // of its own; but a stub is taken into the block that calls it, and small functions may be copied (inline.ts). A block belongs to one region; a small region that is reached is taken in. Entries are the first
-// block, the places calls return to, where indirect jumps went lately, and loop headers: where code is entered again
+// block, the places calls return to, where indirect jumps to many places went lately, and loop headers: where code is entered again
 // after it was left.
 
 import type { Block } from "../cache.ts";
