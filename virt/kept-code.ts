@@ -164,7 +164,10 @@ export class KeptCode implements EarlierBlocks {
       for (const region of [...loose, ...live]) {
         if (region.facts.mode === mode && !anchors.has(region)) anchors.set(region, code.place(region));
       }
-      const warm = this.#findWarm(code, mode, anchors).map((pc) => [pc, pc] as const);
+      const takesWarm = neighbourhoods([...anchors]).some((together) =>
+        isFresh(together.map(([region]) => region))
+      );
+      const warm = takesWarm ? this.#findWarm(code, mode, anchors).map((pc) => [pc, pc] as const) : [];
       return neighbourhoods<Region | number>([...anchors, ...warm]).flatMap((together) =>
         this.#gather(code, together)
       );
@@ -199,20 +202,18 @@ export class KeptCode implements EarlierBlocks {
   /** `together`: regions with the addresses of their anchors in `code`, and addresses of warm blocks there, for one module. */
   #gather(code: PlacedCode, together: readonly (readonly [Region | number, number])[]): Region[] {
     const anchors = new Map<Region, number>();
-    const warm: number[] = [];
-    let settled = 0;
+    const found: number[] = [];
     for (const [what, at] of together) {
-      if (typeof what === "number") warm.push(at);
-      else if (what.module.isSettled) settled++;
+      if (typeof what === "number") found.push(at);
       else anchors.set(what, at);
     }
-    if (anchors.size === 0) return [];
-    // Where most was put together before, that was done with what was warm then, and the rest is not worth a module of its own.
-    if (settled > anchors.size) warm.length = 0;
-    this.#noteWork(anchors.keys(), code, warm);
+    const warm = isFresh([...anchors.keys()]) ? found : [];
+    const regions = [...anchors.keys()].filter(({ module }) => !module.isSettled);
+    if (regions.length === 0) return [];
+    this.#noteWork(regions, code, warm);
     return this.#host.translator.gather(
       code,
-      { regions: [...anchors.keys()], anchorOf: (region) => anchors.get(region)!, warm },
+      { regions, anchorOf: (region) => anchors.get(region)!, warm },
       (pc) => code.addressOf(pc),
     );
   }
@@ -279,4 +280,10 @@ export class KeptCode implements EarlierBlocks {
     }
     return { blocks, targets };
   }
+}
+
+/** Whether most regions are not settled. Where most were put together before, that was done with what was warm then, and the rest is not worth a module of its own. */
+function isFresh(regions: readonly Region[]): boolean {
+  const settled = regions.filter(({ module }) => module.isSettled).length;
+  return settled * 2 <= regions.length;
 }

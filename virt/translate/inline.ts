@@ -11,7 +11,7 @@ import { Op } from "../ir/ops.ts";
 import { JUMP_CALL, JUMP_PLAIN, TERM_BRANCH, TERM_JUMP } from "../ir/terminators.ts";
 import type { IrBlock } from "./ir-block.ts";
 import type { BlockSource, TakenBlock } from "./region.ts";
-import { flowTargets, isCall, isDirectCall, isReturn, steadyPlace } from "./terminators.ts";
+import { flowTargets, isCall, isDirectCall, isReturn, JUMP_GUARD, steadyPlace } from "./terminators.ts";
 
 /** Of a function that is put into others. */
 const BODY_BLOCKS_MAX = 12;
@@ -22,8 +22,6 @@ const DEPTH_MAX = 2;
 const GROWTH_MAX = 200;
 /** And to no more than so many: larger regions lose more by it than they gain. */
 const INSTRUCTIONS_MAX = 500;
-/** How the call that a guard stands before ends: an indirect jump of this kind goes on in the region one way or the other. */
-export const JUMP_GUARD = 3;
 /** In `ways` of a guard: where it leads when the target is another. */
 export const OTHERWISE = -1;
 

@@ -24,7 +24,7 @@ import {
   lastInstruction,
   returnPoints,
 } from "./terminators.ts";
-import type { RegionWish } from "./wish.ts";
+import { type RegionWish, switchesAt } from "./wish.ts";
 
 export interface RegionLimits {
   readonly blocksMax: number;
@@ -306,9 +306,7 @@ class Planner {
     if (![...region.offsets].every(isNear)) return false;
     this.#absorbed.add(region);
     this.#entries.add(anchorPc);
-    for (const [offset, targets] of region.facts.switches) {
-      this.#noteTargets(anchorPc + offset, targets.map((target) => anchorPc + target));
-    }
+    for (const [pc, targets] of switchesAt(region, anchorPc)) this.#noteTargets(pc, targets);
     for (const offset of region.offsets) {
       this.#seen.add(anchorPc + offset);
       if (!this.#nodeByPc.has(anchorPc + offset)) {

@@ -23,7 +23,7 @@ import { BlockEmitter, UNPAID_MAX } from "./block.ts";
 import { analyseFlow, type Flow } from "./dataflow.ts";
 import { type BlockMemory, planMemory } from "./facts.ts";
 import { RegionFrame } from "./frame.ts";
-import { isCallAlone, JUMP_GUARD, OTHERWISE } from "./inline.ts";
+import { isCallAlone, OTHERWISE } from "./inline.ts";
 import { DISPATCHER, dominates, isBackEdge } from "./graph.ts";
 import { addRegisterUse, type IrBlock, type RegisterUse } from "./ir-block.ts";
 import { transit } from "./locals.ts";
@@ -39,7 +39,7 @@ import {
   pushIsAt,
   type SwitchHash,
 } from "./switch.ts";
-import { isCall, isSwitch, JUMP_CASES, steadyPlace } from "./terminators.ts";
+import { isCall, isSwitch, JUMP_CASES, JUMP_GUARD, steadyPlace } from "./terminators.ts";
 import { type Store, TransferEmitter, type TransferTarget } from "./transfer.ts";
 
 export function emitRegion(shape: RegionShape, runtime: RuntimeFunctions): Assembler {

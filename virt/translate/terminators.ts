@@ -12,7 +12,10 @@ import {
 } from "../ir/terminators.ts";
 import type { IrBlock } from "./ir-block.ts";
 
-/** An indirect jump that is compared with where it went before: `cases` of its block. */
+// Kinds of indirect jumps that the planning of a region makes of those of ir/terminators.ts.
+/** How the call that a guard stands before ends: it goes on in the region one way or the other (inline.ts). */
+export const JUMP_GUARD = 3;
+/** Compared with where it went before: `cases` of its block. */
 export const JUMP_CASES = 4;
 
 const TWO_32 = 0x1_0000_0000;

@@ -36,11 +36,14 @@ export function wishOf(
     headPc: anchorPc,
     members: [...[...region.offsets].map((offset) => anchorPc + offset), ...more],
     entries: region.facts.entries.map((offset) => anchorPc + offset),
-    switches: new Map(
-      region.facts.switches.map((
-        [offset, targets],
-      ) => [anchorPc + offset, targets.map((to) => anchorPc + to)]),
-    ),
+    switches: switchesAt(region, anchorPc),
     replaces: region,
   };
+}
+
+/** By guest address of an indirect jump of a region whose anchor is at `anchorPc`: where it goes in the region. */
+export function switchesAt({ facts }: Region, anchorPc: number): Map<number, number[]> {
+  return new Map(
+    facts.switches.map(([offset, to]) => [anchorPc + offset, to.map((target) => anchorPc + target)]),
+  );
 }

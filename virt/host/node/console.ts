@@ -136,7 +136,7 @@ function stopOutputProcessing(): void {
 function isEmpty(descriptor: number): boolean {
   try {
     const { rdev } = fstatSync(descriptor);
-    return rdev !== 0 && rdev === statSync("/dev/null").rdev;
+    return rdev !== 0 && rdev === statSync("/dev/null", { throwIfNoEntry: false })?.rdev;
   } catch {
     return true;
   }
