@@ -5,15 +5,15 @@
 // across something that can allocate frames. Read them afresh: `ram.u32[address >>> 2]`.
 
 const WASM_PAGE = 65536;
-/** Addressable from the start: pages that nobody has touched cost a host nothing, while an engine takes each growth for memory pressure. */
-const INITIAL_BYTES = 2 ** 30;
-/** The same where a host refuses that. */
-const INITIAL_BYTES_LEAST = 2 ** 27;
+/** What a memory that grows begins with, where a host refuses all at once: pages that nobody has touched cost a host nothing, while an engine takes each growth for memory pressure. */
+const FIRST_BYTES = [2 ** 30, 2 ** 27];
 
 export class Ram {
   readonly memory: WebAssembly.Memory;
   /** Most bytes that the memory may ever hold. */
   readonly limitBytes: number;
+  /** Pages of WebAssembly, when they are all there from the start and the memory cannot grow; otherwise 0. */
+  readonly fixedPages: number;
   u8!: Uint8Array;
   u16!: Uint16Array;
   u32!: Uint32Array;
@@ -22,9 +22,11 @@ export class Ram {
   view!: DataView;
 
   /** `limitBytes` counts everything below and including the last frame; at most 4 GiB. */
-  constructor(limitBytes: number, initialBytes: number = Math.min(limitBytes, INITIAL_BYTES)) {
+  constructor(limitBytes: number, initialBytes: number = limitBytes) {
     this.limitBytes = limitBytes;
     this.memory = makeMemory(initialBytes, limitBytes);
+    const { byteLength } = this.memory.buffer;
+    this.fixedPages = byteLength < limitBytes ? 0 : byteLength / WASM_PAGE;
     this.#refresh();
   }
 
@@ -71,16 +73,18 @@ export class Ram {
   }
 }
 
+/** Begins with `initialBytes`, or with less where the host refuses that. */
 function makeMemory(initialBytes: number, limitBytes: number): WebAssembly.Memory {
-  const make = (bytes: number): WebAssembly.Memory =>
-    new WebAssembly.Memory({
-      initial: Math.ceil(bytes / WASM_PAGE),
-      maximum: Math.ceil(limitBytes / WASM_PAGE),
-    });
-  try {
-    return make(initialBytes);
-  } catch (error) {
-    if (!(error instanceof RangeError) || initialBytes <= INITIAL_BYTES_LEAST) throw error;
-    return make(INITIAL_BYTES_LEAST);
+  const sizes = [initialBytes, ...FIRST_BYTES.filter((less) => less < initialBytes)];
+  for (;;) {
+    try {
+      return new WebAssembly.Memory({
+        initial: Math.ceil(sizes[0]! / WASM_PAGE),
+        maximum: Math.ceil(limitBytes / WASM_PAGE),
+      });
+    } catch (error) {
+      sizes.shift();
+      if (!(error instanceof RangeError) || sizes.length === 0) throw error;
+    }
   }
 }

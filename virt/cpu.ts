@@ -98,8 +98,7 @@ export class WasmCpu implements Cpu, AccessOwner {
     const code = (this.#code = new MappedCode({ ...owner, frontEnd, blockInstructionsMax }));
     const translator = (this.#translator = new Translator(
       {
-        memory: ram.memory,
-        view: () => ram.view,
+        ram,
         table,
         imports: { ...this.#runtime },
         compile,

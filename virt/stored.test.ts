@@ -43,16 +43,21 @@ interface Placing {
   readonly hotEntries: number;
   /** The second page is mapped when the test says so. */
   readonly isSecondLate?: boolean;
+  /** Of the most that it may have, what of the memory is there from the start: all when it is not said. */
+  readonly firstBytes?: number;
 }
+
+const MEMORY_BYTES = FRAMES_START + (1 << 20);
 
 /** A CPU before the program, and what runs that. */
 function start(
   store: TranslationStore,
   page: number,
   count: number,
-  { at, hotEntries, isSecondLate = false }: Placing = { at: 0, hotEntries: 5 },
+  { at, hotEntries, isSecondLate = false, firstBytes = MEMORY_BYTES }: Placing = { at: 0, hotEntries: 5 },
 ): { cpu: WasmCpu; finish: () => void; mapSecond: () => void } {
-  const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
+  const ram = new Ram(MEMORY_BYTES, firstBytes);
+  assert.ok(ram.ensure(MEMORY_BYTES));
   const cpu = new WasmCpu(ram, new ToyFrontEnd(), { hotEntries, hotBatch: 1, store });
   const space = new ToySpace(ram, FRAMES_START);
   const frames = [space.frame(), space.frame()];
@@ -99,6 +104,20 @@ test("a second CPU translates nothing and lifts next to nothing, at another addr
   assert.ok(second["lifted"]! <= 1);
 });
 
+test("what was translated for a memory that may grow is not taken for one that may not, nor the other way round", () => {
+  const store = new MemoryStore();
+  const growing: Placing = { at: 0, hotEntries: 5, firstBytes: FRAMES_START };
+  const fixed: Placing = { at: 0, hotEntries: 5 };
+  for (const placing of [growing, fixed]) {
+    const first = run(store, 0x40_0000, 500, placing);
+    assert.ok(first["modules"]! > 0);
+    assert.equal(first["storedModules"], 0);
+  }
+  for (const placing of [growing, fixed]) {
+    assert.ok(run(store, 0x40_0000, 500, placing)["storedModules"]! > 0);
+  }
+});
+
 test("a module is read when a block is hot that it may have a region for, and no sooner", () => {
   const store = new MemoryStore();
   const placing: Placing = { at: 0, hotEntries: 256 };
@@ -137,7 +156,7 @@ test("what is left before the end is enough for another CPU, and is not given tw
   let pagesSaved = 0;
   const counting: TranslationStore = {
     hash: (page) => store.hash(page),
-    modulesFor: (hash, reads) => store.modulesFor(hash, reads),
+    modulesFor: (hash, memoryPages, reads) => store.modulesFor(hash, memoryPages, reads),
     bytecodeLength: (hash) => store.bytecodeLength(hash),
     readBytecode: (hash, into) => store.readBytecode(hash, into),
     runtime: () => undefined,

@@ -59,6 +59,8 @@ export interface UsedModule {
   readonly functions: readonly unknown[];
   /** A function that does nothing. */
   readonly trifle: unknown;
+  /** Pages of 64 KiB of the memory that alone it can be used with; 0: any that grows. */
+  readonly memoryPages: number;
   /** Whether it is to stay as it is: a host that can have functions optimised does it now. */
   readonly isSettled: boolean;
   /** What is worth keeping: none when everything in it was replaced. Then it is to go, if an earlier save() left it. */
@@ -75,8 +77,8 @@ export interface KeptPage {
 export interface TranslationStore {
   /** A strong hash of a page of guest code. */
   hash(page: Uint8Array): string;
-  /** Modules with regions whose anchor lies in a page of this hash. `reads`: those too that were not read so far, which may be large. */
-  modulesFor(pageHash: string, reads: boolean): readonly StoredModule[];
+  /** Modules for such a memory with regions whose anchor lies in a page of this hash. `reads`: those too that were not read so far, which may be large. */
+  modulesFor(pageHash: string, memoryPages: number, reads: boolean): readonly StoredModule[];
   /** How many bytes there are of bytecode for the page with this hash; 0 when there is none. */
   bytecodeLength(pageHash: string): number;
   /** Reads so many bytes; false, with anything in `into`, when they cannot be had after all. */

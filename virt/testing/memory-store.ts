@@ -8,10 +8,12 @@ import type {
   UsedModule,
 } from "../../include/host/translations.ts";
 
+type KeptModule = StoredModule & Pick<UsedModule, "memoryPages">;
+
 /** A store that keeps everything as it was given. `open` begins another run, which has read no module. */
 export class MemoryStore implements TranslationStore {
   readonly pages: Map<string, Uint8Array> = new Map();
-  modules: StoredModule[] = [];
+  modules: KeptModule[] = [];
   noteWork?: (instructions: number) => void;
   readonly #read = new Set<StoredModule>();
 
@@ -24,8 +26,9 @@ export class MemoryStore implements TranslationStore {
     return page.join(); // no hash is stronger
   }
 
-  modulesFor(pageHash: string, reads: boolean): readonly StoredModule[] {
-    const found = this.modules.filter(({ regions }) =>
+  modulesFor(pageHash: string, memoryPages: number, reads: boolean): readonly StoredModule[] {
+    const usable = this.modules.filter((module) => module.memoryPages === memoryPages);
+    const found = usable.filter(({ regions }) =>
       regions.some(({ pages }) => pages.some(([distance, hash]) => distance === 0 && hash === pageHash))
     );
     if (reads) { for (const module of found) this.#read.add(module); }

@@ -140,8 +140,9 @@ export class ModuleInProgress {
   readonly runtime: RuntimeFunctions;
   readonly drafts: Draft[] = [];
 
-  constructor() {
-    this.#module.importMemory("memory", 1, MEMORY_PAGES_MAX);
+  /** `memoryPages`: of a memory that does not grow, which an engine need not look for again after each call; otherwise 0. */
+  constructor(memoryPages: number) {
+    this.#module.importMemory("memory", memoryPages || 1, memoryPages || MEMORY_PAGES_MAX);
     this.#module.importTable("table");
     this.runtime = importOnUse(this.#module, hasTailCalls());
   }

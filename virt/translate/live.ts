@@ -2,6 +2,7 @@
 // Regions and their modules as they are in the table, ready to run, and what a store is to keep of them.
 
 import type { StoredModule, StoredRegion, UsedModule } from "../../include/host/translations.ts";
+import type { Ram } from "../../lib/ram.ts";
 import type { Block } from "../cache.ts";
 import { LINK_BYTES, LINK_CHANGES_AT, LINK_PC_AT, OTHERS_USED_AT } from "./data.ts";
 import type { RegionFacts } from "./draft.ts";
@@ -71,14 +72,14 @@ export interface KeptModule {
 /** Modules for a store, but for those of which it has seen all there is. `isEnd`: also those that came from it. */
 export function modulesToKeep(
   modules: Iterable<LoadedModule>,
-  view: DataView,
+  ram: Ram,
   hashOf: (frame: number) => string,
   isEnd: boolean,
 ): KeptModule[] {
   const found: KeptModule[] = [];
   for (const module of modules) {
     if (module.from !== undefined && !isEnd) continue;
-    const kept = keepModule(module, view, hashOf);
+    const kept = keepModule(module, ram, hashOf);
     const { length } = kept.used.regions;
     if (module.from === undefined && length === module.keptRegions) continue;
     module.keptRegions = length;
@@ -87,10 +88,10 @@ export function modulesToKeep(
   return found;
 }
 
-/** What of a module is worth keeping. `view`: of RAM; `hashOf` names the content of a frame. */
+/** What of a module is worth keeping. `hashOf` names the content of a frame. */
 function keepModule(
   { bytes, module, exports, from, isSettled, regions }: LoadedModule,
-  view: DataView,
+  ram: Ram,
   hashOf: (frame: number) => string,
 ): KeptModule {
   const kept = regions.filter((region) => !region.isDead);
@@ -105,10 +106,18 @@ function keepModule(
   const functions = kept.flatMap(({ facts: { name }, data }) => {
     const first = exports[firstName(name)];
     if (first === undefined) return [exports[name]];
-    return view.getUint32(data + OTHERS_USED_AT, true) === 0 ? [first] : [first, exports[name]];
+    return ram.view.getUint32(data + OTHERS_USED_AT, true) === 0 ? [first] : [first, exports[name]];
   });
-  const trifle = exports[TRIFLE];
-  return { used: { bytes, module, functions, trifle, isSettled, regions: [...live, ...unused] }, from };
+  const used = {
+    bytes,
+    module,
+    functions,
+    trifle: exports[TRIFLE],
+    memoryPages: ram.fixedPages,
+    isSettled,
+    regions: [...live, ...unused],
+  };
+  return { used, from };
 }
 
 /** Live regions of modules that are not settled, the most used first; none while no store has given any of them. */

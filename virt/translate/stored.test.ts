@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import type { StoredModule, StoredRegion } from "../../include/host/translations.ts";
+import type { StoredRegion } from "../../include/host/translations.ts";
 import { Ram } from "../../lib/ram.ts";
 import { FRAMES_START, PAGE_SIZE } from "../layout.ts";
 import { MemoryStore } from "../testing/memory-store.ts";
@@ -21,8 +21,8 @@ function regions(): StoredRegions {
     const hash = store.hash(ram.u8.subarray(frame, frame + PAGE_SIZE));
     return { mode: 0, generation: 0, pages: [[0, hash]] } as unknown as StoredRegion; // nothing else of it is read
   });
-  const module: StoredModule = { regions: anchored, isSettled: true, compile: () => undefined };
-  store.modules.push(module);
+  const { fixedPages: memoryPages } = ram;
+  store.modules.push({ regions: anchored, memoryPages, isSettled: true, compile: () => undefined });
   return new StoredRegions(store, ram, () => {});
 }
 

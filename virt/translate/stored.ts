@@ -131,7 +131,7 @@ export class StoredRegions {
   }
 
   #ask(page: Page, reads: boolean): void {
-    for (const module of this.#store.modulesFor(page.hash, reads)) {
+    for (const module of this.#store.modulesFor(page.hash, this.#ram.fixedPages, reads)) {
       if (page.asked.has(module)) continue;
       page.asked.add(module);
       for (const stored of this.#anchoredIn(module).get(page.hash) ?? []) {

@@ -5,6 +5,7 @@
 // arguments. Regions made together share a module, since each module costs the host time and memory of its own.
 
 import type { StoredModule } from "../../include/host/translations.ts";
+import type { Ram } from "../../lib/ram.ts";
 import type { Block, CodeCache } from "../cache.ts";
 import { REGIONS_MAX } from "../runtime/status.ts";
 import {
@@ -34,9 +35,7 @@ import { aloneAt, type RegionWish, wishOf } from "./wish.ts";
 /** Slow exits between two looks at whether shared checks pay. */
 const SLOW_EXITS = 2_000;
 export interface TranslatorHost {
-  readonly memory: WebAssembly.Memory;
-  /** RAM as it is now. */
-  readonly view: () => DataView;
+  readonly ram: Ram;
   readonly table: WebAssembly.Table;
   /** Exports of the runtime instance and `ext`. */
   readonly imports: Readonly<Record<string, unknown>>;
@@ -133,7 +132,7 @@ export class Translator {
     frameOf: (pc: number) => number,
   ): Region[] {
     const plans = new Map<string, Plan>();
-    const callTargets = findCallTargets(regions, this.#host.view(), anchorOf);
+    const callTargets = findCallTargets(regions, this.#host.ram.view, anchorOf);
     for (const region of regions) {
       if (region.isClaimed) continue;
       const { hasGroups, tables, generation, offsets } = region;
@@ -155,7 +154,7 @@ export class Translator {
       for (const ir of plan.plan.irs) planned.add(ir.basePc);
     }
     const made = this.#make(source, [...plans.values()], frameOf, true);
-    const view = this.#host.view();
+    const view = this.#host.ram.view;
     for (const { data, facts } of made) {
       const { absorbed } = plans.get(facts.name)!.plan;
       // Of what is new, nobody knows which of its functions will be used.
@@ -183,7 +182,7 @@ export class Translator {
   /** Counts slow exits from here on. */
   watchSlowExits(region: Region, retired: number): void {
     region.watchedSince = retired;
-    this.#host.view().setUint32(region.data, SLOW_EXITS, true);
+    this.#host.ram.view.setUint32(region.data, SLOW_EXITS, true);
   }
 
   #wishFor(source: BlockSource, pc: number, address: number): RegionWish {
@@ -225,7 +224,7 @@ export class Translator {
     frameOf: (pc: number) => number,
     isSettled: boolean = false,
   ): Region[] {
-    const module = new ModuleInProgress();
+    const module = new ModuleInProgress(this.#host.ram.fixedPages);
     const names = new Map(plans.map(({ name, plan }) => [plan.anchorPc, name]));
     for (const plan of plans) {
       const draft = draftRegion(plan, names, module.runtime, {
@@ -247,7 +246,7 @@ export class Translator {
     const address = this.#cache.allocate(dataBytes(layout, links) + DATA_ALIGNMENT);
     if (address < 0) return -1;
     const data = (address + DATA_ALIGNMENT - 1) & -DATA_ALIGNMENT;
-    writeData(this.#host.view(), data, layout, links);
+    writeData(this.#host.ram.view, data, layout, links);
     return data;
   }
 
@@ -310,7 +309,7 @@ export class Translator {
 
   /** As `modulesToKeep` says; `hashOf` names the content of a frame. */
   modulesToKeep(hashOf: (frame: number) => string, isEnd: boolean): KeptModule[] {
-    return modulesToKeep(this.#modules, this.#host.view(), hashOf, isEnd);
+    return modulesToKeep(this.#modules, this.#host.ram, hashOf, isEnd);
   }
 
   /** Undefined when the host has no room for it: the interpreter goes on then. */
@@ -322,8 +321,8 @@ export class Translator {
     try {
       const module = compile();
       if (module === undefined) return undefined;
-      const { memory, table, imports } = this.#host;
-      const instance = new WebAssembly.Instance(module, { m: { memory, table, ...imports } });
+      const { ram, table, imports } = this.#host;
+      const instance = new WebAssembly.Instance(module, { m: { memory: ram.memory, table, ...imports } });
       const loaded: LoadedModule = {
         bytes,
         module,
@@ -395,7 +394,7 @@ export class Translator {
 
   /** Links between a region and the others of its module that lead where it was foreseen. */
   #connect({ byName, callers }: LoadedModule, region: Region): void {
-    const view = this.#host.view();
+    const view = this.#host.ram.view;
     const { name, calls } = region.facts;
     const foresee = (from: Region, link: number, to: Region): void =>
       view.setInt32(from.data + from.linksAt + link * LINK_BYTES + LINK_FORESEEN_AT, to.data, true);

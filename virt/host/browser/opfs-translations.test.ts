@@ -13,6 +13,7 @@ import { I32 } from "../../wasm/opcodes.ts";
 import { TranslationFile } from "./opfs-translations.ts";
 
 const BUILD = "a build";
+const MEMORY_PAGES = 18_432;
 
 function region(name: string, hash: string): StoredRegion {
   return storedRegion(name, [[0, hash], [1, "another page"]]);
@@ -30,6 +31,7 @@ function used(value: number, regions: readonly StoredRegion[]): UsedModule {
     module: new WebAssembly.Module(bytes),
     functions: [],
     trifle: undefined,
+    memoryPages: MEMORY_PAGES,
     isSettled: true,
     regions,
   };
@@ -56,7 +58,7 @@ test("modules, bytecode and the runtime are there at the next start, for the sam
   store.saveRuntime({ bytes, module, functions: [] });
 
   const next = new TranslationFile(disk, BUILD);
-  const [found, ...others] = next.modulesFor(hash, true);
+  const [found, ...others] = next.modulesFor(hash, MEMORY_PAGES, true);
   assert.equal(others.length, 0);
   assert.deepEqual(found!.regions, regions);
   assert.equal(found!.isSettled, true);
@@ -65,10 +67,11 @@ test("modules, bytecode and the runtime are there at the next start, for the sam
   const into = new Uint8Array(next.bytecodeLength(hash));
   assert.ok(next.readBytecode(hash, into));
   assert.deepEqual([...into], [1, 2, 3]);
-  assert.deepEqual(next.modulesFor("another page", true), []);
+  assert.deepEqual(next.modulesFor("another page", MEMORY_PAGES, true), []);
+  assert.deepEqual(next.modulesFor(hash, 0, true), []);
 
   const other = new TranslationFile(disk, "another build");
-  assert.deepEqual(other.modulesFor(hash, true), []);
+  assert.deepEqual(other.modulesFor(hash, MEMORY_PAGES, true), []);
   assert.equal(other.bytecodeLength(hash), 0);
   assert.equal(other.runtime(), undefined);
 });
@@ -80,13 +83,13 @@ test("a module loses regions that were replaced, and goes with the last, whether
   store.save([{ used: module, from: undefined }]);
   store.save([{ used: { ...module, regions: module.regions.slice(0, 1) }, from: undefined }]);
   const next = new TranslationFile(disk, BUILD);
-  const [from] = next.modulesFor("a page", true);
+  const [from] = next.modulesFor("a page", MEMORY_PAGES, true);
   assert.deepEqual(from!.regions.map(({ name }) => name), ["region0"]);
   const operations = disk.operations.length;
   next.save([{ used: { ...module, regions: from!.regions }, from }]);
   assert.equal(disk.operations.length, operations, "nothing new, and something was written");
   next.save([{ used: { ...module, bytes: new Uint8Array(), regions: [] }, from }]);
-  assert.deepEqual(new TranslationFile(disk, BUILD).modulesFor("a page", true), []);
+  assert.deepEqual(new TranslationFile(disk, BUILD).modulesFor("a page", MEMORY_PAGES, true), []);
 });
 
 test("a store that cannot be written goes on with what it has", () => {

@@ -4,7 +4,7 @@
 //
 // Everything is in one file (record-file.ts), under a key of Rookery's build. A page cannot have the engine's machine code; WebAssembly,
 // bytecode and what is known of regions it can. Records are named by SHA-256 of the page or of the module, and
-// a module's note in the index has the pages that its regions are anchored in.
+// a module's note in the index has the pages that its regions are anchored in, each with the size of the memory that it is for.
 
 import { sha256 } from "@noble/hashes/sha2.js";
 
@@ -63,13 +63,13 @@ class KeptModule implements StoredModule {
 export class TranslationFile implements TranslationStore {
   readonly #records: RecordFile;
   readonly #modules = new Map<string, KeptModule | undefined>();
-  /** Page to modules. */
+  /** Anchor to modules. */
   readonly #anchored = new Map<string, string[]>();
 
   /** Throws what the file throws. */
   constructor(file: SyncFile, build: string) {
     this.#records = new RecordFile(file, build);
-    for (const [id, pages] of this.#records.notes()) this.#noteAnchors(id, pages);
+    for (const [id, anchors] of this.#records.notes()) this.#noteAnchors(id, anchors);
   }
 
   hash(page: Uint8Array): string {
@@ -90,8 +90,8 @@ export class TranslationFile implements TranslationStore {
     );
   }
 
-  modulesFor(pageHash: string, reads: boolean): readonly StoredModule[] {
-    return (this.#anchored.get(pageHash) ?? []).flatMap((id) => {
+  modulesFor(pageHash: string, memoryPages: number, reads: boolean): readonly StoredModule[] {
+    return (this.#anchored.get(anchorIn(pageHash, memoryPages)) ?? []).flatMap((id) => {
       if (reads && !this.#modules.has(id)) this.#modules.set(id, this.#readModule(id));
       return this.#modules.get(id) ?? [];
     });
@@ -123,10 +123,10 @@ export class TranslationFile implements TranslationStore {
     }
   }
 
-  #noteAnchors(id: string, pages: readonly string[]): void {
-    for (const page of pages) {
-      const ids = this.#anchored.get(page);
-      if (ids === undefined) this.#anchored.set(page, [id]);
+  #noteAnchors(id: string, anchors: readonly string[]): void {
+    for (const anchor of anchors) {
+      const ids = this.#anchored.get(anchor);
+      if (ids === undefined) this.#anchored.set(anchor, [id]);
       else ids.push(id);
     }
   }
@@ -147,13 +147,17 @@ export class TranslationFile implements TranslationStore {
   }
 }
 
+function anchorIn(pageHash: string, memoryPages: number): string {
+  return `${pageHash} ${memoryPages}`;
+}
+
 function idOf({ used, from }: SavedModule): string {
   return from instanceof KeptModule ? from.id : nameOf(used.bytes);
 }
 
 function recordOf(module: SavedModule): NewRecord {
   const { used, from } = module;
-  const { regions, isSettled } = used;
+  const { regions, isSettled, memoryPages } = used;
   const header = new TextEncoder().encode(JSON.stringify({ isSettled, regions } satisfies Header));
   const length = new Uint8Array(LENGTH_BYTES);
   new DataView(length.buffer).setUint32(0, header.length, true);
@@ -161,7 +165,7 @@ function recordOf(module: SavedModule): NewRecord {
   return {
     name: idOf(module),
     parts: [length, header, from instanceof KeptModule ? from.bytes : used.bytes],
-    note: [...new Set(anchors.map(([, hash]) => hash))],
+    note: [...new Set(anchors.map(([, hash]) => anchorIn(hash, memoryPages)))],
   };
 }
 

@@ -19,6 +19,7 @@ import { nativeCode } from "./native-code.ts";
 import { directoryStore, ship } from "./translations.ts";
 
 const HASH = "0123456789abcdef0123456789abcdef";
+const MEMORY_PAGES = 18_432;
 
 function region(name: string): StoredRegion {
   return storedRegion(name, [[0, HASH]]);
@@ -53,7 +54,15 @@ function keep(directory: string, bytes: Uint8Array<ArrayBuffer> = answer()): voi
   const module = new WebAssembly.Module(bytes);
   const { region0, trifle } = new WebAssembly.Instance(module).exports;
   directoryStore(directory, "build").save([{
-    used: { bytes, module, functions: [region0], trifle, isSettled: false, regions: [region("region0")] },
+    used: {
+      bytes,
+      module,
+      functions: [region0],
+      trifle,
+      memoryPages: MEMORY_PAGES,
+      isSettled: false,
+      regions: [region("region0")],
+    },
     from: undefined,
   }]);
 }
@@ -79,7 +88,7 @@ test("a module comes back, also after it was optimised and written again", () =>
     keep(directory);
     for (let n = 0; n < 3; n++) {
       const store = directoryStore(directory, "build");
-      const [stored] = store.modulesFor(HASH, true);
+      const [stored] = store.modulesFor(HASH, MEMORY_PAGES, true);
       assert.deepEqual(stored?.regions, [region("region0")]);
       const module = stored.compile();
       assert.equal(run(module), 42);
@@ -91,6 +100,7 @@ test("a module comes back, also after it was optimised and written again", () =>
           module: module!,
           functions: [region0],
           trifle,
+          memoryPages: MEMORY_PAGES,
           isSettled: false,
           regions: stored.regions,
         },
@@ -104,10 +114,10 @@ test("a module is not read before it is worth it", () => {
   withDirectory((directory) => {
     keep(directory);
     const store = directoryStore(directory, "build");
-    assert.deepEqual(store.modulesFor(HASH, false), []);
-    const read = store.modulesFor(HASH, true);
+    assert.deepEqual(store.modulesFor(HASH, MEMORY_PAGES, false), []);
+    const read = store.modulesFor(HASH, MEMORY_PAGES, true);
     assert.equal(read.length, 1);
-    assert.deepEqual(store.modulesFor(HASH, false), read);
+    assert.deepEqual(store.modulesFor(HASH, MEMORY_PAGES, false), read);
   });
 });
 
@@ -149,30 +159,37 @@ test("the runtime module that came with the build serves as long as there is no 
   });
 });
 
-test("another build, another page and a torn file find nothing", () => {
+test("another build, another page, another memory and a torn file find nothing", () => {
   withDirectory((directory) => {
     keep(directory);
-    assert.deepEqual(directoryStore(directory, "other").modulesFor(HASH, true), []);
-    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH.replace("0", "f"), true), []);
+    assert.deepEqual(directoryStore(directory, "other").modulesFor(HASH, MEMORY_PAGES, true), []);
+    assert.deepEqual(
+      directoryStore(directory, "build").modulesFor(HASH.replace("0", "f"), MEMORY_PAGES, true),
+      [],
+    );
+    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH, 0, true), []);
     const path = moduleFile(directory);
     const content = readFileSync(path);
     writeFileSync(path, content.subarray(0, content.length - 1));
-    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH, true), []);
+    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH, MEMORY_PAGES, true), []);
     content[content.length - 40]! ^= 1;
     writeFileSync(path, content);
-    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH, true), []);
+    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH, MEMORY_PAGES, true), []);
   });
 });
 
 test("a large module comes back, and one with a wrong bit in the middle does not", () => {
   withDirectory((directory) => {
     keep(directory, largeAnswer());
-    assert.equal(run(directoryStore(directory, "build").modulesFor(HASH, true)[0]?.compile()), 42);
+    assert.equal(
+      run(directoryStore(directory, "build").modulesFor(HASH, MEMORY_PAGES, true)[0]?.compile()),
+      42,
+    );
     const path = moduleFile(directory);
     const content = readFileSync(path);
     content[content.length >> 1]! ^= 1;
     writeFileSync(path, content);
-    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH, true), []);
+    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH, MEMORY_PAGES, true), []);
   });
 });
 
@@ -180,14 +197,22 @@ test("a module all of whose regions were replaced is forgotten", () => {
   withDirectory((directory) => {
     keep(directory);
     const store = directoryStore(directory, "build");
-    const [stored] = store.modulesFor(HASH, true);
+    const [stored] = store.modulesFor(HASH, MEMORY_PAGES, true);
     const module = stored!.compile()!;
     const { trifle } = new WebAssembly.Instance(module).exports;
     store.save([{
-      used: { bytes: new Uint8Array(), module, functions: [], trifle, isSettled: false, regions: [] },
+      used: {
+        bytes: new Uint8Array(),
+        module,
+        functions: [],
+        trifle,
+        memoryPages: MEMORY_PAGES,
+        isSettled: false,
+        regions: [],
+      },
       from: stored,
     }]);
-    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH, true), []);
+    assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH, MEMORY_PAGES, true), []);
   });
 });
 
@@ -257,7 +282,7 @@ test("bytecode that came with an image serves as long as there is none of one's 
     const bytecode = (build: string): number | undefined => {
       const store = directoryStore(own!, build, { image });
       const into = new Uint8Array(store.bytecodeLength(HASH));
-      assert.deepEqual(store.modulesFor(HASH, true), []);
+      assert.deepEqual(store.modulesFor(HASH, MEMORY_PAGES, true), []);
       return store.readBytecode(HASH, into) ? into[99] : undefined;
     };
     assert.equal(bytecode("build"), 1);

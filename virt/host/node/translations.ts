@@ -2,8 +2,8 @@
 // Translated code kept in a directory from run to run (include/host/translations.ts).
 //
 // One file a module, and one for the runtime's: magic, lengths, a header in JSON, the WebAssembly bytes, the engine's own machine code, and a digest
-// each of what lies between the lengths and the machine code, and of that: 32 bytes, a SHA-256, or of a MiB and more a CRC-32 and zeros. An index says
-// which modules have regions anchored in which page. Everything lies under a key of Rookery's build and the engine's version, since both decide what
+// each of what lies between the lengths and the machine code, and of that: 32 bytes, a SHA-256, or of a MiB and more a CRC-32 and zeros. An index
+// for each size of memory says which modules have regions anchored in which page. Everything lies under a key of Rookery's build and the engine's version, since both decide what
 // the bytes mean. Files are written aside and renamed, the index is appended to; whoever loses a race has to translate again, no more.
 //
 // Machine code is kept only where the engine can give it (native-code.ts): what it happens to have made at first, and of all that is used
@@ -50,7 +50,7 @@ const DIGEST_BYTES = 32;
 const LARGE_BYTES = 2 ** 20;
 /** Bytes of a hash that names a page or a module. */
 const NAME_BYTES = 16;
-const INDEX_FILE = "index";
+const INDEX_FILE = "index"; // and the pages of the memory that the modules in it are for
 const MODULE_SUFFIX = ".module";
 /** Beside the bundles: the name of a build. Written by scripts/bundle.ts. */
 export const IDENTITY_FILE = "identity";
@@ -102,7 +102,8 @@ class DirectoryStore implements TranslationStore {
   readonly #directory: string;
   readonly #native: NativeCode | undefined;
   readonly #shippedRuntime: string | undefined;
-  #index: Map<string, Set<string>> | undefined;
+  /** By size of memory: page to modules. */
+  readonly #indexes = new Map<number, ReadonlyMap<string, ReadonlySet<string>>>();
   /** Only then can the store have grown. */
   #hasWritten = false;
   readonly #modules = new Map<string, FileModule | undefined>();
@@ -132,9 +133,9 @@ class DirectoryStore implements TranslationStore {
     this.#pages.append(pages);
   }
 
-  modulesFor(pageHash: string, reads: boolean): readonly StoredModule[] {
+  modulesFor(pageHash: string, memoryPages: number, reads: boolean): readonly StoredModule[] {
     const found: StoredModule[] = [];
-    for (const id of this.#readIndex().get(pageHash) ?? []) {
+    for (const id of this.#indexOf(memoryPages).get(pageHash) ?? []) {
       if (reads && !this.#modules.has(id)) this.#modules.set(id, this.#read(id, this.#modulePath(id)));
       const module = this.#modules.get(id);
       if (module !== undefined) found.push(module);
@@ -202,7 +203,7 @@ class DirectoryStore implements TranslationStore {
       used.regions.flatMap(({ pages: all }) => all.filter(([distance]) => distance === 0)),
     );
     const rows = [...pages].map(([, hash]) => Buffer.from(hash + id, "hex"));
-    appendFileSync(join(this.#directory, INDEX_FILE), Buffer.concat(rows));
+    appendFileSync(this.#indexPath(used.memoryPages), Buffer.concat(rows));
   }
 
   /** A module that was used again is optimised for good; regions that others have replaced go, and with the last of them the module. */
@@ -262,21 +263,15 @@ class DirectoryStore implements TranslationStore {
     return join(this.#directory, id + MODULE_SUFFIX);
   }
 
-  /** Page to modules. */
-  #readIndex(): ReadonlyMap<string, ReadonlySet<string>> {
-    if (this.#index !== undefined) return this.#index;
-    const index = new Map<string, Set<string>>();
-    this.#index = index;
-    try {
-      const text = readFileSync(join(this.#directory, INDEX_FILE)).toString("hex");
-      for (let at = 0; at + NAME_BYTES * 4 <= text.length; at += NAME_BYTES * 4) {
-        const page = text.slice(at, at + NAME_BYTES * 2);
-        const modules = index.get(page) ?? new Set();
-        index.set(page, modules.add(text.slice(at + NAME_BYTES * 2, at + NAME_BYTES * 4)));
-      }
-    } catch {
-      // Nothing was kept so far.
-    }
+  #indexPath(memoryPages: number): string {
+    return join(this.#directory, `${INDEX_FILE}.${memoryPages}`);
+  }
+
+  #indexOf(memoryPages: number): ReadonlyMap<string, ReadonlySet<string>> {
+    const known = this.#indexes.get(memoryPages);
+    if (known !== undefined) return known;
+    const index = readIndex(this.#indexPath(memoryPages));
+    this.#indexes.set(memoryPages, index);
     return index;
   }
 
@@ -332,6 +327,22 @@ class FileModule implements StoredModule {
       return undefined;
     }
   }
+}
+
+/** Page to modules. */
+function readIndex(path: string): Map<string, Set<string>> {
+  const index = new Map<string, Set<string>>();
+  try {
+    const text = readFileSync(path).toString("hex");
+    for (let at = 0; at + NAME_BYTES * 4 <= text.length; at += NAME_BYTES * 4) {
+      const page = text.slice(at, at + NAME_BYTES * 2);
+      const modules = index.get(page) ?? new Set();
+      index.set(page, modules.add(text.slice(at + NAME_BYTES * 2, at + NAME_BYTES * 4)));
+    }
+  } catch {
+    // Nothing was kept so far.
+  }
+  return index;
 }
 
 /** The next bytes of a file; throws when it has fewer. */
