@@ -78,6 +78,10 @@ export class KeptCode implements EarlierBlocks {
     this.#places.clear();
   }
 
+  hasBlocks(frame: number): boolean {
+    return this.#regions.hasBlocks(frame);
+  }
+
   straddling(pc: number, frame: number, mode: number): KeptBlock | "not mapped" | undefined {
     const waiting = this.#straddling.get(frame);
     const key = blockKey(pageOffset(pc), mode);

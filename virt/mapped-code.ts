@@ -13,7 +13,8 @@ import { HEADER_BYTES } from "./interp/bytecode.ts";
 import type { KeptBlock } from "./interp/kept.ts";
 import { linkBlock, notedTargets } from "./interp/links.ts";
 import type { IrBuilder } from "./ir/builder.ts";
-import { pageOffset } from "./layout.ts";
+import { TERM_INDIRECT, TERM_SYSCALL, TERM_TRAP } from "./ir/terminators.ts";
+import { PAGE_SIZE, pageOffset, pageStart } from "./layout.ts";
 import { keepIr, Lifting, LOWERED_BYTES_MAX } from "./lifting.ts";
 import type { AddressSpaces } from "./spaces.ts";
 import type { IrBlock } from "./translate/ir-block.ts";
@@ -33,8 +34,16 @@ export interface MappedCodeHost {
   readonly hotEntries: number;
 }
 
+/** Blocks lifted because one before them was: after that one, and in all. */
+const AHEAD_MAX = 32;
+const AHEAD_OF_RUN_MAX = 512;
+/** A jump that has but one place to go on at. */
+const NOWHERE = -1;
+
 /** Blocks of earlier runs that go into what is mapped one by one. */
 export interface EarlierBlocks {
+  /** Whether earlier runs have left blocks of a frame's content. */
+  hasBlocks(frame: number): boolean;
   /**
    * The kept block at a guest address in `frame` that ends in the next page, when that page has the bytes it was made from; or that it is one instruction whose
    * rest is in a page that is not mapped.
@@ -60,7 +69,7 @@ export class MappedCode implements BlockSource {
   mode = 0;
   /** Where there is a store. */
   earlier: EarlierBlocks | undefined;
-  readonly counters = { lifted: 0, liftedInstructions: 0, emptied: 0 };
+  readonly counters = { lifted: 0, liftedInstructions: 0, liftedAhead: 0, emptied: 0 };
 
   constructor(host: MappedCodeHost) {
     this.#ram = host.ram;
@@ -177,8 +186,18 @@ export class MappedCode implements BlockSource {
     if (kept !== undefined) return this.#takeStraddling(pc, bare ?? this.knownOrBare(pc), kept);
     const trap = this.#lift(pc, this.#blockInstructionsMax);
     if (trap !== 0) return trap;
+    if (!this.#cache.hasRoom(LOWERED_BYTES_MAX)) this.#empty();
+    const block = this.#lower(pc, bare);
+    const { instructions } = block;
+    this.counters.lifted++;
+    this.counters.liftedInstructions += instructions;
+    if (this.earlier?.hasBlocks(frame) === true) this.#liftAhead(pc, frame);
+    return block;
+  }
+
+  /** Bytecode of what was lifted last, which is at `pc`. The arena has room for it. */
+  #lower(pc: number, bare: Block | undefined): Block {
     const cache = this.#cache;
-    if (!cache.hasRoom(LOWERED_BYTES_MAX)) this.#empty();
     const start = cache.arenaEnd;
     const end = this.#lifting.lowering.lower(this.#builder, start, NEVER_HOT, true);
     const block: Block = bare ?? this.knownOrBare(pc);
@@ -192,9 +211,39 @@ export class MappedCode implements BlockSource {
     }
     this.#add(block, end);
     linkBlock(this.#ram, cache, block);
-    this.counters.lifted++;
-    this.counters.liftedInstructions += instructions;
     return block;
+  }
+
+  /**
+   * What a block leads to in its page, and on from there. Of code that earlier runs have come by, this one has taken another way, as programs do that hash by
+   * a number of chance: whoever comes next takes a third one, and would have to load all that lifts for a handful of blocks.
+   */
+  #liftAhead(pc: number, frame: number): void {
+    const page = pageStart(pc);
+    const offsets = this.#onward(pc);
+    for (let n = 0; n < offsets.length && n < AHEAD_MAX; n++) {
+      const offset = offsets[n]!;
+      if (this.#cache.find(frame, offset, this.mode) !== undefined) continue;
+      if (this.counters.liftedAhead >= AHEAD_OF_RUN_MAX || !this.#cache.hasRoom(LOWERED_BYTES_MAX)) return;
+      const trap = this.#lift(page + offset, this.#blockInstructionsMax);
+      if (trap !== 0 || offset + this.#lifted.bytes > PAGE_SIZE) continue;
+      this.#lower(page + offset, undefined);
+      offsets.push(...this.#onward(page + offset));
+      this.counters.liftedAhead++;
+    }
+  }
+
+  /** Offsets in its page where the block that was lifted last, at `pc`, goes on: where its call returns to with them. */
+  #onward(pc: number): number[] {
+    const { terminator, target, fallTarget } = this.#builder;
+    if (terminator === TERM_TRAP) return [];
+    const next = terminator === TERM_INDIRECT
+      ? [fallTarget]
+      : terminator === TERM_SYSCALL
+      ? [target]
+      : [target, fallTarget];
+    return next.filter((delta) => delta !== NOWHERE).map((delta) => pageOffset(pc) + delta)
+      .filter((offset) => offset >= 0 && offset < PAGE_SIZE);
   }
 
   /** The arena is full: all code goes. */

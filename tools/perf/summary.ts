@@ -19,6 +19,7 @@ export const COUNTER_WORDS: Readonly<Record<string, string>> = {
   codeWrites: "stores into translated code",
   lifted: "blocks lifted",
   liftedInstructions: "instructions lifted",
+  liftedAhead: "blocks lifted ahead of being run",
   loadedBlocks: "blocks whose bytecode an earlier run left",
   regions: "regions translated, and taken from earlier runs",
   storedModules: "modules taken from earlier runs",

@@ -68,6 +68,11 @@ export class StoredRegions {
     return this.#pages.get(frame)?.kept !== undefined;
   }
 
+  /** Whether it had any. */
+  hasBlocks(frame: number): boolean {
+    return (this.#pages.get(frame)?.kept?.blocks ?? 0) > 0;
+  }
+
   noteKept(frame: number, kept: KeptCounts): void {
     this.#page(frame).kept = kept;
   }
