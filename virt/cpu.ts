@@ -102,6 +102,7 @@ export class WasmCpu implements Cpu, AccessOwner {
         table,
         imports: { ...this.#runtime },
         compile,
+        compileSettled: (bytes) => store?.compileSettled?.(bytes) ?? compile(bytes),
       },
       cache,
       regionLimits,

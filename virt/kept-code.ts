@@ -30,8 +30,8 @@ const FEW_LIFTED = 256;
 const FEW_MODULES = 8;
 const MORE_PAGES_MAX = 32;
 /**
- * So much of what is warm is translated at the end of a run, with about as much beside it: engines take some 80 us for an instruction. A compiler has 100,000,
- * for which its second run waits a dozen seconds more.
+ * So much of what is warm is translated at the end of a run, with about as much beside it: engines take some 80 us of a processor for an instruction. A
+ * compiler has 100,000, for which its second run waits seven seconds more where there are two.
  */
 const WARM_INSTRUCTIONS_MAX = 120_000;
 /** A block that was translated asks for its region after this part of the entries that make another hot. */

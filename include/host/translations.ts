@@ -88,7 +88,9 @@ export interface TranslationStore {
   runtime(): StoredRuntime | undefined;
   /** Keeps it. `from`: when it came from the store itself. */
   saveRuntime(used: UsedRuntime, from: StoredRuntime | undefined): void;
-  /** Called before so many guest instructions are translated for later runs, which takes some 80 us each: a host may tell who waits. */
+  /** A module that is to be kept as it is, optimised at once; undefined where the host has no way to do that. Throws what a module throws. */
+  compileSettled?(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | undefined;
+  /** Called before so many guest instructions are translated for later runs, which takes some 80 us of a processor each: a host may tell who waits. */
   noteWork?(instructions: number): void;
   /** Keeps modules, perhaps again with fewer regions. `from`: where a module came from, when it is the store itself. */
   save(modules: readonly { readonly used: UsedModule; readonly from: StoredModule | undefined }[]): void;

@@ -40,6 +40,8 @@ export interface TranslatorHost {
   /** Exports of the runtime instance and `ext`. */
   readonly imports: Readonly<Record<string, unknown>>;
   readonly compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
+  /** The same for a module that stays as it is. */
+  readonly compileSettled: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
 }
 
 /** What is to be one module. */
@@ -255,7 +257,8 @@ export class Translator {
     const { drafts } = module;
     if (drafts.length === 0) return [];
     const bytes = module.finish();
-    const loaded = this.#load(bytes, () => this.#host.compile(bytes), { from: undefined, isSettled });
+    const compile = isSettled ? this.#host.compileSettled : this.#host.compile;
+    const loaded = this.#load(bytes, () => compile(bytes), { from: undefined, isSettled });
     if (loaded === undefined) return [];
     this.counters.modules++;
     this.counters.regionBytes += bytes.length;

@@ -54,6 +54,24 @@ export function setPatience(patient: boolean): void {
   setFlagsFromString(patient ? PATIENT : USUAL);
 }
 
+/** Under these a module is compiled as a whole when it is made, by the optimising compiler, with as many threads as the engine has. */
+const WHOLE = ["--no-wasm-dynamic-tiering", "--no-wasm-lazy-compilation", "--no-liftoff"];
+/** The usual ones again. Each may change one of those before it, so the order is the other way round. */
+const LAZY = ["--liftoff", "--wasm-lazy-compilation", "--wasm-dynamic-tiering"];
+/** Later engines may call them otherwise. */
+const KNOWS_WHOLE = VERSION === 11 || VERSION === 12;
+
+/** Makes a module that is optimised as a whole; undefined where the engine cannot be asked for one. */
+export function optimisedWhole(make: () => WebAssembly.Module): WebAssembly.Module | undefined {
+  if (!KNOWS_WHOLE) return undefined;
+  WHOLE.forEach((setting) => setFlagsFromString(setting));
+  try {
+    return make();
+  } finally {
+    LAZY.forEach((setting) => setFlagsFromString(setting));
+  }
+}
+
 /** Does something with code that is kept, under the settings that all kept code is made for. */
 export function underUsualSettings<T>(act: () => T): T {
   const patient = settings.isPatient;

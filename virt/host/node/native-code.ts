@@ -8,15 +8,17 @@
 import { setFlagsFromString } from "node:v8";
 import { runInThisContext } from "node:vm";
 
-import { underUsualSettings } from "./engine.ts";
+import { optimisedWhole, underUsualSettings } from "./engine.ts";
 
 export interface NativeCode {
   /** Code of the functions that are optimised. The engine aborts when there is none: `trifle`, one of them, becomes it. */
   take(module: WebAssembly.Module, trifle: unknown): Uint8Array<ArrayBuffer>;
   /** Undefined when the engine does not accept it. */
   give(code: Uint8Array<ArrayBuffer>, bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | undefined;
-  /** Optimises exported functions at once. */
+  /** Optimises exported functions, one after the other. */
   optimise(functions: readonly unknown[]): void;
+  /** A module all of whose functions are optimised, by several threads; undefined where that cannot be had. Throws what a module throws. */
+  compileOptimised(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | undefined;
 }
 
 /** Undefined where the engine has nothing of the kind. */
@@ -38,6 +40,7 @@ export function nativeCode(): NativeCode | undefined {
       optimise(functions) {
         for (const target of functions) optimise(target);
       },
+      compileOptimised: (bytes) => optimisedWhole(() => new WebAssembly.Module(bytes)),
     };
     return works(native) ? native : undefined;
   } catch {

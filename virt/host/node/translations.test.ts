@@ -2,7 +2,7 @@
 // The store in a directory: what was kept comes back whole or not at all.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
@@ -108,6 +108,35 @@ test("a module comes back, also after it was optimised and written again", () =>
       }]);
     }
   });
+});
+
+test("a module that settles is optimised as it is made, and comes back with that code", () => {
+  const lengthOf = (isOptimised: boolean): number => {
+    let length = 0;
+    withDirectory((directory) => {
+      const store = directoryStore(directory, "build");
+      // With a custom section that tells them apart: an engine knows a module that it has compiled.
+      const bytes = new Uint8Array([...answer(), 0, 2, 0, Number(isOptimised)]);
+      const module = (isOptimised ? store.compileSettled?.(bytes) : undefined)
+        ?? new WebAssembly.Module(bytes);
+      const { trifle } = new WebAssembly.Instance(module).exports;
+      const used = {
+        bytes,
+        module,
+        functions: [],
+        trifle,
+        memoryPages: MEMORY_PAGES,
+        isSettled: true,
+        regions: [region("region0")],
+      };
+      store.save([{ used, from: undefined }]);
+      const [stored] = directoryStore(directory, "build").modulesFor(HASH, MEMORY_PAGES, true);
+      assert.equal(run(stored?.compile()), 42);
+      length = statSync(moduleFile(directory)).size;
+    });
+    return length;
+  };
+  assert.ok(lengthOf(true) > lengthOf(false));
 });
 
 test("a module is not read before it is worth it", () => {

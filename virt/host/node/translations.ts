@@ -107,6 +107,7 @@ class DirectoryStore implements TranslationStore {
   /** Only then can the store have grown. */
   #hasWritten = false;
   readonly #modules = new Map<string, FileModule | undefined>();
+  readonly #optimised = new WeakSet<WebAssembly.Module>();
 
   constructor(directory: string, native: NativeCode | undefined, { runtime, image }: Shipped) {
     this.#shippedRuntime = runtime;
@@ -156,6 +157,12 @@ class DirectoryStore implements TranslationStore {
     }
   }
 
+  compileSettled(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | undefined {
+    const module = this.#native?.compileOptimised(bytes);
+    if (module !== undefined) this.#optimised.add(module);
+    return module;
+  }
+
   runtime(): StoredRuntime | undefined {
     const own = this.#read(RUNTIME_FILE, this.#runtimePath);
     if (own !== undefined || this.#shippedRuntime === undefined) return own;
@@ -196,7 +203,7 @@ class DirectoryStore implements TranslationStore {
       rmSync(this.#modulePath(id), { force: true });
       return;
     }
-    if (isSettled) this.#native?.optimise(used.functions);
+    if (isSettled && !this.#optimised.has(used.module)) this.#native?.optimise(used.functions);
     const native = this.#native?.take(used.module, used.trifle) ?? new Uint8Array();
     this.#write(this.#modulePath(id), { regions, isSettled }, used.bytes, native);
     const pages = new Set(
