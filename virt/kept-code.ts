@@ -27,6 +27,8 @@ import { walk } from "./walk.ts";
  * that a later run lifts none and need not load what lifts: some pages at a time, a millisecond each, for whoever waits for the run to end.
  */
 const FEW_LIFTED = 256;
+/** Or no more than this part of the blocks that earlier runs left: of a compiler's 170,000 each run comes by 1,400 others. */
+const FEW_SHARE = 64;
 const FEW_MODULES = 8;
 const MORE_PAGES_MAX = 32;
 /**
@@ -239,7 +241,8 @@ export class KeptCode implements EarlierBlocks {
       const hot = hotAfter(hotEntries, codeBytes);
       return now > hot ? Math.max(1, Math.floor(hot / TRANSLATED_SHARE)) : hot;
     };
-    let more = code.counters.lifted <= FEW_LIFTED && translator.counters.modules <= FEW_MODULES
+    const few = Math.max(FEW_LIFTED, this.loadedBlocks / FEW_SHARE);
+    let more = code.counters.lifted <= few && translator.counters.modules <= FEW_MODULES
       ? MORE_PAGES_MAX
       : 0;
     const pages: KeptPage[] = [];
