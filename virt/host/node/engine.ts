@@ -59,7 +59,7 @@ const WHOLE = ["--no-wasm-dynamic-tiering", "--no-wasm-lazy-compilation", "--no-
 /** The usual ones again. Each may change one of those before it, so the order is the other way round. */
 const LAZY = ["--liftoff", "--wasm-lazy-compilation", "--wasm-dynamic-tiering"];
 /** Later engines may call them otherwise. */
-const KNOWS_WHOLE = VERSION === 11 || VERSION === 12;
+const KNOWS_WHOLE = VERSION >= 11 && VERSION <= 13;
 
 /** Makes a module that is optimised as a whole; undefined where the engine cannot be asked for one. */
 export function optimisedWhole(make: () => WebAssembly.Module): WebAssembly.Module | undefined {

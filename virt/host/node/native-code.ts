@@ -8,7 +8,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInThisContext } from "node:vm";
 
-import { optimisedWhole, underUsualSettings } from "./engine.ts";
+import { optimisedWhole, tuneEngine, underUsualSettings } from "./engine.ts";
 
 export interface NativeCode {
   /** Code of the functions that are optimised. The engine aborts when there is none: `trifle`, one of them, becomes it. */
@@ -23,6 +23,7 @@ export interface NativeCode {
 
 /** Undefined where the engine has nothing of the kind. */
 export function nativeCode(): NativeCode | undefined {
+  tuneEngine();
   try {
     const take = engineFunction("module", "%SerializeWasmModule(module)");
     const give = engineFunction("code, bytes", "%DeserializeWasmModule(code, bytes)");
