@@ -109,9 +109,10 @@ const aside: Plugin = {
       const module: object = await import(`${top}dist/${path}`);
       const getters = Object.keys(module).map((name) => `get ${name}() { return load().${name}; }`);
       return {
-        contents: `const load = () => require("${ASIDE_FILE}")["${path}"]; module.exports = { ${
-          getters.join(", ")
-        } };`,
+        contents:
+          `let loaded; const load = () => (loaded ??= require("${ASIDE_FILE}")["${path}"]); module.exports = { ${
+            getters.join(", ")
+          } };`,
       };
     });
   },
