@@ -14,14 +14,14 @@ import type { BlockSource, TakenBlock } from "./region.ts";
 import { flowTargets, isCall, isDirectCall, isReturn, JUMP_GUARD, steadyPlace } from "./terminators.ts";
 
 /** Of a function that is put into others. */
-const BODY_BLOCKS_MAX = 20;
-const BODY_INSTRUCTIONS_MAX = 100;
+const BODY_BLOCKS_MAX = 12;
+const BODY_INSTRUCTIONS_MAX = 60;
 /** Calls in copies are replaced as well, so deep. */
 const DEPTH_MAX = 2;
 /** A region grows by so many instructions at most. */
-const GROWTH_MAX = 400;
+const GROWTH_MAX = 200;
 /** And to no more than so many: larger regions lose more by it than they gain. */
-const INSTRUCTIONS_MAX = 1200;
+const INSTRUCTIONS_MAX = 500;
 /** In `ways` of a guard: where it leads when the target is another. */
 export const OTHERWISE = -1;
 
