@@ -302,32 +302,46 @@ test("where the rest of an instruction is not mapped, that is known without lift
   assert.equal(cpu.statistics()["lifted"], 0);
 });
 
-/** Forty blocks, and one more where r7 is not 0. */
-function chain(store: MemoryStore, r7: bigint): number {
+/** Forty blocks, one more where r7 is not 0, and another there where r6 is not. */
+function chain(store: MemoryStore, r7: bigint, r6: bigint = 0n): Record<string, number> {
   const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
   const cpu = new WasmCpu(ram, new ToyFrontEnd(), { hotEntries: 1e6, store: store.open() });
   const space = new ToySpace(ram, FRAMES_START);
   const frame = space.frame();
   const jumps = Array.from({ length: 40 }, (): ToyInstruction => [TOY.jump, 0, 0, 0, 0]);
-  const end: ToyInstruction[] = [[TOY.cmpi, 0, 7, 0, 0], [TOY.jcc, 4, 0, 0, 8], [TOY.li, 1, 0, 0, 1], [
-    TOY.syscall,
-  ]];
+  const end: ToyInstruction[] = [
+    [TOY.cmpi, 0, 7, 0, 0],
+    [TOY.jcc, 4, 0, 0, 24],
+    [TOY.cmpi, 0, 6, 0, 0],
+    [TOY.jcc, 4, 0, 0, 8],
+    [TOY.li, 1, 0, 0, 1],
+    [TOY.syscall],
+  ];
   ram.u8.set(assembleToy([...jumps, ...end]), frame);
   space.map(0x40_0000, frame, PTE_EXEC);
   cpu.setAddressSpace(space.root, 1);
   setPc(ram, 0x40_0000);
   writeGpr(ram, 7, r7);
+  writeGpr(ram, 6, r6);
   assert.equal(cpu.run(1e6), TRAP_SYSCALL);
+  assert.equal(readGpr(ram, 1), r7 * r6);
   cpu.saveTranslations(true);
-  return cpu.statistics()["lifted"]!;
+  return cpu.statistics();
 }
 
 test("the few blocks that a run had to lift are there for the next", () => {
   const store = new MemoryStore();
-  assert.ok(chain(store, 0n) > 40);
-  assert.equal(chain(store, 0n), 0);
-  assert.equal(chain(store, 1n), 1);
-  assert.equal(chain(store, 1n), 0);
+  assert.ok(chain(store, 0n)["lifted"]! > 40);
+  assert.equal(chain(store, 0n)["lifted"], 0);
+  assert.equal(chain(store, 1n)["lifted"], 1);
+  assert.equal(chain(store, 1n)["lifted"], 0);
+});
+
+test("what a block leads to is lifted with it, but for pages that no earlier run has come by", () => {
+  const store = new MemoryStore();
+  assert.equal(chain(store, 0n)["liftedAhead"], 0);
+  assert.equal(chain(store, 1n)["liftedAhead"], 1);
+  assert.equal(chain(store, 1n, 1n)["lifted"], 0);
 });
 
 test("a page that is first looked at for the sake of a region in the page before has its bytecode loaded as well", () => {

@@ -107,6 +107,7 @@ class DirectoryStore implements TranslationStore {
   /** Only then can the store have grown. */
   #hasWritten = false;
   readonly #modules = new Map<string, FileModule | undefined>();
+  /** All of their functions are optimised. */
   readonly #optimised = new WeakSet<WebAssembly.Module>();
 
   constructor(directory: string, native: NativeCode | undefined, { runtime, image }: Shipped) {
