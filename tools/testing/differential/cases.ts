@@ -365,7 +365,7 @@ const system: readonly Case[] = [
   {
     name: "ps",
     script:
-      "sleep 5 & ps -o comm= -p $!; ps -o stat= -p $$ | cut -c1; kill $!; wait; ps -p 99999 -o pid=; echo $?; pgrep -x no_such; echo $?; id -u; id -gn; whoami; uname -s -m; hostname > /dev/null; echo $?; free > /dev/null; echo $?; uptime > /dev/null; echo $?",
+      "sleep 5 & until grep -q sleep /proc/$!/comm; do :; done; ps -o comm= -p $!; ps -o stat= -p $$ | cut -c1; kill $!; wait; ps -p 99999 -o pid=; echo $?; pgrep -x no_such; echo $?; id -u; id -gn; whoami; uname -s -m; hostname > /dev/null; echo $?; free > /dev/null; echo $?; uptime > /dev/null; echo $?",
   },
   {
     name: "script-tty",
