@@ -13,7 +13,7 @@ import { HEADER_BYTES } from "./interp/bytecode.ts";
 import type { KeptBlock } from "./interp/kept.ts";
 import { linkBlock, notedTargets } from "./interp/links.ts";
 import type { IrBuilder } from "./ir/builder.ts";
-import { TERM_INDIRECT, TERM_SYSCALL, TERM_TRAP } from "./ir/terminators.ts";
+import { TERM_INDIRECT, TERM_TRAP } from "./ir/terminators.ts";
 import { PAGE_SIZE, pageOffset, pageStart } from "./layout.ts";
 import { keepIr, Lifting, LOWERED_BYTES_MAX } from "./lifting.ts";
 import type { AddressSpaces } from "./spaces.ts";
@@ -37,7 +37,7 @@ export interface MappedCodeHost {
 /** Blocks lifted because one before them was: after that one, and in all. */
 const AHEAD_MAX = 32;
 const AHEAD_OF_RUN_MAX = 512;
-/** A jump that has but one place to go on at. */
+/** In the builder: there is no such place to go on at. */
 const NOWHERE = -1;
 
 /** Blocks of earlier runs that go into what is mapped one by one. */
@@ -237,11 +237,7 @@ export class MappedCode implements BlockSource {
   #onward(pc: number): number[] {
     const { terminator, target, fallTarget } = this.#builder;
     if (terminator === TERM_TRAP) return [];
-    const next = terminator === TERM_INDIRECT
-      ? [fallTarget]
-      : terminator === TERM_SYSCALL
-      ? [target]
-      : [target, fallTarget];
+    const next = terminator === TERM_INDIRECT ? [fallTarget] : [target, fallTarget];
     return next.filter((delta) => delta !== NOWHERE).map((delta) => pageOffset(pc) + delta)
       .filter((offset) => offset >= 0 && offset < PAGE_SIZE);
   }
