@@ -109,3 +109,18 @@ test("CPU time adds up to what passed", () => {
   assert.ok(task.group.cpuTime.userNs + task.group.cpuTime.systemNs >= 5_000_000);
   assert.ok(usedNs <= task.group.cpuTime.userNs);
 });
+
+test("what is to be done while nobody waits begins a second after the last instruction, though a timer ends early", async () => {
+  const kernel = new ScriptedKernel();
+  const { sched } = kernel.kernel;
+  const quietNs: number[] = [];
+  sched.onQuiet = () => quietNs.push(kernel.nowNs);
+  let endNs = 0;
+  kernel.spawn(function*(task) {
+    yield* task.spend(1_000_345);
+    endNs = kernel.nowNs;
+  });
+  await sched.run(() => kernel.nowNs > 10e9);
+  assert.equal(quietNs.length, 1);
+  assert.ok(quietNs[0]! >= endNs + 1e9 && quietNs[0]! < endNs + 1.002e9, `${quietNs[0]} after ${endNs}`);
+});

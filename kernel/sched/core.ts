@@ -68,6 +68,9 @@ export class Scheduler implements TaskScheduler {
   onQuiet: (() => void) | undefined;
   /** Instructions retired when it was last called. */
   #quietRetired = 0;
+  /** Instructions retired in all when the pause began, and when that was. */
+  #pauseRetired = -1;
+  #pauseStartNs = 0;
 
   constructor(parts: SchedulerParts) {
     this.#host = parts.host;
@@ -270,12 +273,18 @@ export class Scheduler implements TaskScheduler {
     if (until < deadline && nowNs >= until && this.queue.length === 0) this.#beQuiet();
   }
 
-  /** When the pause that goes on at `nowNs` will be long enough for `onQuiet`; Infinity when there is nothing to call it for. */
+  /**
+   * When the pause that goes on at `nowNs` will be long enough for `onQuiet`; Infinity when there is nothing to call it for.
+   * The pause is as long as nothing has run, however often the host wakes in it: its timers may end a little early.
+   */
   #quietAt(nowNs: number): number {
-    if (this.onQuiet === undefined || this.#cpu.retired - this.#quietRetired < QUIET_INSTRUCTIONS) {
-      return Infinity;
+    const { retired } = this.#cpu;
+    if (this.onQuiet === undefined || retired - this.#quietRetired < QUIET_INSTRUCTIONS) return Infinity;
+    if (retired !== this.#pauseRetired) {
+      this.#pauseRetired = retired;
+      this.#pauseStartNs = nowNs;
     }
-    return nowNs + QUIET_NS;
+    return this.#pauseStartNs + QUIET_NS;
   }
 
   #beQuiet(): void {

@@ -39,6 +39,10 @@ const ARGUMENTS = 1;
 const STACK = 8;
 const RESULT = 9;
 const MEMORY_BYTES = 1 << 16;
+/** How long the way into the host takes, how long that idles when nothing is to come, and a turn of its event loop. */
+const IDLE_ENTRY_NS = 500;
+const IDLE_NS = 1e9;
+const IDLE_TURN_NS = 1e5;
 
 interface Instance {
   readonly script: Script;
@@ -178,7 +182,7 @@ export class ScriptedKernel {
     const host = {
       clock: { monotonicNs: () => this.#now, wallAtZeroNs: 1_700_000_000_000_000_000n },
       entropy: { fill: (bytes: Uint8Array) => bytes.fill(4) },
-      idle: async () => {},
+      idle: async (deadlineNs: number | undefined) => this.#idle(deadlineNs),
       breathe: async () => {},
       advance: (retired: number) => {
         this.#now += retired;
@@ -230,6 +234,13 @@ export class ScriptedKernel {
       this.#now = Math.max(this.#now, next);
     }
     return false;
+  }
+
+  /** As hosts' timers do that count whole milliseconds and are never late: a last part of one passes in turns. */
+  #idle(deadlineNs: number | undefined): void {
+    this.#now += IDLE_ENTRY_NS;
+    const leftNs = deadlineNs === undefined ? IDLE_NS : deadlineNs - this.#now;
+    this.#now += leftNs < 1e6 ? IDLE_TURN_NS : Math.floor(leftNs / 1e6) * 1e6;
   }
 
   *#load(task: TaskStruct, mm: Mm, program: Program): Sleeps<void> {
