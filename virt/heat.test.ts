@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Ram } from "../lib/ram.ts";
 import type { Block } from "./cache.ts";
-import { COUNT_BYTES, heatOf, hotAfter, NEVER_HOT, startCount, warmthOf } from "./heat.ts";
+import { COUNT_BYTES, heatOf, HOT_IN_VAIN, hotAfter, startCount, warmthOf } from "./heat.ts";
 
 const HOT = 10_000;
 
@@ -30,7 +30,7 @@ test("half of a block's entries are half of a hot one's, however long it is", ()
     assert.equal(heat(own), -1, "never entered");
     assert.equal(heat(own / 2), HOT / 2);
     assert.equal(heat(0), HOT);
-    assert.equal(heat(NEVER_HOT - 7), HOT + 7, "counted since it was hot");
+    assert.equal(heat(HOT_IN_VAIN - 7), HOT + 7, "counted since it was hot");
   }
 });
 
@@ -45,6 +45,6 @@ test("warmth is entries in this run, whatever the count began with", () => {
   assert.equal(warmth(96, HOT, HOT), 0);
   assert.equal(warmth(96, HOT, HOT - 1250), 1250);
   assert.equal(warmth(96, HOT / 32, 1), 311, "it began with less, and was not entered more often for that");
-  assert.equal(warmth(96, HOT, NEVER_HOT), HOT, "it was hot");
+  assert.equal(warmth(96, HOT, HOT_IN_VAIN), HOT, "it was hot");
   assert.equal(warmth(5120, HOT / 10, HOT / 20), HOT / 2, "a long one counts for as many");
 });

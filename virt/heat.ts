@@ -5,8 +5,10 @@
 import type { Ram } from "../lib/ram.ts";
 import type { Block } from "./cache.ts";
 
-/** The count of a block that is not asked for any more. */
+/** The count of a block that is not asked for. */
 export const NEVER_HOT = 0x7fff_ffff;
+/** That of a block that has a region: it runs in that, and is entered here only where the region is not mapped as a whole. More than any other but the one before. */
+export const HOT_IN_VAIN: number = 1 << 16;
 /** That of a block that waits for its translation, until it is asked for again: the wait may have been in vain. */
 export const HOT_AGAIN = 100;
 /** Where the count is, and what it began with, before a block's bytecode. */
@@ -51,7 +53,7 @@ export function heatOf(ram: Ram, block: Block, hotEntries: number): number {
   const own = hotAfter(hotEntries, block.end - block.record);
   const left = ram.i32[(block.record - COUNT_BYTES) >>> 2]!;
   // It was hot before and has been counted since.
-  if (left > own) return hotEntries + (NEVER_HOT - left);
+  if (left > own) return hotEntries + (HOT_IN_VAIN - left);
   const entered = own - left;
   return entered >= own >> 4 ? Math.floor(entered * hotEntries / own) : -1;
 }

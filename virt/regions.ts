@@ -8,7 +8,7 @@
 import { ACCESS_EXEC } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import type { Block, CodeCache } from "./cache.ts";
-import { COUNT_BYTES, HOT_AGAIN, NEVER_HOT } from "./heat.ts";
+import { COUNT_BYTES, HOT_AGAIN, HOT_IN_VAIN } from "./heat.ts";
 import type { KeptCode } from "./kept-code.ts";
 import { PAGE_SIZE } from "./layout.ts";
 import type { MappedCode } from "./mapped-code.ts";
@@ -79,14 +79,26 @@ export class Regions {
 
   /** The block at `pc` is worth translating: not at once, because regions made together cost less. True when it is time. */
   noteHot(pc: number, retired: number): boolean {
+    this.#enterLate(pc);
     const block = this.#storedAt(pc) ?? this.#code.blockAt(pc);
     if (typeof block === "number") return false;
     const isTranslated = block.entry !== 0;
-    this.#ram.i32[(block.record - COUNT_BYTES) >>> 2] = isTranslated ? NEVER_HOT : HOT_AGAIN;
+    this.#ram.i32[(block.record - COUNT_BYTES) >>> 2] = isTranslated ? HOT_IN_VAIN : HOT_AGAIN;
     if (isTranslated) return false;
     if (this.#waitingPcs.size === 0) this.#waitingSince = retired;
     this.#waitingPcs.add(pc);
     return this.#waitingPcs.size >= this.#hotBatch * this.#patience() && !this.#onDemand;
+  }
+
+  /**
+   * The block at `pc` is interpreted though it is an entry of a region: not all of that was mapped when `pc` was first jumped to. When it is
+   * now, jumps to any of its entries look again.
+   */
+  #enterLate(pc: number): void {
+    const block = this.#code.known(pc);
+    const region = block?.home?.region;
+    if (block === undefined || region === undefined || !this.#spaces.findsBytecode(pc)) return;
+    if (this.#spaces.enterRegion(pc, block)) this.#entriesChanged([region]);
   }
 
   /** The known block at a guest address, when the store has been asked for regions with it. */

@@ -122,6 +122,12 @@ export class AddressSpaces {
     return true;
   }
 
+  /** Whether jumps to `pc` find bytecode. */
+  findsBytecode(pc: number): boolean {
+    const place = this.#find(this.#firstPlace(pc), pc);
+    return place >= 0 && this.#ram.i32[place + 2] === 0;
+  }
+
   /** Jumps to `pc` find the block's bytecode. */
   enterBlock(pc: number, block: Block): void {
     block.isEntered = true;

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Regions are found where their pages are mapped, also when that came late.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Ram } from "../lib/ram.ts";
+import { WasmCpu } from "./cpu.ts";
+import { FRAMES_START, PTE_EXEC } from "./layout.ts";
+import {
+  assembleToy,
+  getPc,
+  setPc,
+  TOY,
+  ToyFrontEnd,
+  type ToyInstruction,
+  ToySpace,
+  writeGpr,
+} from "./testing/toy.ts";
+
+const CODE = 0x40_0000;
+
+/** Counts r2 down, by way of the other page when r6 is not 0. */
+const LOOP: readonly ToyInstruction[] = [
+  [TOY.add, 1, 1, 2],
+  [TOY.addi, 2, 2, 0, -1],
+  [TOY.cmpi, 0, 6, 0, 0],
+  [TOY.jcc, 5, 0, 0, 4096 - 32],
+  [TOY.cmpi, 0, 2, 0, 0], // 32
+  [TOY.jcc, 5, 0, 0, -48],
+  [TOY.syscall], // 48
+];
+const OTHER_PAGE: readonly ToyInstruction[] = [
+  [TOY.addi, 5, 5, 0, 1],
+  [TOY.jump, 0, 0, 0, 32 - (4096 + 16)],
+];
+
+test("where not all of a region was mapped when it was jumped to, it is looked for again", () => {
+  const ram = new Ram(FRAMES_START + (4 << 20), FRAMES_START + (4 << 20));
+  const cpu = new WasmCpu(ram, new ToyFrontEnd(), { hotEntries: 3, hotBatch: 1 });
+  const frames = [LOOP, OTHER_PAGE].map((program, n) => {
+    const frame = FRAMES_START + (3 << 20) + n * 4096;
+    ram.u8.set(assembleToy(program), frame);
+    return frame;
+  });
+  /** A space of its own; what maps its second page. */
+  const enterSpace = (id: number): () => void => {
+    const space = new ToySpace(ram, FRAMES_START + ((id - 1) << 20));
+    space.map(CODE, frames[0]!, PTE_EXEC);
+    cpu.setAddressSpace(space.root, id);
+    return () => space.map(CODE + 4096, frames[1]!, PTE_EXEC);
+  };
+  const run = (count: number, budget: number): void => {
+    setPc(ram, CODE);
+    writeGpr(ram, 2, BigInt(count));
+    cpu.run(budget);
+  };
+  const dispatches = (): number => cpu.statistics()["dispatches"]!;
+
+  enterSpace(1)();
+  writeGpr(ram, 6, 1n);
+  run(100, 1e6);
+  assert.ok(cpu.statistics()["liveRegions"]! > 0);
+
+  writeGpr(ram, 6, 0n);
+  for (const id of [2, 3]) {
+    const mapSecond = enterSpace(id);
+    run(1e6, 12);
+    mapSecond();
+    const before = dispatches();
+    run(1e6, 1e8);
+    assert.equal(getPc(ram), CODE + 56);
+    const taken = dispatches() - before;
+    assert.ok(taken < 100, `${taken} dispatches in space ${id}`);
+  }
+});
