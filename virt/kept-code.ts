@@ -12,11 +12,13 @@ import {
   type KeptBlock,
   type KeptCounts,
   PageBytecode,
+  type WholeBlock,
 } from "./interp/kept.ts";
-import { hotAfter, WARM_SHARE, warmthOf } from "./heat.ts";
+import { gather } from "./gather.ts";
+import { hotAfter, warmthOf } from "./heat.ts";
 import { PAGE_SIZE, pageOffset, pageStart } from "./layout.ts";
 import type { EarlierBlocks, MappedCode } from "./mapped-code.ts";
-import { neighbourhoods, PlacedCode, type PlacedCodeHost } from "./placed-code.ts";
+import type { PlacedCodeHost } from "./placed-code.ts";
 import { StoredRegions } from "./translate/stored.ts";
 import type { Region } from "./translate/live.ts";
 import type { Translator } from "./translate/translator.ts";
@@ -31,13 +33,10 @@ const FEW_LIFTED = 256;
 const FEW_SHARE = 64;
 const FEW_MODULES = 8;
 const MORE_PAGES_MAX = 32;
-/**
- * So much of what is warm is translated at the end of a run, with about as much beside it: engines take some 80 us of a processor for an instruction. A
- * compiler has 100,000, for which its second run waits seven seconds more where there are two.
- */
-const WARM_INSTRUCTIONS_MAX = 120_000;
 /** A block that was translated asks for its region after this part of the entries that make another hot. */
 const TRANSLATED_SHARE = 32;
+/** Blocks of each module made at the end of a run that are kept as translated though nothing else is new in their pages. */
+const LEADING_BLOCKS = 16;
 
 /** What it works with and asks of the CPU. */
 export interface KeptCodeHost extends PlacedCodeHost {
@@ -55,6 +54,8 @@ export class KeptCode implements EarlierBlocks {
   readonly #straddling = new Map<number, Map<number, KeptBlock>>();
   /** By frame: where it was mapped when the store was last asked for its page. */
   readonly #places = new Map<number, number>();
+  /** Frames whose pages are written again for blocks that lead to new modules. */
+  readonly #leading = new Set<number>();
   /** Blocks that came from the store. */
   loadedBlocks = 0;
 
@@ -71,6 +72,7 @@ export class KeptCode implements EarlierBlocks {
     this.#regions.forget(frame);
     this.#straddling.delete(frame);
     this.#places.delete(frame);
+    this.#leading.delete(frame);
   }
 
   /** All code was dropped, and no frame is watched any more. */
@@ -78,6 +80,7 @@ export class KeptCode implements EarlierBlocks {
     this.#regions.forgetAll();
     this.#straddling.clear();
     this.#places.clear();
+    this.#leading.clear();
   }
 
   hasBlocks(frame: number): boolean {
@@ -157,100 +160,54 @@ export class KeptCode implements EarlierBlocks {
     this.loadedBlocks += page.size + straddling.length;
   }
 
-  /**
-   * Puts regions together that have proved useful a second time, and what is new beside them. What runs lay scattered over as many pages of the engine's
-   * memory as there were modules. Those of a program and of the libraries it uses stay apart, since other programs use the libraries too. With them what was not hot but warm:
-   * nobody waits for it now, and it costs the later runs little to have regions that lie beside others. The regions that are new.
-   */
+  /** Puts together what runs have made (gather.ts). The regions that are new. */
   gather(): Region[] {
-    const { loose, live } = this.#host.translator;
-    return [...new Set(loose.map(({ facts }) => facts.mode))].flatMap((mode) => {
-      const code = new PlacedCode(this.#host, mode);
-      const anchors = new Map<Region, number>();
-      for (const region of [...loose, ...live]) {
-        if (region.facts.mode === mode && !anchors.has(region)) anchors.set(region, code.place(region));
-      }
-      const takesWarm = neighbourhoods([...anchors]).some((together) =>
-        isFresh(together.map(([region]) => region))
-      );
-      const warm = takesWarm ? this.#findWarm(code, mode, anchors).map((pc) => [pc, pc] as const) : [];
-      return neighbourhoods<Region | number>([...anchors, ...warm]).flatMap((together) =>
-        this.#gather(code, together)
-      );
+    const made = gather(this.#host, {
+      places: this.#places,
+      isAtRest: this.loadedBlocks > 0 && this.#isAtRest(),
+      noteWork: (instructions) => this.#store.noteWork?.(instructions),
     });
+    const modules = new Set(made.map(({ module }) => module));
+    for (const { regions } of modules) this.#leadTo(regions);
+    return made;
   }
 
-  /** Guest addresses in `code` of blocks that ran often and are in none of the regions, in order: of too many, those that ran most. */
-  #findWarm(code: PlacedCode, mode: number, anchors: ReadonlyMap<Region, number>): number[] {
-    const { ram, cache, hotEntries } = this.#host;
-    const covered = new Set<number>();
-    for (const [{ offsets }, anchorPc] of anchors) {
-      for (const offset of offsets) covered.add(anchorPc + offset);
-    }
-    const found: { readonly pc: number; readonly block: Block; readonly warmth: number }[] = [];
-    for (const [frame, address] of this.#places) {
-      const page = code.placePage(frame, address);
-      if (page === undefined) continue;
-      for (const block of cache.allIn(frame)) {
-        const pc = page + block.offset;
-        if (block.mode !== mode || block.entry !== 0 || block.isDead || covered.has(pc)) continue;
-        const warmth = warmthOf(ram, block, hotEntries);
-        if (warmth * WARM_SHARE >= hotEntries) found.push({ pc, block, warmth });
-      }
-    }
-    let room = WARM_INSTRUCTIONS_MAX;
-    found.sort((a, b) => b.warmth - a.warmth);
-    return found.filter(({ block }) => (room -= block.instructions) >= 0).map(({ pc }) => pc).sort((a, b) =>
-      a - b
-    );
+  /** Blocks that run most of those that regions begin with ask for them soon in a later run: until one does, nobody reads their module. */
+  #leadTo(regions: readonly Region[]): void {
+    const { ram, hotEntries } = this.#host;
+    const heads = regions.flatMap(({ entries }) => entries).map((block) => ({
+      block,
+      warmth: warmthOf(ram, block, hotEntries),
+    }));
+    heads.sort((a, b) => b.warmth - a.warmth);
+    for (const { block } of heads.slice(0, LEADING_BLOCKS)) this.#leading.add(block.frame);
   }
 
-  /** `together`: regions with the addresses of their anchors in `code`, and addresses of warm blocks there, for one module. */
-  #gather(code: PlacedCode, together: readonly (readonly [Region | number, number])[]): Region[] {
-    const anchors = new Map<Region, number>();
-    const found: number[] = [];
-    for (const [what, at] of together) {
-      if (typeof what === "number") found.push(at);
-      else anchors.set(what, at);
-    }
-    const warm = isFresh([...anchors.keys()]) ? found : [];
-    const regions = [...anchors.keys()].filter(({ module }) => !module.isSettled);
-    if (regions.length === 0) return [];
-    this.#noteWork(regions, code, warm);
-    return this.#host.translator.gather(
-      code,
-      { regions, anchorOf: (region) => anchors.get(region)!, warm },
-      (pc) => code.addressOf(pc),
-    );
-  }
-
-  #noteWork(regions: Iterable<Region>, code: PlacedCode, warm: readonly number[]): void {
-    let instructions = 0;
-    for (const region of regions) instructions += region.instructions;
-    for (const pc of warm) instructions += code.known(pc)?.instructions ?? 0;
-    this.#store.noteWork?.(instructions);
+  /** Whether next to nothing was lifted and translated in this run. */
+  #isAtRest(): boolean {
+    const { code, translator } = this.#host;
+    const few = Math.max(FEW_LIFTED, this.loadedBlocks / FEW_SHARE);
+    return code.counters.lifted <= few && translator.counters.modules <= FEW_MODULES;
   }
 
   /** Leaves modules and bytecode to the store; before the end only those modules that it has not seen. */
   save(isEnd: boolean): void {
-    const { ram, cache, code, translator, hotEntries } = this.#host;
+    const { ram, cache, translator, hotEntries } = this.#host;
+    let more = this.#isAtRest() ? MORE_PAGES_MAX : 0;
     this.#store.save(translator.modulesToKeep((frame) => this.#regions.hashOf(frame), isEnd));
     // Each run counts for itself: a block that does not become hot in one is not worth it later, and code that came bit by bit would have all
     // regions made anew run after run. A block that was translated starts lower: its region is likely to be there, and those of its module come with it.
-    const entriesLeft = (now: number, codeBytes: number): number => {
+    const entriesLeft = ({ entry = 0 }: WholeBlock, now: number, codeBytes: number): number => {
       const hot = hotAfter(hotEntries, codeBytes);
-      return now > hot ? Math.max(1, Math.floor(hot / TRANSLATED_SHARE)) : hot;
+      return now > hot || entry !== 0 ? Math.max(1, Math.floor(hot / TRANSLATED_SHARE)) : hot;
     };
-    const few = Math.max(FEW_LIFTED, this.loadedBlocks / FEW_SHARE);
-    let more = code.counters.lifted <= few && translator.counters.modules <= FEW_MODULES
-      ? MORE_PAGES_MAX
-      : 0;
     const pages: KeptPage[] = [];
     for (const frame of cache.frames) {
       const waiting = [...this.#straddling.get(frame)?.values() ?? []];
       const counts = this.#counts(frame, waiting);
       const news = this.#regions.newsOf(frame, counts);
-      if (news === "none" || (news === "some" && more-- <= 0)) continue;
+      const isLeading = this.#leading.has(frame);
+      if (!isLeading && (news === "none" || (news === "some" && more-- <= 0))) continue;
       const blocks = cache.allIn(frame);
       const whole = blocks.filter(({ secondFrame }) => secondFrame < 0);
       const straddling = blocks.filter(({ secondFrame }) => secondFrame >= 0).map((block) =>
@@ -287,10 +244,4 @@ export class KeptCode implements EarlierBlocks {
     }
     return { blocks, targets };
   }
-}
-
-/** Whether most regions are not settled. Where most were put together before, that was done with what was warm then, and the rest is not worth a module of its own. */
-function isFresh(regions: readonly Region[]): boolean {
-  const settled = regions.filter(({ module }) => module.isSettled).length;
-  return settled * 2 <= regions.length;
 }

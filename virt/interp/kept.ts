@@ -11,6 +11,7 @@
 // made when it is asked for: most blocks only ever run.
 
 import type { Ram } from "../../lib/ram.ts";
+import { COUNT_BYTES, START_BYTES } from "../heat.ts";
 import { TERM_INDIRECT, TERM_JUMP } from "../ir/terminators.ts";
 import { PAGE_SIZE } from "../layout.ts";
 import {
@@ -45,6 +46,8 @@ export interface WholeBlock {
   readonly record: number;
   readonly end: number;
   readonly isTarget: boolean;
+  /** Of a region; 0 or undefined for none. */
+  readonly entry?: number;
 }
 
 /** Of any block. */
@@ -71,12 +74,12 @@ export function blockKey(offset: number, mode: number): number {
   return offset * 4 + mode;
 }
 
-/** `straddling`: blocks that end in the next page. `entriesLeft`: until a block is hot, by its present count and its length. */
+/** `straddling`: blocks that end in the next page. `entriesLeft`: until a block is hot, by its present count and its length too. */
 export function encodePage(
   ram: Ram,
   whole: readonly WholeBlock[],
   straddling: readonly KeptBlock[],
-  entriesLeft: (now: number, codeBytes: number) => number,
+  entriesLeft: (block: WholeBlock, now: number, codeBytes: number) => number,
 ): Uint8Array {
   const tails = straddling.toSorted(byKey);
   const blocks = [...whole.toSorted(byKey), ...tails];
@@ -129,9 +132,9 @@ function clean(
   start: number,
   end: number,
   block: WholeBlock,
-  entriesLeft: (now: number, codeBytes: number) => number,
+  entriesLeft: (block: WholeBlock, now: number, codeBytes: number) => number,
 ): void {
-  const left = entriesLeft(view.getInt32(start + 8, true), end - start - HEADER_BYTES);
+  const left = entriesLeft(block, view.getInt32(start + 8, true), end - start - HEADER_BYTES);
   view.setInt32(start + 8, left, true);
   view.setInt32(start + 12, left, true);
   if (block.terminator === TERM_JUMP) view.setUint32(end - RECORD_BYTES + FAR_RECORD_AT, 0, true);
@@ -249,6 +252,18 @@ export class PageBytecode {
   isTarget(key: number): boolean | undefined {
     const row = this.#rowOf(key);
     return row < 0 ? undefined : (this.#ram.u32[row]! & FLAG_TARGET) !== 0;
+  }
+
+  /** Instructions that ran here, of blocks that end in the page and were entered `least` times and more in this run, but for those that became hot. */
+  interpreted(least: number): number {
+    const { i32, u32 } = this.#ram;
+    let sum = 0;
+    for (let at = this.#rows; at < this.#rowsEnd; at += ROW_WORDS) {
+      const record = this.#address + u32[at + 2]!;
+      const entered = i32[(record - START_BYTES) >>> 2]! - i32[(record - COUNT_BYTES) >>> 2]!;
+      if (entered >= least) sum += entered * (u32[at + 1]! & 0xffff);
+    }
+    return sum;
   }
 
   /** Calls with what is a target, ends in the page and is not known by its key: the jump cache may lead there from now on. */

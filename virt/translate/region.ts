@@ -9,6 +9,7 @@
 
 import type { Block } from "../cache.ts";
 import { Op } from "../ir/ops.ts";
+import { findArrivals } from "./arrivals.ts";
 import { takeCodeBase } from "./code-base.ts";
 import { buildGraph, DISPATCHER, type Graph } from "./graph.ts";
 import { inlineCalls, type Inlined, inlineNothing, OTHERWISE } from "./inline.ts";
@@ -33,8 +34,11 @@ export interface RegionLimits {
   readonly coldest: number;
   /** Whether small functions are put into those that call them. */
   readonly inlines: boolean;
-  /** Whether code comes in at the first block alone, as far as that can be: half the code, for what is left in the middle and goes on in bytecode. */
-  readonly hasOneEntry?: boolean;
+  /**
+   * Where it is given, code comes in at the first block and where bytecode began that was entered so often, by heat(), and the region stays apart from those that
+   * there are: half the code, for what runs seldom and for what other regions left to the interpreter.
+   */
+  readonly arrivalHeat?: number;
 }
 
 /** What region formation asks of the CPU. */
@@ -297,8 +301,8 @@ class Planner {
   }
 
   #absorb(region: Region, anchorPc: number): boolean {
-    const { blocksMax, instructionsMax } = this.#limits;
-    const fits = !region.isClaimed && region.generation < GENERATIONS_MAX
+    const { blocksMax, instructionsMax, arrivalHeat } = this.#limits;
+    const fits = arrivalHeat === undefined && !region.isClaimed && region.generation < GENERATIONS_MAX
       && this.#blocks.length + this.#waiting.length + region.offsets.size < blocksMax
       && this.#instructions + region.instructions < instructionsMax;
     if (!fits || !isLaidOut(this.#source, region, anchorPc)) return false;
@@ -378,19 +382,32 @@ class Planner {
 
   #makeGraph(): Graph {
     const successors = this.#successors();
-    const hasOneEntry = this.#limits.hasOneEntry === true;
-    const wanted = new Set([1, ...this.#nodes(this.#dispatched())]);
-    if (!hasOneEntry) { for (const node of this.#enteredNodes()) wanted.add(node); }
+    const { arrivalHeat } = this.#limits;
+    const isUsual = arrivalHeat === undefined;
+    const entered = isUsual ? this.#enteredNodes() : this.#arrivals(successors, arrivalHeat);
+    const wanted = new Set([1, ...this.#nodes(this.#dispatched()), ...entered]);
     const limited = [...wanted].slice(0, ENTRIES_MAX);
     for (const node of unreached(successors, limited)) limited.push(node);
     const first = buildGraph(successors, limited);
-    if (hasOneEntry) return first;
+    if (!isUsual) return first;
     const entries = new Set(first.entries);
     first.isLoopHeader.forEach((is, node) => {
       const block = first.headerOf.get(node) ?? node;
       if (is === 1 && block !== DISPATCHER && entries.size < ENTRIES_MAX) entries.add(block);
     });
     return buildGraph(successors, [...entries]);
+  }
+
+  #arrivals(successors: readonly (readonly number[])[], least: number): number[] {
+    const returns = new Set(this.#nodes(this.#irs.flatMap(returnPoints)));
+    // Copies of others come after the blocks, and nobody can come to them.
+    const own = successors.slice(0, this.#blocks.length + 1);
+    const heats = this.#irs.map(({ basePc }) => this.#source.heat(basePc));
+    return findArrivals({
+      successors: own,
+      heat: (node) => heats[node - 1] ?? -1,
+      isLandedAt: (node) => returns.has(node) || this.#blocks[node - 1]!.isTarget,
+    }, least);
   }
 
   /** Where code is likely to come back to after it has left the region. */

@@ -51,6 +51,8 @@ export interface Gathering {
   readonly anchorOf: (region: Region) => number;
   /** Addresses there of blocks that are to be in regions too, in order. */
   readonly warm: readonly number[];
+  /** How often what is warm was entered at least. */
+  readonly warmEntries: number;
 }
 
 export class Translator {
@@ -130,7 +132,7 @@ export class Translator {
    */
   gather(
     source: BlockSource,
-    { regions, anchorOf, warm }: Gathering,
+    { regions, anchorOf, warm, warmEntries }: Gathering,
     frameOf: (pc: number) => number,
   ): Region[] {
     const plans = new Map<string, Plan>();
@@ -146,7 +148,7 @@ export class Translator {
       plans.set(name, { name, plan, hasGroups, takesTables: tables !== "never", generation });
     }
     const planned = new Set<number>();
-    const limits = { ...this.#limits, hasOneEntry: true };
+    const limits = { ...this.#limits, arrivalHeat: warmEntries };
     for (const pc of warm) {
       if (planned.has(pc)) continue;
       const wish = { ...aloneAt(pc), callTargets };
