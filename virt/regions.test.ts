@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Regions are found where their pages are mapped, also when that came late.
+// Regions are found where their pages are mapped, also when that came late; and they wait for what they call.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { TRAP_SYSCALL } from "../include/linux/cpu.ts";
 import { Ram } from "../lib/ram.ts";
 import { WasmCpu } from "./cpu.ts";
-import { FRAMES_START, PTE_EXEC } from "./layout.ts";
+import { FRAMES_START, PTE_EXEC, PTE_WRITE } from "./layout.ts";
 import {
   assembleToy,
   getPc,
+  readGpr,
   setPc,
   TOY,
   ToyFrontEnd,
@@ -19,6 +21,7 @@ import {
 } from "./testing/toy.ts";
 
 const CODE = 0x40_0000;
+const STACK = 0x7f00_0000_1000;
 
 /** Counts r2 down, by way of the other page when r6 is not 0. */
 const LOOP: readonly ToyInstruction[] = [
@@ -73,4 +76,60 @@ test("where not all of a region was mapped when it was jumped to, it is looked f
     const taken = dispatches() - before;
     assert.ok(taken < 100, `${taken} dispatches in space ${id}`);
   }
+});
+
+test("a region that calls what has no region goes on when that has returned, and is left when it does not return", () => {
+  const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
+  const cpu = new WasmCpu(ram, new ToyFrontEnd(), { hotEntries: 50, hotBatch: 1 });
+  const space = new ToySpace(ram, FRAMES_START);
+  const calls = 200;
+  const calleeBytes = 16;
+  const callees = 64; // after the loop
+  const caller: readonly ToyInstruction[] = [
+    [TOY.callr, 0, 9], // the next function each time
+    [TOY.addi, 9, 9, 0, calleeBytes],
+    [TOY.addi, 2, 2, 0, -1],
+    [TOY.cmpi, 0, 2, 0, 0],
+    [TOY.jcc, 5, 0, 0, -40],
+    [TOY.syscall], // 40
+    [TOY.syscall],
+    [TOY.syscall], // 56
+  ];
+  const callee: readonly ToyInstruction[] = [[TOY.addi, 1, 1, 0, 3], [TOY.ret]];
+  const last: readonly ToyInstruction[] = [[TOY.pop, 5], [
+    TOY.jump,
+    0,
+    0,
+    0,
+    48 - (callees + calls * calleeBytes + 16),
+  ]];
+  const bytes = assembleToy([
+    ...caller,
+    ...Array<readonly ToyInstruction[]>(calls).fill(callee).flat(),
+    ...last,
+  ]);
+  const frame = FRAMES_START + (1 << 19);
+  ram.u8.set(bytes, frame);
+  space.map(CODE, frame, PTE_EXEC);
+  space.map(STACK - 4096, space.frame(), PTE_WRITE);
+  cpu.setAddressSpace(space.root, 1);
+  const run = (count: number): number => {
+    const before = cpu.statistics()["dispatches"]!;
+    setPc(ram, CODE);
+    writeGpr(ram, 1, 0n);
+    writeGpr(ram, 2, BigInt(count));
+    writeGpr(ram, 4, BigInt(STACK));
+    writeGpr(ram, 9, BigInt(CODE + callees));
+    assert.equal(cpu.run(1e6), TRAP_SYSCALL);
+    assert.equal(readGpr(ram, 1), BigInt(calls * 3));
+    assert.equal(readGpr(ram, 4), BigInt(STACK));
+    return cpu.statistics()["dispatches"]! - before;
+  };
+  run(calls);
+  assert.ok(cpu.statistics()["liveRegions"]! > 0);
+  const taken = run(calls);
+  assert.equal(getPc(ram), CODE + 48);
+  assert.ok(taken < calls * 1.2, `${taken} dispatches`);
+  run(calls + 1); // what is called then takes the return address and jumps
+  assert.equal(getPc(ram), CODE + 56);
 });

@@ -17,6 +17,7 @@ import { WASM_TYPES } from "./access.ts";
 import { addArithFunctions, type ArithFunctions } from "./arith.ts";
 import { addFlagFunctions, type FlagFunctions } from "./flags.ts";
 import { countUp, pushJumpCacheEntry, pushKey } from "./inline.ts";
+import { emitGoOn } from "./go-on.ts";
 import { emitLink, emitLinkPlace, emitNear, emitPromote, pushProbe } from "./jump-cache.ts";
 import {
   COUNT_DISPATCHES,
@@ -41,6 +42,8 @@ export interface RuntimeFunctions extends TlbFunctions, FlagFunctions, ArithFunc
   readonly linkPlace: number;
   /** (guest address, its place in the near cache) -> 1 when a region for it is there now, 0 when none is known. */
   readonly near: number;
+  /** (guest address, stack pointer, depth, budget) -> as a region: runs on from there until the stack pointer is above that. */
+  readonly goOn: number;
   /** Type of regions' functions. */
   readonly regionType: number;
   readonly hasTailCalls: boolean;
@@ -86,12 +89,14 @@ export function buildRuntimeModule(quickExts: QuickExts): Uint8Array<ArrayBuffer
     near,
     link,
     linkPlace,
+    goOn: -1, // for regions alone: it is made of the interpreter
     regionType,
     hasTailCalls: true,
   };
   const rare = module.add(emitRareInterpreter(handlers, runtime));
   const interpret = module.add(emitInterpreter(handlers, runtime, rare));
   const dispatch = module.add(new Dispatcher(regionType, interpret, promote).emit());
+  const goOn = module.add(emitGoOn(regionType, interpret, promote));
   module.exportFunction("dispatch", dispatch);
   module.exportFunction("interpret", interpret);
   module.exportFunction("interpretRare", rare);
@@ -100,7 +105,7 @@ export function buildRuntimeModule(quickExts: QuickExts): Uint8Array<ArrayBuffer
   module.nameFunction(rare, "interpret_rare");
   module.exportFunction("flushTlb", tlb.flush);
   module.exportFunction("flushTlbWrites", tlb.flushWrites);
-  for (const [name, index] of regionImports(runtime)) module.exportFunction(name, index);
+  for (const [name, index] of regionImports({ ...runtime, goOn })) module.exportFunction(name, index);
   return module.finish();
 }
 
@@ -121,6 +126,7 @@ export const runtimeSignatures: ReadonlyMap<string, Signature> = new Map<string,
   ["storeSlow128", { params: [I64, V128], results: [I32] }],
   ["probeSlow", { params: [I64, I32], results: [I32] }],
   ["flagsOf", { params: [I32, I64, I64], results: [I32] }],
+  ["goOn", { params: [I64, I64, I32, I32], results: REGION_RESULTS }],
   ["near", { params: [I64, I32], results: [I32] }],
   ["link", { params: [I64, I32], results: [I32] }],
   ["linkPlace", { params: [I64, I32], results: [I32] }],
@@ -153,6 +159,7 @@ function regionImports(runtime: RuntimeFunctions): Map<string, number> {
     ["storeSlow", runtime.storeSlow],
     ["storeSlow128", runtime.storeSlow128],
     ["probeSlow", runtime.probeSlow],
+    ["goOn", runtime.goOn],
     ["near", runtime.near],
     ["link", runtime.link],
     ["linkPlace", runtime.linkPlace],

@@ -62,6 +62,9 @@ export function importOnUse(module: WasmModule, hasTailCalls: boolean): RuntimeF
     get mulHiS(): number {
       return index("mulHiS");
     },
+    get goOn(): number {
+      return index("goOn");
+    },
     get near(): number {
       return index("near");
     },

@@ -3,8 +3,9 @@
 //
 // A guest call is a call of the callee's WebAssembly function, with the registers in memory. It comes back with the
 // guest address to go on at: when that is the return address, the region goes on in its own structured code, with
-// registers loaded again; when it is anything else (a status, a longjmp, a callee without translation), this region
-// returns it to whoever called it, and in the end to the dispatcher. A guest return is a return. A jump out is a tail
+// registers loaded again. When it is another (a callee without translation, or one that has left for code without), the runtime goes
+// on there until the callee is over (runtime/go-on.ts); what is left then (a status, a longjmp) this region
+// returns to whoever called it, and in the end to the dispatcher. A guest return is a return. A jump out is a tail
 // call, so that the function that called this one is still the one to be returned to. Nothing is lost by unwinding:
 // all state is in memory, and return addresses are entries of their regions.
 
@@ -12,7 +13,7 @@ import { NEAR_CACHE } from "../layout.ts";
 import { pushKey, pushNearEntry } from "../runtime/inline.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
 import { LINK_KEY } from "../runtime/status.ts";
-import { LIKELY, UNLIKELY } from "../wasm/assembler.ts";
+import { type Label, LIKELY, UNLIKELY } from "../wasm/assembler.ts";
 import { VOID, W } from "../wasm/opcodes.ts";
 import {
   type DataLayout,
@@ -67,6 +68,8 @@ export class TransferEmitter {
   readonly #frame: RegionFrame;
   readonly #runtime: RuntimeFunctions;
   readonly #home: TransferHome;
+  /** While a call is emitted: where code goes that has no region to call, with frame.pc what was to be called. */
+  #away: Label | undefined;
 
   constructor(frame: RegionFrame, runtime: RuntimeFunctions, home: TransferHome) {
     this.#frame = frame;
@@ -94,12 +97,22 @@ export class TransferEmitter {
     this.#store(store);
     if (target.offset !== undefined) frame.setPc(target.offset);
     this.#returnUnless(() => f.get(PARAM_DEPTH));
+    this.#away = f.block();
     this.#pushTransfer(target, "call", store);
-    f.get(frame.pc);
-    frame.pushAddress(returnOffset);
-    f.op(W.i64_ne);
+    this.#away = undefined;
+    f.end();
+    const pushIsElsewhere = (): void => {
+      f.get(frame.pc);
+      frame.pushAddress(returnOffset);
+      f.op(W.i64_ne);
+    };
+    pushIsElsewhere();
+    f.if_(VOID, UNLIKELY);
+    this.#goOn(stackPointer);
+    pushIsElsewhere();
     f.if_(VOID, UNLIKELY);
     this.#returnPc();
+    f.end();
     f.end();
     // What the callee left is looked at, not waited for: the value known here goes on.
     f.get(stackPointer);
@@ -112,6 +125,18 @@ export class TransferEmitter {
     f.if_(VOID, UNLIKELY);
     this.#returnPc();
     f.end();
+  }
+
+  /** Code runs on at frame.pc until what was called with that stack pointer is over, or the dispatcher has to see to it. */
+  #goOn(stackPointer: number): void {
+    const { f, pc, budget } = this.#frame;
+    f.get(pc);
+    f.get(stackPointer);
+    f.get(PARAM_DEPTH);
+    f.get(budget);
+    f.call(this.#runtime.goOn);
+    f.set(budget);
+    f.set(pc);
   }
 
   #returnPc(): void {
@@ -137,6 +162,12 @@ export class TransferEmitter {
     }
     this.#frame.store(store.registers);
     this.#frame.storeCc(store.cc);
+  }
+
+  /** There is no region to go to. */
+  #leave(): void {
+    if (this.#away === undefined) this.#returnPc();
+    else this.#frame.f.br(this.#away);
   }
 
   /** frame.pc is returned, for somebody further out to go on there, when the condition is 0. */
@@ -301,16 +332,18 @@ export class TransferEmitter {
     f.end();
   }
 
-  /** Makes the link at `at` lead to frame.pc, or returns that. */
+  /** Makes the link at `at` lead to frame.pc, or leaves. */
   #relink(at: number, link: number): void {
     const { f, pc, data } = this.#frame;
-    this.#returnUnless(() => {
-      f.get(pc);
-      f.get(data);
-      f.i32(at);
-      f.op(W.i32_add);
-      f.call(link);
-    });
+    f.get(pc);
+    f.get(data);
+    f.i32(at);
+    f.op(W.i32_add);
+    f.call(link);
+    f.op(W.i32_eqz);
+    f.if_(VOID, UNLIKELY);
+    this.#leave();
+    f.end();
   }
 
   /** Where the link at `at` leads. */
@@ -346,7 +379,7 @@ export class TransferEmitter {
     this.#frame.f.set(this.#frame.pc);
   }
 
-  /** frame.pc is any address: the near cache or the jump cache knows a region for it, or it is returned. */
+  /** frame.pc is any address: the near cache or the jump cache knows a region for it, or it is left for. */
   #byJumpCache(kind: "call" | "tail", store: Store): void {
     const { f, pc, tlbEntry } = this.#frame;
     const known = f.block();
@@ -368,7 +401,7 @@ export class TransferEmitter {
     f.call(this.#runtime.near);
     f.brIf(known, LIKELY);
     f.end();
-    this.#returnPc();
+    this.#leave();
     f.end();
     f.get(pc);
     f.get(tlbEntry);
