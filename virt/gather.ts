@@ -20,6 +20,8 @@ import type { Translator } from "./translate/translator.ts";
 const WARM_INSTRUCTIONS_MAX = 120_000;
 /** Instructions of warm blocks that the interpreter ran, of which a run that made next to nothing new is worth another look: 10 ms. */
 const MUCH_INTERPRETED = 2_000_000;
+/** The same of one program or library: to read one more module takes a later run 1 to 2 ms. */
+const WORTH_A_MODULE = 300_000;
 /** Where there are more pages than that, one of so many is looked at, others in each run: all those of python would take 4 ms. */
 const PAGES_FEW = 128;
 const PAGES_SHARE = 4;
@@ -127,7 +129,7 @@ class Gatherer {
     const regions = [...anchors.keys()].filter(({ module }) => !module.isSettled);
     const takesWarm = this.#again || (regions.length > 0 && isFresh([...anchors.keys()]));
     const warm = takesWarm ? found : [];
-    if (regions.length === 0 && warm.length === 0) return [];
+    if (regions.length === 0 && this.#interpretedAt(code, warm) < WORTH_A_MODULE) return [];
     this.#noteWork(regions, code, warm);
     const gathering = {
       regions,
@@ -136,6 +138,15 @@ class Gatherer {
       warmEntries: this.#warmEntries,
     };
     return this.#host.translator.gather(code, gathering, (pc) => code.addressOf(pc));
+  }
+
+  /** Instructions that the interpreter ran of blocks, by their addresses in `code`. */
+  #interpretedAt(code: PlacedCode, warm: readonly number[]): number {
+    const { ram, hotEntries } = this.#host;
+    return warm.reduce((sum, pc) => {
+      const block = code.known(pc);
+      return block === undefined ? sum : sum + warmthOf(ram, block, hotEntries) * block.instructions;
+    }, 0);
   }
 
   #noteWork(regions: Iterable<Region>, code: PlacedCode, warm: readonly number[]): void {
