@@ -15,7 +15,7 @@ import {
   type WholeBlock,
 } from "./interp/kept.ts";
 import { gather } from "./gather.ts";
-import { hotAfter, warmthOf } from "./heat.ts";
+import { hotAfter, WARM_SHARE, warmthOf } from "./heat.ts";
 import { PAGE_SIZE, pageOffset, pageStart } from "./layout.ts";
 import type { EarlierBlocks, MappedCode } from "./mapped-code.ts";
 import type { PlacedCodeHost } from "./placed-code.ts";
@@ -33,7 +33,7 @@ const FEW_LIFTED = 256;
 const FEW_SHARE = 64;
 const FEW_MODULES = 8;
 const MORE_PAGES_MAX = 32;
-/** A block that was translated asks for its region after this part of the entries that make another hot. */
+/** A block that was hot asks for its region after this part of the entries that make another hot; one that was translated when it was warm waits until it is that again. */
 const TRANSLATED_SHARE = 32;
 /** Blocks of each module made at the end of a run that are kept as translated though nothing else is new in their pages. */
 const LEADING_BLOCKS = 16;
@@ -196,10 +196,11 @@ export class KeptCode implements EarlierBlocks {
     let more = this.#isAtRest() ? MORE_PAGES_MAX : 0;
     this.#store.save(translator.modulesToKeep((frame) => this.#regions.hashOf(frame), isEnd));
     // Each run counts for itself: a block that does not become hot in one is not worth it later, and code that came bit by bit would have all
-    // regions made anew run after run. A block that was translated starts lower: its region is likely to be there, and those of its module come with it.
+    // regions made anew run after run. A block that has a region starts lower: its region is likely to be there, and those of its module come with it.
     const entriesLeft = ({ entry = 0 }: WholeBlock, now: number, codeBytes: number): number => {
       const hot = hotAfter(hotEntries, codeBytes);
-      return now > hot || entry !== 0 ? Math.max(1, Math.floor(hot / TRANSLATED_SHARE)) : hot;
+      const share = now > hot ? TRANSLATED_SHARE : entry === 0 ? 1 : WARM_SHARE;
+      return Math.max(1, Math.floor(hot / share));
     };
     const pages: KeptPage[] = [];
     for (const frame of cache.frames) {
