@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Ram } from "../lib/ram.ts";
 import type { Block } from "./cache.ts";
-import { COUNT_BYTES, heatOf, HOT_IN_VAIN, hotAfter, startCount, warmthOf } from "./heat.ts";
+import { COUNT_BYTES, countOn, heatOf, HOT_IN_VAIN, hotAfter, startCount, warmthOf } from "./heat.ts";
 
 const HOT = 10_000;
 
@@ -47,4 +47,19 @@ test("warmth is entries in this run, whatever the count began with", () => {
   assert.equal(warmth(96, HOT / 32, 1), 311, "it began with less, and was not entered more often for that");
   assert.equal(warmth(96, HOT, HOT_IN_VAIN), HOT, "it was hot");
   assert.equal(warmth(5120, HOT / 10, HOT / 20), HOT / 2, "a long one counts for as many");
+});
+
+test("a block that was warm before counts on until it is hot, one that was hot does not", () => {
+  const ram = new Ram(1 << 16, 1 << 16);
+  const block = { record: 1024, end: 1120 } as Block; // it looks at these alone
+  const asks = (start: number): boolean => {
+    startCount(ram, block.record, start);
+    ram.i32[(block.record - COUNT_BYTES) >>> 2] = 0;
+    return countOn(ram, block, HOT);
+  };
+  assert.equal(asks(HOT), false);
+  assert.equal(asks(HOT / 32), false);
+  assert.equal(asks(HOT / 8), true);
+  assert.equal(ram.i32[(block.record - COUNT_BYTES) >>> 2], HOT - HOT / 8);
+  assert.equal(warmthOf(ram, block, HOT), HOT / 8);
 });

@@ -35,6 +35,19 @@ export function startCount(ram: Ram, record: number, entries: number): void {
 /** A block that was entered this part of the times that make one hot is worth it to be translated once, when that keeps nobody waiting. */
 export const WARM_SHARE = 8;
 
+/**
+ * Lets a block count on that asked for its region when it was warm again, where nobody has one: until it is hot. False for one that is, or was in an earlier
+ * run.
+ */
+export function countOn(ram: Ram, { record, end }: Block, hotEntries: number): boolean {
+  const own = hotAfter(hotEntries, end - record);
+  const start = ram.i32[(record - START_BYTES) >>> 2]!;
+  if (start >= own || start < Math.floor(own / WARM_SHARE)) return false;
+  ram.i32[(record - START_BYTES) >>> 2] = own;
+  ram.i32[(record - COUNT_BYTES) >>> 2] = own - start;
+  return true;
+}
+
 /** How often a block was entered in this run, in the measure of heatOf(), of which less than that is a fair share. */
 export function warmthOf(ram: Ram, { record, end }: Block, hotEntries: number): number {
   if (record === 0) return hotEntries;

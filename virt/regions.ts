@@ -8,7 +8,7 @@
 import { ACCESS_EXEC } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import type { Block, CodeCache } from "./cache.ts";
-import { COUNT_BYTES, HOT_AGAIN, HOT_IN_VAIN } from "./heat.ts";
+import { COUNT_BYTES, countOn, HOT_AGAIN, HOT_IN_VAIN } from "./heat.ts";
 import type { KeptCode } from "./kept-code.ts";
 import { PAGE_SIZE } from "./layout.ts";
 import type { MappedCode } from "./mapped-code.ts";
@@ -36,6 +36,7 @@ export interface RegionsHost {
   readonly translator: Translator;
   readonly kept: KeptCode | undefined;
   /** As CpuOptions has them. */
+  readonly hotEntries: number;
   readonly hotBatch: number;
   readonly translateOnDemand: boolean;
 }
@@ -47,6 +48,7 @@ export class Regions {
   readonly #code: MappedCode;
   readonly #translator: Translator;
   readonly #kept: KeptCode | undefined;
+  readonly #hotEntries: number;
   readonly #hotBatch: number;
   readonly #onDemand: boolean;
   /** Where hot blocks are that translateHot() is to take. */
@@ -61,6 +63,7 @@ export class Regions {
     this.#code = host.code;
     this.#translator = host.translator;
     this.#kept = host.kept;
+    this.#hotEntries = host.hotEntries;
     this.#hotBatch = host.hotBatch;
     this.#onDemand = host.translateOnDemand;
   }
@@ -83,6 +86,7 @@ export class Regions {
     const block = this.#storedAt(pc) ?? this.#code.blockAt(pc);
     if (typeof block === "number") return false;
     const isTranslated = block.entry !== 0;
+    if (!isTranslated && countOn(this.#ram, block, this.#hotEntries)) return false;
     this.#ram.i32[(block.record - COUNT_BYTES) >>> 2] = isTranslated ? HOT_IN_VAIN : HOT_AGAIN;
     if (isTranslated) return false;
     if (this.#waitingPcs.size === 0) this.#waitingSince = retired;
