@@ -172,7 +172,7 @@ export class KeptCode implements EarlierBlocks {
     return made;
   }
 
-  /** Blocks that run most of those that regions begin with ask for them soon in a later run: until one does, nobody reads their module. */
+  /** Of the blocks that regions begin with, those that run most ask for them in a later run when they are warm again: until one does, nobody reads the module. */
   #leadTo(regions: readonly Region[]): void {
     const { ram, hotEntries } = this.#host;
     const heads = regions.flatMap(({ entries }) => entries).map((block) => ({

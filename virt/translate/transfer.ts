@@ -7,7 +7,7 @@
 // on there until the callee is over (runtime/go-on.ts); what is left then (a status, a longjmp) this region
 // returns to whoever called it, and in the end to the dispatcher. A guest return is a return. A jump out is a tail
 // call, so that the function that called this one is still the one to be returned to. Nothing is lost by unwinding:
-// all state is in memory, and return addresses are entries of their regions.
+// all state is in memory, and return addresses are entries of their regions, or gone on at in bytecode.
 
 import { NEAR_CACHE } from "../layout.ts";
 import { pushKey, pushNearEntry } from "../runtime/inline.ts";
