@@ -12,6 +12,7 @@ import { EAGAIN, EBADF, EINVAL, EISDIR, EOVERFLOW } from "../lib/errno.ts";
 import { KernelIter } from "../lib/uio.ts";
 import { readS64, userOf, writeU64 } from "./uio.ts";
 
+const PAGE_BYTES = 4096;
 const CHUNK_BYTES = 64 * 1024;
 
 /** Regular files never answer WOULD_BLOCK. */
@@ -29,7 +30,8 @@ function* copy(
   length: number,
 ): Sleeps<number> {
   const { ram } = task.kernel;
-  const buffer = new Uint8Array(Math.min(length, CHUNK_BYTES));
+  const expected = Math.max(PAGE_BYTES, (from.inode?.size ?? 0) - start);
+  const buffer = new Uint8Array(Math.min(length, expected, CHUNK_BYTES));
   let done = 0;
   try {
     while (done < length) {

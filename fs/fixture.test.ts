@@ -76,6 +76,8 @@ export function machine(pages: number = 4096): Machine {
   const root = mount.root.pathIn(mount);
   const mm = createMm(kernel);
   Object.assign(task, { mm, fs: { root, cwd: root, umask: 0o022 }, files: new FilesStructImpl() });
+  let calls = 0;
+  Object.defineProperty(task, "syscallCount", { get: () => calls });
   run(mm.mmap(task, MEMORY, MEMORY_BYTES, 3, 0x32, undefined, 0));
   let next = MEMORY;
   const place = (bytes: Uint8Array): number => {
@@ -92,6 +94,7 @@ export function machine(pages: number = 4096): Machine {
       const start = next;
       const call: Syscall | undefined = byName.get(name);
       if (call === undefined) throw new Error(`no system call ${name}`);
+      calls++;
       registers.length = 0;
       for (const arg of args) {
         if (typeof arg === "number") registers.push(arg);

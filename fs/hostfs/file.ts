@@ -33,12 +33,26 @@ export class HostFile extends CachedFile {
 
   override read(iter: IovIter, position: number | undefined): number {
     const start = position ?? this.pos;
-    const bytes = new Uint8Array(iter.remaining);
-    const count = this.#data.readAt(start, bytes);
-    this.#overlayDirty(bytes, start, count);
-    iter.copyOut(bytes, 0, count);
+    let count = 0;
+    try {
+      for (let isMore = true; isMore && iter.remaining > 0;) {
+        const bytes = new Uint8Array(Math.min(iter.remaining, this.#expectedAfter(start + count)));
+        const got = this.#data.readAt(start + count, bytes);
+        this.#overlayDirty(bytes, start + count, got);
+        iter.copyOut(bytes, 0, got);
+        count += got;
+        isMore = got === bytes.length;
+      }
+    } catch (error) {
+      if (count === 0) throw error;
+    }
     if (position === undefined) this.pos = start + count;
     return count;
+  }
+
+  /** A little more than the file has from `position` on, as far as is known: what comes is less then, and that is the end. */
+  #expectedAfter(position: number): number {
+    return Math.max(PAGE_BYTES, this.#data.size - position + 1);
   }
 
   /** What a shared mapping changed and has not written back yet. */

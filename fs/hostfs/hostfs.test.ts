@@ -1,22 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import type { HostDirectory } from "../../include/host/host.ts";
 import { openHostDirectory } from "../../virt/host/node/directory.ts";
+import { run } from "../../mm/testing.ts";
 import { type Machine, machine } from "../fixture.test.ts";
 import { createHostFs } from "./hostfs.ts";
 
-function mounted(t: TestContext, isReadOnly: boolean = false): { m: Machine; outside: string } {
+/** `through`: what stands between the volume and the directory. */
+function mounted(
+  t: TestContext,
+  isReadOnly: boolean = false,
+  through: (directory: HostDirectory) => HostDirectory = (directory) => directory,
+): { m: Machine; outside: string } {
   const outside = mkdtempSync(join(tmpdir(), "rookery-hostfs-"));
   t.after(() => rmSync(outside, { recursive: true }));
   const m = machine();
   m.call("mkdir", "/mnt", 0o755);
   const at = m.vfs.resolve(m.task, "/mnt", { followLast: true });
   assert.ok("dentry" in at);
-  m.vfs.mount(m.task, createHostFs(m.kernel, openHostDirectory(outside, isReadOnly)), at, 0, "host");
+  const directory = through(openHostDirectory(outside, isReadOnly));
+  m.vfs.mount(m.task, createHostFs(m.kernel, directory), at, 0, "host");
   return { m, outside };
+}
+
+/** A directory whose stat() is another. */
+function withStat(directory: HostDirectory, stat: HostDirectory["stat"]): HostDirectory {
+  return new Proxy(directory, {
+    get(target, key) {
+      if (key === "stat") return stat;
+      const value: unknown = Reflect.get(target, key);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
 }
 
 test("both sides see each other's changes", (t) => {
@@ -74,4 +102,83 @@ test("read-only means read-only", (t) => {
   assert.equal(m.fails("open", "/mnt/f", 1, 0), "EROFS");
   assert.equal(m.fails("unlink", "/mnt/f"), "EROFS");
   assert.equal(m.fails("mkdir", "/mnt/d", 0o755), "EROFS");
+});
+
+test("a system call asks the host once for what it looks up, and each call anew", (t) => {
+  const asked: string[] = [];
+  const { m, outside } = mounted(t, false, (directory) =>
+    withStat(directory, (path) => {
+      asked.push(path);
+      return directory.stat(path);
+    }));
+  writeFileSync(join(outside, "f"), "x");
+  asked.length = 0;
+  assert.equal(m.stat("/mnt/f").size, 1);
+  assert.deepEqual(asked, ["f"]);
+  const fd = m.call("open", "/mnt/f", 0, 0);
+  assert.deepEqual(asked, ["f", "f"]);
+  writeFileSync(join(outside, "f"), "longer");
+  const address = m.buffer(144);
+  assert.equal(m.call("fstat", fd, address), 0);
+  assert.equal(m.bytes(address, 144)[48], 6);
+  assert.equal(m.call("chmod", "/mnt/f", 0o600), 0);
+  assert.equal(m.stat("/mnt/f").mode & 0o777, 0o600);
+});
+
+test("a file that has grown since it was looked at is read to its end", (t) => {
+  const { m, outside } = mounted(t);
+  writeFileSync(join(outside, "f"), "x");
+  const fd = m.call("open", "/mnt/f", 0, 0);
+  const text = "y".repeat(10_000);
+  writeFileSync(join(outside, "f"), text);
+  const address = m.buffer(16_384);
+  assert.equal(m.call("read", fd, address, 16_384), 10_000);
+  assert.equal(m.text(address, 10_000), text);
+  assert.equal(m.call("read", fd, address, 16_384), 0);
+});
+
+test("files of two file systems with the same number are two", (t) => {
+  const { m, outside } = mounted(
+    t,
+    false,
+    (directory) => withStat(directory, (path) => ({ ...directory.stat(path), dev: path.length, ino: 7 })),
+  );
+  writeFileSync(join(outside, "a"), "one");
+  writeFileSync(join(outside, "bb"), "two");
+  const one = m.call("open", "/mnt/a", 0, 0);
+  const two = m.call("open", "/mnt/bb", 0, 0);
+  const address = m.buffer(8);
+  assert.equal(m.call("read", one, address, 8), 3);
+  assert.equal(m.text(address, 3), "one");
+  assert.equal(m.call("read", two, address, 8), 3);
+  assert.equal(m.text(address, 3), "two");
+});
+
+test("no link that is put where a directory was leads out of the volume", (t) => {
+  const { m, outside } = mounted(t);
+  const secret = mkdtempSync(join(tmpdir(), "rookery-secret-"));
+  t.after(() => rmSync(secret, { recursive: true }));
+  writeFileSync(join(secret, "key"), "secret");
+  m.call("mkdir", "/mnt/d", 0o755);
+  m.writeFile("/mnt/d/key", "own");
+  const directory = m.call("open", "/mnt/d", 0o200000, 0);
+  assert.equal(m.call("rename", "/mnt/d", "/mnt/e"), 0);
+  symlinkSync(secret, join(outside, "d"));
+  assert.equal(m.call("rename", "/mnt/e", "/mnt/gone"), 0);
+  assert.equal(m.call("openat", directory, "key", 0, 0) >= 0, true);
+  assert.equal(m.fails("open", "/mnt/d/key", 0, 0), "ENOENT");
+  renameSync(join(outside, "gone"), join(outside, "kept"));
+  symlinkSync(secret, join(outside, "gone"));
+  assert.equal(m.fails("openat", directory, "key", 0, 0), "ENOTDIR");
+});
+
+test("pages of a file come in rows", (t) => {
+  const { m, outside } = mounted(t);
+  const text = Array.from({ length: 9 }, (_, page) => String(page).repeat(4096)).join("") + "end";
+  writeFileSync(join(outside, "f"), text);
+  const fd = m.call("open", "/mnt/f", 0, 0);
+  const { mm, files } = m.task;
+  const address = run(mm!.mmap(m.task, 0, 10 * 4096, 1, 2, files.get(fd), 0));
+  assert.equal(m.text(address, text.length), text);
+  assert.equal(m.text(address + text.length, 4096 - 3), "\0".repeat(4096 - 3));
 });

@@ -25,6 +25,11 @@ export const hostfs: FileSystemType = {
   },
 };
 
+/** A number may come back as another kind of file's. */
+function keyOf({ kind, dev = 0, ino }: HostStat): string {
+  return `${kind}:${dev}:${ino}`;
+}
+
 class HostSuperBlock implements SuperBlock, HostVolume {
   readonly type: FileSystemType = hostfs;
   readonly dev: number;
@@ -41,23 +46,24 @@ class HostSuperBlock implements SuperBlock, HostVolume {
     this.directory = directory;
     this.dev = allocateAnonymousDevice(kernel);
     this.isReadOnly = directory.isReadOnly;
-    this.root = new HostInode(this, undefined, "", hostCall(() => directory.stat("")));
+    const stat = hostCall(() => directory.stat(""));
+    this.root = new HostInode(this, undefined, "", stat, keyOf(stat));
   }
 
   inodeFor(parent: HostInode, name: string, stat: HostStat): HostInode {
-    const key = `${stat.kind}:${stat.ino}`;
+    const key = keyOf(stat);
     const known = this.#inodes.get(key);
     if (known !== undefined) {
       known.place(parent, name, stat);
       return known;
     }
-    const inode = new HostInode(this, parent, name, stat);
+    const inode = new HostInode(this, parent, name, stat, key);
     this.#inodes.set(key, inode);
     return inode;
   }
 
   forget(inode: HostInode): void {
-    for (const [key, known] of this.#inodes) if (known === inode) this.#inodes.delete(key);
+    this.#inodes.delete(inode.key);
   }
 
   statfs(): StatFs {

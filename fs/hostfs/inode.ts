@@ -62,10 +62,17 @@ export class HostInode extends Inode implements PageBacking {
   /** The name that keeps the bytes of a file whose name was removed while it was open. */
   #hidden: string | undefined;
   readonly #serials = new Map<string, number>();
+  /** In which system call the host was asked last for what refresh() would ask: whose, and which of its calls. */
+  #asker: Task | undefined;
+  #askedIn = 0;
+
+  /** By which its volume knows it. */
+  readonly key: string;
 
   /** `name` is the host's; the root has no parent. */
-  constructor(volume: HostVolume, parent: HostInode | undefined, name: string, stat: HostStat) {
+  constructor(volume: HostVolume, parent: HostInode | undefined, name: string, stat: HostStat, key: string) {
     super();
+    this.key = key;
     this.superBlock = volume;
     this.ino = stat.ino;
     this.#parent = parent;
@@ -122,15 +129,28 @@ export class HostInode extends Inode implements PageBacking {
     return path === "" ? own : `${path}/${own}`;
   }
 
+  /** What a look-up of the same system call has brought is not asked for again. */
   override refresh(): void {
+    const asker = this.#asker;
+    this.#asker = undefined;
+    const { current } = this.superBlock.kernel.tasks;
+    if (asker === undefined || asker !== current || asker.syscallCount !== this.#askedIn) this.#refreshNow();
+  }
+
+  #refreshNow(): void {
+    this.#asker = undefined;
     this.#take(hostCall(() => this.#host().stat(this.hostPath)));
+  }
+
+  #noteAsked(): void {
+    this.#asker = this.superBlock.kernel.tasks.current;
+    this.#askedIn = this.#asker?.syscallCount ?? 0;
   }
 
   override lookup(name: string): Inode | undefined {
     if ((this.mode & S_IFMT) !== S_IFDIR) throw ENOTDIR;
     try {
-      const stat = hostCall(() => this.#host().stat(this.#pathOf(name)));
-      return this.superBlock.inodeFor(this, byteStringToUtf8(name), stat);
+      return this.#made(name);
     } catch (error) {
       if (error === ENOENT) return undefined;
       throw error;
@@ -139,7 +159,9 @@ export class HostInode extends Inode implements PageBacking {
 
   #made(name: string): HostInode {
     const stat = hostCall(() => this.#host().stat(this.#pathOf(name)));
-    return this.superBlock.inodeFor(this, byteStringToUtf8(name), stat);
+    const inode = this.superBlock.inodeFor(this, byteStringToUtf8(name), stat);
+    inode.#noteAsked();
+    return inode;
   }
 
   override create(name: string, mode: number): Inode {
@@ -159,7 +181,7 @@ export class HostInode extends Inode implements PageBacking {
   override link(name: string, target: Inode): void {
     if (!(target instanceof HostInode)) throw EXDEV;
     hostCall(() => this.#host().link(this.#pathOf(name), target.hostPath));
-    target.refresh();
+    target.#refreshNow();
   }
 
   override unlink(name: string, target: Inode): void {
@@ -247,7 +269,7 @@ export class HostInode extends Inode implements PageBacking {
       const { atime = this.atime, mtime = this.mtime } = change;
       hostCall(() => this.#host().utimes(path, nsOf(atime), nsOf(mtime)));
     }
-    this.refresh();
+    this.#refreshNow();
   }
 
   override open(task: Task, path: Path, flags: number): File {
@@ -277,10 +299,19 @@ export class HostInode extends Inode implements PageBacking {
   }
 
   readPage(index: number, frame: number): void {
-    const bytes = new Uint8Array(PAGE_BYTES);
-    const count = this.readAt(index * PAGE_BYTES, bytes);
-    this.superBlock.kernel.ram.u8.set(bytes.subarray(0, count), frame);
+    this.readPages(index, [frame]);
   }
+
+  /** One read for each row of frames. */
+  readPages(index: number, frames: readonly number[]): void {
+    const { u8 } = this.superBlock.kernel.ram;
+    for (let from = 0, to = 0; from < frames.length; from = to) {
+      const frame = frames[from]!;
+      do to++; while (frames[to] === frame + (to - from) * PAGE_BYTES);
+      this.readAt((index + from) * PAGE_BYTES, u8.subarray(frame, frame + (to - from) * PAGE_BYTES));
+    }
+  }
+
   writePage(index: number, frame: number): void {
     const start = index * PAGE_BYTES;
     const length = Math.min(PAGE_BYTES, this.size - start);

@@ -72,6 +72,8 @@ export interface HostDirectory {
 
 export interface HostStat {
   readonly kind: "file" | "directory" | "symlink" | "other";
+  /** Of its file system: numbers of inodes tell files apart within one. 0 when there is one alone. */
+  readonly dev?: number;
   readonly ino: number;
   readonly mode: number;
   readonly nlink: number;

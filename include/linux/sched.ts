@@ -184,6 +184,8 @@ export interface Task {
   readonly state: "running" | "sleeping" | "uninterruptible" | "stopped" | "traced" | "zombie" | "dead";
   readonly startTimeNs: number;
   personality: number; // personality(2)
+  /** System calls that it has made, the one in progress included. */
+  readonly syscallCount: number;
   /** A signal that is not blocked is pending, or the task must die: sleeps end early. */
   readonly hasSignal: boolean;
   /** Makes a sleeping task runnable. Never sleeps. Idempotent. */

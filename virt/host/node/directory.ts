@@ -48,6 +48,24 @@ class HostError extends Error {
   }
 }
 
+/**
+ * Directories of the host that were seen to be directories, by path, in a moment that is not over: as long as it takes to look at those of one path, about.
+ * All volumes have them together, since one may lie in another.
+ */
+const seen = { paths: new Set<string>(), since: 0 };
+const MOMENT_MS = 0.1;
+
+function forgetSeen(now: number): void {
+  seen.paths.clear();
+  seen.since = now;
+}
+
+function mustBeDirectory(hostPath: string): void {
+  if (seen.paths.has(hostPath)) return;
+  if (!lstatSync(hostPath).isDirectory()) throw new HostError("ENOTDIR");
+  seen.paths.add(hostPath);
+}
+
 class NodeDirectory implements HostDirectory {
   readonly isReadOnly: boolean;
   readonly #root: string;
@@ -62,11 +80,13 @@ class NodeDirectory implements HostDirectory {
   #locate(path: string): string {
     const names = path.split("/").filter((name) => name !== "");
     let at = this.#root;
+    const now = performance.now();
+    if (now - seen.since > MOMENT_MS) forgetSeen(now);
     for (let i = 0; i < names.length; i++) {
       const name = names[i]!;
       if (name === "." || name === ".." || name.includes("\0")) throw new HostError("EINVAL");
       at = `${at}/${name}`;
-      if (i < names.length - 1 && !lstatSync(at).isDirectory()) throw new HostError("ENOTDIR");
+      if (i < names.length - 1) mustBeDirectory(at);
     }
     return at;
   }
@@ -82,10 +102,13 @@ class NodeDirectory implements HostDirectory {
 
   stat(path: string): HostStat {
     // Most names that are asked for are not there, and Node's own error takes five times as long as the answer.
-    const s = lstatSync(this.#locate(path), { bigint: true, throwIfNoEntry: false });
+    const hostPath = this.#locate(path);
+    const s = lstatSync(hostPath, { bigint: true, throwIfNoEntry: false });
     if (s === undefined) throw ENOENT;
+    if (s.isDirectory()) seen.paths.add(hostPath);
     return {
       kind: kindOf(s),
+      dev: Number(s.dev),
       ino: Number(s.ino),
       mode: Number(s.mode) & 0o7777,
       nlink: Number(s.nlink),
@@ -144,10 +167,12 @@ class NodeDirectory implements HostDirectory {
 
   rmdir(path: string): void {
     rmdirSync(this.#locate(path));
+    forgetSeen(0); // or the guest could put a link there, and go on below what it has open
   }
 
   rename(from: string, to: string): void {
     renameSync(this.#locate(from), this.#locate(to));
+    forgetSeen(0);
   }
 
   chmod(path: string, mode: number): void {
