@@ -154,6 +154,7 @@ const HEADINGS: Readonly<Record<SuiteName, string>> = {
   sys: "System calls (`bench/workloads/sys.c`), CPU of one operation",
   scale: "Scale (`bench/workloads/scale.c`), one operation among so many things",
   real: "Debian programs (`bench/workloads/real.sh`)",
+  volume: "A directory of the host (`bench/workloads/volume.sh`)",
 };
 const START_PROGRAMS: Readonly<Record<string, string>> = {
   "start.echo": "`echo hi`",

@@ -19,6 +19,13 @@ interface HostData extends Inode {
   closed(): void;
 }
 
+/** For all reads and writes: none of them sleeps, and a buffer of its own for each would be filled with zeros first. */
+const buffer = new Uint8Array(128 * 1024);
+
+function bufferOf(length: number): Uint8Array {
+  return length <= buffer.length ? buffer.subarray(0, length) : new Uint8Array(length);
+}
+
 export class HostFile extends CachedFile {
   readonly #data: HostData;
   readonly #counted: Inode;
@@ -33,26 +40,12 @@ export class HostFile extends CachedFile {
 
   override read(iter: IovIter, position: number | undefined): number {
     const start = position ?? this.pos;
-    let count = 0;
-    try {
-      for (let isMore = true; isMore && iter.remaining > 0;) {
-        const bytes = new Uint8Array(Math.min(iter.remaining, this.#expectedAfter(start + count)));
-        const got = this.#data.readAt(start + count, bytes);
-        this.#overlayDirty(bytes, start + count, got);
-        iter.copyOut(bytes, 0, got);
-        count += got;
-        isMore = got === bytes.length;
-      }
-    } catch (error) {
-      if (count === 0) throw error;
-    }
+    const bytes = bufferOf(iter.remaining);
+    const count = this.#data.readAt(start, bytes);
+    this.#overlayDirty(bytes, start, count);
+    iter.copyOut(bytes, 0, count);
     if (position === undefined) this.pos = start + count;
     return count;
-  }
-
-  /** A little more than the file has from `position` on, as far as is known: what comes is less then, and that is the end. */
-  #expectedAfter(position: number): number {
-    return Math.max(PAGE_BYTES, this.#data.size - position + 1);
   }
 
   /** What a shared mapping changed and has not written back yet. */
@@ -75,7 +68,7 @@ export class HostFile extends CachedFile {
   override write(iter: IovIter, position: number | undefined): number {
     this.#data.refresh();
     const start = (this.flags & O_APPEND) !== 0 ? this.#data.size : position ?? this.pos;
-    const bytes = new Uint8Array(iter.remaining);
+    const bytes = bufferOf(iter.remaining);
     iter.copyIn(bytes, 0, bytes.length);
     const count = this.#data.writeAt(start, bytes);
     iter.revert(bytes.length - count);

@@ -125,18 +125,6 @@ test("a system call asks the host once for what it looks up, and each call anew"
   assert.equal(m.stat("/mnt/f").mode & 0o777, 0o600);
 });
 
-test("a file that has grown since it was looked at is read to its end", (t) => {
-  const { m, outside } = mounted(t);
-  writeFileSync(join(outside, "f"), "x");
-  const fd = m.call("open", "/mnt/f", 0, 0);
-  const text = "y".repeat(10_000);
-  writeFileSync(join(outside, "f"), text);
-  const address = m.buffer(16_384);
-  assert.equal(m.call("read", fd, address, 16_384), 10_000);
-  assert.equal(m.text(address, 10_000), text);
-  assert.equal(m.call("read", fd, address, 16_384), 0);
-});
-
 test("files of two file systems with the same number are two", (t) => {
   const { m, outside } = mounted(
     t,
