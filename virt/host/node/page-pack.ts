@@ -3,7 +3,7 @@
 //
 // Both are appended to. A row of the index: 16 bytes hash of the page, u48 offset in the pack, u32 length, u48 checksum of
 // the bytes; a later row for the same page counts. Writers that meet leave rows whose bytes are not what the checksum
-// says: those are passed over.
+// says: those are passed over. When more of the pack was replaced than is left, what is left is written anew.
 
 import { hash } from "node:crypto";
 import {
@@ -13,8 +13,10 @@ import {
   openSync,
   readFileSync,
   readSync,
+  renameSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 
@@ -27,8 +29,17 @@ export const PACK_FILES: readonly string[] = [PACK_FILE, INDEX_FILE];
 const ROW_BYTES = 32;
 const HASH_BYTES = 16;
 const CHECKSUM_BYTES = 6;
-/** Above this everything is thrown away: much of it is rows that later ones replaced. */
-const PACK_BYTES_MAX = 128 * 2 ** 20;
+/** Of what a pack may be at most: so much is left when it became more. */
+const KEPT_SHARE = 0.75;
+
+/** How large a pack may become, in bytes. */
+export interface PackLimits {
+  /** What was written longest ago goes when more is left. */
+  readonly bytesMax: number;
+  /** Less than this is not worth writing the rest anew for. */
+  readonly wasteMin: number;
+}
+const USUAL_LIMITS: PackLimits = { bytesMax: 128 * 2 ** 20, wasteMin: 8 * 2 ** 20 };
 
 interface Row {
   readonly offset: number;
@@ -38,11 +49,13 @@ interface Row {
 
 export class PagePack {
   readonly #directory: string;
+  readonly #limits: PackLimits;
   #index: Index | undefined;
   #file: number | undefined;
 
-  constructor(directory: string) {
+  constructor(directory: string, limits: PackLimits = USUAL_LIMITS) {
     this.#directory = directory;
+    this.#limits = limits;
   }
 
   /** Bytes of bytecode for a page; 0 when there are none. */
@@ -64,31 +77,70 @@ export class PagePack {
   }
 
   append(pages: readonly KeptPage[]): void {
-    if (this.#file !== undefined) closeSync(this.#file);
-    this.#file = undefined;
+    this.#close();
     if (pages.length === 0) return;
     try {
       mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-      let offset = sizeOf(this.#packPath);
-      if (offset > PACK_BYTES_MAX) {
-        rmSync(this.#indexPath, { force: true });
-        rmSync(this.#packPath, { force: true });
-        offset = 0;
-      }
-      const rows = Buffer.alloc(pages.length * ROW_BYTES);
-      pages.forEach(({ hash, bytes }, n) => {
-        const at = n * ROW_BYTES;
-        rows.write(hash, at, "hex");
-        rows.writeUIntLE(offset, at + HASH_BYTES, 6);
-        rows.writeUInt32LE(bytes.length, at + HASH_BYTES + 6);
-        rows.writeUIntLE(checksumOf(bytes), at + HASH_BYTES + 10, CHECKSUM_BYTES);
-        offset += bytes.length;
-      });
+      const { rows, end } = rowsOf(pages, sizeOf(this.#packPath));
       appendFileSync(this.#packPath, Buffer.concat(pages.map(({ bytes }) => bytes)), { mode: 0o600 });
       appendFileSync(this.#indexPath, rows, { mode: 0o600 });
+      if (this.#isWasteful(end)) this.#writeAnew();
     } catch {
       // A full or read-only disk: the next run lifts again.
     }
+  }
+
+  /** As far as this run knows: others may have replaced more. */
+  #isWasteful(size: number): boolean {
+    if (size <= this.#limits.wasteMin) return false;
+    let left = 0;
+    const index = this.#index ??= readIndex(this.#indexPath);
+    for (const at of index.places.values()) left += rowAt(index, at).length;
+    return size - left > Math.max(left, this.#limits.wasteMin) || left > this.#limits.bytesMax;
+  }
+
+  /** What is left, without what another writer has spoilt. Whoever reads meanwhile, or appends, finds that checksums are wrong. */
+  #writeAnew(): void {
+    const [pack, index] = [asideOf(this.#packPath), asideOf(this.#indexPath)];
+    try {
+      writeFileSync(pack, "", { mode: 0o600 });
+      writeFileSync(index, this.#copyLeft(pack), { mode: 0o600 });
+      renameSync(pack, this.#packPath);
+      renameSync(index, this.#indexPath);
+    } finally {
+      rmSync(pack, { force: true });
+      rmSync(index, { force: true });
+      this.#close();
+      this.#index = undefined;
+    }
+  }
+
+  /** Appends what is left to another file. Its index. */
+  #copyLeft(path: string): Buffer {
+    const rows: Buffer[] = [];
+    let end = 0;
+    this.#index = readIndex(this.#indexPath);
+    for (const hash of this.#latest(this.#index)) {
+      const bytes = new Uint8Array(this.length(hash));
+      if (!this.read(hash, bytes)) continue;
+      appendFileSync(path, bytes);
+      rows.push(rowsOf([{ hash, bytes }], end).rows);
+      end += bytes.length;
+    }
+    return Buffer.concat(rows);
+  }
+
+  /** Hashes of the pages that stay, as they were written one after the other. */
+  #latest(index: Index): string[] {
+    const rows = [...index.places].sort(([, one], [, other]) => other - one);
+    let left = this.#limits.bytesMax * KEPT_SHARE;
+    const count = rows.findIndex(([, at]) => (left -= rowAt(index, at).length) < 0);
+    return rows.slice(0, count < 0 ? rows.length : count).map(([hash]) => hash).reverse();
+  }
+
+  #close(): void {
+    if (this.#file !== undefined) closeSync(this.#file);
+    this.#file = undefined;
   }
 
   get #packPath(): string {
@@ -101,13 +153,8 @@ export class PagePack {
 
   #row(hash: string): Row | undefined {
     this.#index ??= readIndex(this.#indexPath);
-    const { bytes, places } = this.#index;
-    const at = places.get(hash);
-    return at === undefined ? undefined : {
-      offset: bytes.readUIntLE(at + HASH_BYTES, 6),
-      length: bytes.readUInt32LE(at + HASH_BYTES + 6),
-      checksum: bytes.readUIntLE(at + HASH_BYTES + 10, CHECKSUM_BYTES),
-    };
+    const at = this.#index.places.get(hash);
+    return at === undefined ? undefined : rowAt(this.#index, at);
   }
 }
 
@@ -131,6 +178,34 @@ function readIndex(path: string): Index {
     places.set(digits.slice(2 * at, 2 * (at + HASH_BYTES)), at);
   }
   return { bytes, places };
+}
+
+function rowAt({ bytes }: Index, at: number): Row {
+  return {
+    offset: bytes.readUIntLE(at + HASH_BYTES, 6),
+    length: bytes.readUInt32LE(at + HASH_BYTES + 6),
+    checksum: bytes.readUIntLE(at + HASH_BYTES + 10, CHECKSUM_BYTES),
+  };
+}
+
+/** Of pages whose bytes lie one after the other from `start` on, and where they end. */
+function rowsOf(pages: readonly KeptPage[], start: number): { rows: Buffer; end: number } {
+  const rows = Buffer.alloc(pages.length * ROW_BYTES);
+  let end = start;
+  pages.forEach(({ hash, bytes }, n) => {
+    const at = n * ROW_BYTES;
+    rows.write(hash, at, "hex");
+    rows.writeUIntLE(end, at + HASH_BYTES, 6);
+    rows.writeUInt32LE(bytes.length, at + HASH_BYTES + 6);
+    rows.writeUIntLE(checksumOf(bytes), at + HASH_BYTES + 10, CHECKSUM_BYTES);
+    end += bytes.length;
+  });
+  return { rows, end };
+}
+
+/** Where what is to take the place of a file is written first. */
+function asideOf(path: string): string {
+  return `${path}.${process.pid}`;
 }
 
 function sizeOf(path: string): number {
