@@ -2,7 +2,16 @@
 // The store in a directory: what was kept comes back whole or not at all.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
@@ -320,5 +329,25 @@ test("bytecode that came with an image serves as long as there is none of one's 
     assert.equal(bytecode("build"), 2);
     rmSync(own!, { recursive: true });
     assert.equal(bytecode("build"), 1);
+  });
+});
+
+test("of folders of other builds and engines those used last stay", () => {
+  withDirectory((directory) => {
+    const others = ["0", "1", "2", "3", "4"].map((digit) => digit.repeat(16));
+    others.forEach((folder, n) => {
+      mkdirSync(join(directory, folder));
+      writeFileSync(join(directory, folder, "pages"), "");
+      utimesSync(join(directory, folder, "pages"), 1_000 * n, 1_000 * n);
+      utimesSync(join(directory, folder), 0, 0);
+    });
+    mkdirSync(join(directory, "another"));
+    directoryStore(directory, "build").saveBytecode([]);
+    assert.equal(readdirSync(directory).length, 6, "nothing is written, and nothing goes");
+    keep(directory);
+    const left = readdirSync(directory);
+    assert.equal(left.length, 5);
+    assert.deepEqual(left.filter((entry) => others.includes(entry)), others.slice(2));
+    assert.ok(left.includes("another"));
   });
 });

@@ -30,7 +30,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import type {
   KeptPage,
@@ -56,6 +56,9 @@ const MODULE_SUFFIX = ".module";
 export const IDENTITY_FILE = "identity";
 /** In the folder of a build and an engine. */
 export const RUNTIME_FILE = "runtime";
+/** Folders that are kept, of which there is one for each build and engine. */
+const FOLDERS_MAX = 4;
+const FOLDER_NAME = /^[0-9a-f]{16}$/;
 /** Above this the modules used longest ago go, until three quarters are left. */
 const STORE_BYTES_MAX = 256 * 2 ** 20;
 
@@ -132,7 +135,22 @@ class DirectoryStore implements TranslationStore {
   }
 
   saveBytecode(pages: readonly KeptPage[]): void {
+    if (pages.length > 0) this.#tryTo(() => this.#makeDirectory());
     this.#pages.append(pages);
+  }
+
+  /** A full or read-only disk: the next run translates again. */
+  #tryTo(save: () => void): void {
+    try {
+      save();
+    } catch {
+      // Nothing depends on it.
+    }
+  }
+
+  #makeDirectory(): void {
+    const isNew = mkdirSync(this.#directory, { recursive: true, mode: 0o700 }) !== undefined;
+    if (isNew) removeOldest(dirname(this.#directory), this.#directory);
   }
 
   modulesFor(pageHash: string, memoryPages: number, reads: boolean): readonly StoredModule[] {
@@ -146,16 +164,14 @@ class DirectoryStore implements TranslationStore {
   }
 
   save(modules: readonly { readonly used: UsedModule; readonly from: StoredModule | undefined }[]): void {
-    try {
-      mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    this.#tryTo(() => {
+      this.#makeDirectory();
       for (const { used, from } of modules) {
         if (from instanceof FileModule) this.#saveAgain(from, used);
         else this.#saveNew(used);
       }
       if (this.#hasWritten) this.#trim();
-    } catch {
-      // A full or read-only disk: the next run translates again.
-    }
+    });
   }
 
   compileSettled(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | undefined {
@@ -180,17 +196,15 @@ class DirectoryStore implements TranslationStore {
     ) {
       return;
     }
-    try {
-      mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    this.#tryTo(() => {
+      this.#makeDirectory();
       let native: Uint8Array = new Uint8Array();
       if (kept !== undefined && this.#native !== undefined) {
         this.#native.optimise(functions);
         native = this.#native.take(module, functions[0]);
       }
       this.#write(this.#runtimePath, { regions: [], isSettled: kept !== undefined }, content, native);
-    } catch {
-      // As in save().
-    }
+    });
   }
 
   get #runtimePath(): string {
@@ -335,6 +349,21 @@ class FileModule implements StoredModule {
       return undefined;
     }
   }
+}
+
+/** Folders of other builds and engines, but for those used last; `own` is about to be. */
+function removeOldest(directory: string, own: string): void {
+  const folders = readdirSync(directory).filter((entry) => FOLDER_NAME.test(entry))
+    .map((entry) => join(directory, entry)).filter((path) => path !== own)
+    .map((path) => ({ path, usedMs: lastUseOf(path) }));
+  folders.sort((a, b) => b.usedMs - a.usedMs);
+  for (const { path } of folders.slice(FOLDERS_MAX - 1)) rmSync(path, { recursive: true, force: true });
+}
+
+/** Nearly every run adds to the bytecode; the folder itself changes only with what is new in it. */
+function lastUseOf(folder: string): number {
+  const files = [folder, ...PACK_FILES.map((file) => join(folder, file))];
+  return Math.max(...files.map((path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0));
 }
 
 /** Page to modules. */
