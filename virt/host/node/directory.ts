@@ -49,8 +49,8 @@ class HostError extends Error {
 }
 
 /**
- * Directories of the host that were seen to be directories, by path, in a moment that is not over: as long as it takes to look at those of one path, about.
- * All volumes have them together, since one may lie in another.
+ * Directories of the host that were seen to be directories, by path, in a moment that is not over: as long as it takes to look at those of one path, about,
+ * since a link may be planted between two looks in any case. All volumes have them together, for one may lie in another.
  */
 const seen = { paths: new Set<string>(), since: 0 };
 const MOMENT_MS = 0.1;
