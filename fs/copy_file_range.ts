@@ -10,9 +10,9 @@ import { MAX_RW_COUNT } from "../include/uapi/fs.ts";
 import { isDirectory, isRegular } from "../include/uapi/stat.ts";
 import { EAGAIN, EBADF, EINVAL, EISDIR, EOVERFLOW } from "../lib/errno.ts";
 import { KernelIter } from "../lib/uio.ts";
+import { PAGE_SIZE } from "../virt/layout.ts";
 import { readS64, userOf, writeU64 } from "./uio.ts";
 
-const PAGE_BYTES = 4096;
 const CHUNK_BYTES = 64 * 1024;
 
 /** Regular files never answer WOULD_BLOCK. */
@@ -30,7 +30,7 @@ function* copy(
   length: number,
 ): Sleeps<number> {
   const { ram } = task.kernel;
-  const expected = Math.max(PAGE_BYTES, (from.inode?.size ?? 0) - start);
+  const expected = Math.max(PAGE_SIZE, (from.inode?.size ?? 0) - start);
   const buffer = new Uint8Array(Math.min(length, expected, CHUNK_BYTES));
   let done = 0;
   try {

@@ -13,17 +13,12 @@ const PAGE_BYTES = 4096;
 
 /** What an open file asks of its inode. */
 interface HostData extends Inode {
+  /** So many bytes of anything, until the next call. */
+  bufferFor(length: number): Uint8Array;
   readAt(offset: number, into: Uint8Array): number;
   writeAt(offset: number, from: Uint8Array): number;
   syncData(): void;
   closed(): void;
-}
-
-/** For all reads and writes: none of them sleeps, and a buffer of its own for each would be filled with zeros first. */
-const buffer = new Uint8Array(128 * 1024);
-
-function bufferOf(length: number): Uint8Array {
-  return length <= buffer.length ? buffer.subarray(0, length) : new Uint8Array(length);
 }
 
 export class HostFile extends CachedFile {
@@ -40,7 +35,7 @@ export class HostFile extends CachedFile {
 
   override read(iter: IovIter, position: number | undefined): number {
     const start = position ?? this.pos;
-    const bytes = bufferOf(iter.remaining);
+    const bytes = this.#data.bufferFor(iter.remaining);
     const count = this.#data.readAt(start, bytes);
     this.#overlayDirty(bytes, start, count);
     iter.copyOut(bytes, 0, count);
@@ -68,7 +63,7 @@ export class HostFile extends CachedFile {
   override write(iter: IovIter, position: number | undefined): number {
     this.#data.refresh();
     const start = (this.flags & O_APPEND) !== 0 ? this.#data.size : position ?? this.pos;
-    const bytes = bufferOf(iter.remaining);
+    const bytes = this.#data.bufferFor(iter.remaining);
     iter.copyIn(bytes, 0, bytes.length);
     const count = this.#data.writeAt(start, bytes);
     iter.revert(bytes.length - count);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A directory of the host as a file system.
 //
-// Nothing is remembered of the host but what an open file needs: each look-up, stat and listing asks it, reads and
-// writes go straight through, so both sides see each other's changes at once. Only mapped files have pages in the
+// Nothing is remembered of the host from one system call to the next but what an open file needs: each look-up, stat and
+// listing asks it, once in a call, and reads and writes go straight through, so both sides see each other's changes at once. Only mapped files have pages in the
 // cache. A file that is removed while it is open is kept under a hidden name until the last descriptor goes.
 // Owners are the host's and cannot be changed; there are no device nodes, FIFOs or sockets, and no xattrs.
 
@@ -25,6 +25,9 @@ export const hostfs: FileSystemType = {
   },
 };
 
+/** What read(2) and write(2) move at once (include/linux/uio.ts). */
+const WINDOW_BYTES = 128 * 1024;
+
 /** A number may come back as another kind of file's. */
 function keyOf({ kind, dev = 0, ino }: HostStat): string {
   return `${kind}:${dev}:${ino}`;
@@ -37,6 +40,7 @@ class HostSuperBlock implements SuperBlock, HostVolume {
   readonly maxNameBytes: number = 255;
   readonly kernel: Kernel;
   readonly directory: HostDirectory;
+  readonly buffer: Uint8Array = new Uint8Array(WINDOW_BYTES);
   readonly root: HostInode;
   isReadOnly: boolean;
   readonly #inodes = new Map<string, HostInode>();

@@ -40,6 +40,8 @@ const KIND_TYPES = { file: DT_REG, directory: DT_DIR, symlink: DT_LNK, other: DT
 export interface HostVolume extends SuperBlock {
   readonly kernel: Kernel;
   readonly directory: HostDirectory;
+  /** For all reads and writes: none of them sleeps, and a buffer of its own for each would be filled with zeros first. */
+  readonly buffer: Uint8Array;
   /** One inode for one file of the host. */
   inodeFor(parent: HostInode, name: string, stat: HostStat): HostInode;
   forget(inode: HostInode): void;
@@ -286,6 +288,11 @@ export class HostInode extends Inode implements PageBacking {
     if (this.nlink > 0) return;
     this.pages?.evict();
     this.superBlock.forget(this);
+  }
+
+  bufferFor(length: number): Uint8Array {
+    const { buffer } = this.superBlock;
+    return length <= buffer.length ? buffer.subarray(0, length) : new Uint8Array(length);
   }
 
   readAt(offset: number, into: Uint8Array): number {

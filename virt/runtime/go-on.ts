@@ -9,7 +9,7 @@ import { JUMP_CACHE } from "../layout.ts";
 import { STACK_POINTER } from "../translate/frame.ts";
 import { Assembler } from "../wasm/assembler.ts";
 import { I32, I64, W } from "../wasm/opcodes.ts";
-import { countUp } from "./inline.ts";
+import { countUp, emitIsHigh } from "./inline.ts";
 import { pushProbe } from "./jump-cache.ts";
 import { COUNT_DISPATCHES, stateAddress, STATUS_BASE } from "./status.ts";
 
@@ -29,10 +29,7 @@ export function emitGoOn(regionType: number, interpret: number, promote: number)
   const over = f.block();
   const again = f.loop();
   f.get(pc);
-  f.i64(47);
-  f.op(W.i64_shr_u);
-  f.op(W.i64_eqz);
-  f.op(W.i32_eqz);
+  emitIsHigh(f);
   f.brIf(over);
   f.get(depth);
   f.op(W.i32_eqz);

@@ -171,6 +171,14 @@ function hashWithTag(f: Assembler, shift: number): void {
   f.op(W.i32_shr_u);
 }
 
+/** In the place of an address on the stack: whether it is not one of the lower half, which user code has. */
+export function emitIsHigh(f: Assembler): void {
+  f.i64(47);
+  f.op(W.i64_shr_u);
+  f.op(W.i64_eqz);
+  f.op(W.i32_eqz);
+}
+
 /** pc xor the tag of the address space. */
 export function pushKey(f: Assembler, pc: number): void {
   f.get(pc);

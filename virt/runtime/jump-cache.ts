@@ -7,7 +7,7 @@ import { JUMP_CACHE, NEAR_CACHE } from "../layout.ts";
 import { LINK_DIRECT_AT, LINK_ENTRY_AT, LINK_FORESEEN_AT, LINK_PC_AT } from "../translate/data.ts";
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
-import { OTHER_PLACES, pushJumpCacheEntry, pushKey } from "./inline.ts";
+import { emitIsHigh, OTHER_PLACES, pushJumpCacheEntry, pushKey } from "./inline.ts";
 import { LINK_KEY } from "./status.ts";
 
 /** entry = first place in the jump cache for pc; leaves 1 when pc is not there, nor in another and moved from it. */
@@ -130,10 +130,7 @@ export function emitNear(promote: number): Assembler {
 /** entry = the place in the jump cache of a region for pc; branches to `unknown` when there is none. */
 function emitFind(f: Assembler, pc: number, entry: number, promote: number, unknown: Label): void {
   f.get(pc);
-  f.i64(47);
-  f.op(W.i64_shr_u);
-  f.op(W.i64_eqz);
-  f.op(W.i32_eqz);
+  emitIsHigh(f);
   f.brIf(unknown);
   pushProbe(f, pc, entry, promote);
   f.brIf(unknown);

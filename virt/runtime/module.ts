@@ -16,7 +16,7 @@ import type { QuickExts } from "../frontend.ts";
 import { WASM_TYPES } from "./access.ts";
 import { addArithFunctions, type ArithFunctions } from "./arith.ts";
 import { addFlagFunctions, type FlagFunctions } from "./flags.ts";
-import { countUp, pushJumpCacheEntry, pushKey } from "./inline.ts";
+import { countUp, emitIsHigh, pushJumpCacheEntry, pushKey } from "./inline.ts";
 import { emitGoOn } from "./go-on.ts";
 import { emitLink, emitLinkPlace, emitNear, emitPromote, pushProbe } from "./jump-cache.ts";
 import {
@@ -221,10 +221,7 @@ class Dispatcher {
     const slowMiss = f.block();
     const miss = f.block();
     f.get(this.#pc);
-    f.i64(47);
-    f.op(W.i64_shr_u);
-    f.op(W.i64_eqz);
-    f.op(W.i32_eqz);
+    emitIsHigh(f);
     f.brIf(miss);
     f.get(0);
     f.if_();

@@ -11,7 +11,7 @@ import { FRAME_CODE, FRAME_FLAGS, FRAME_WRITTEN, PTE_ACCESSED, PTE_DIRTY, PTE_WR
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import type { WasmModule } from "../wasm/encoder.ts";
 import { I32, I64, V128, W } from "../wasm/opcodes.ts";
-import { countUp, emitFits, emitWalk, pushEntryOf } from "./inline.ts";
+import { countUp, emitFits, emitIsHigh, emitWalk, pushEntryOf } from "./inline.ts";
 import { emitPageOf, emitReach, emitReachStack } from "./reach.ts";
 import { emitReachWindow } from "./windows.ts";
 import { emitFlush, emitFlushWrites } from "./tlb-flush.ts";
@@ -129,10 +129,7 @@ function emitFill(): Assembler {
 /** Addresses from 2^47 up: the upper half faults, what is not canonical is a protection trap. */
 function emitCanonicalCheck(f: Assembler, va: number, fault: Label): void {
   f.get(va);
-  f.i64(47);
-  f.op(W.i64_shr_u);
-  f.op(W.i64_eqz);
-  f.op(W.i32_eqz);
+  emitIsHigh(f);
   f.if_();
   f.get(va);
   f.i64(47);

@@ -10,6 +10,7 @@ import { CPU_BASE } from "../layout.ts";
 import { FLAG_LANE, FLAG_POOL, FLAG_TRAP, FLAG_WRITE, HELPERS, Op, OPS } from "../ir/ops.ts";
 import { emitKey } from "../interp/slots.ts";
 import { LOADS, STORES, WASM_TYPES } from "../runtime/access.ts";
+import { emitIsHigh } from "../runtime/inline.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
 import { type Label, UNLIKELY } from "../wasm/assembler.ts";
 import { VOID, W } from "../wasm/opcodes.ts";
@@ -426,10 +427,7 @@ export class BlockEmitter {
     }
     const f = this.frame.f;
     this.push(ir.a[shift]!);
-    f.i64(CANONICAL_SHIFT);
-    f.op(W.i64_shr_u);
-    f.op(W.i64_eqz);
-    f.op(W.i32_eqz);
+    emitIsHigh(f);
     return true;
   }
 

@@ -10,7 +10,7 @@
 // all state is in memory, and return addresses are entries of their regions, or gone on at in bytecode.
 
 import { NEAR_CACHE } from "../layout.ts";
-import { pushKey, pushNearEntry } from "../runtime/inline.ts";
+import { emitIsHigh, pushKey, pushNearEntry } from "../runtime/inline.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
 import { LINK_KEY } from "../runtime/status.ts";
 import { type Label, LIKELY, UNLIKELY } from "../wasm/assembler.ts";
@@ -385,10 +385,7 @@ export class TransferEmitter {
     const known = f.block();
     const unknown = f.block();
     f.get(pc);
-    f.i64(47);
-    f.op(W.i64_shr_u);
-    f.op(W.i64_eqz);
-    f.op(W.i32_eqz);
+    emitIsHigh(f);
     f.brIf(unknown, UNLIKELY);
     pushNearEntry(f, () => f.get(pc));
     f.tee(tlbEntry);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A directory of the host, for `-v SRC:DST`. Nothing outside it can be reached: the guest's kernel resolves symbolic
 // links itself, and each path is checked again here component by component, because a link may have been planted on
-// the host side.
+// the host side. What was looked at in the same moment is not looked at again.
 
 import {
   type BigIntStats,

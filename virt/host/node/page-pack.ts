@@ -9,7 +9,6 @@ import { hash } from "node:crypto";
 import {
   appendFileSync,
   closeSync,
-  mkdirSync,
   openSync,
   readFileSync,
   readSync,
@@ -53,6 +52,7 @@ export class PagePack {
   #index: Index | undefined;
   #file: number | undefined;
 
+  /** `directory` is there before anything is appended. */
   constructor(directory: string, limits: PackLimits = USUAL_LIMITS) {
     this.#directory = directory;
     this.#limits = limits;
@@ -80,7 +80,6 @@ export class PagePack {
     this.#close();
     if (pages.length === 0) return;
     try {
-      mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
       const { rows, end } = rowsOf(pages, sizeOf(this.#packPath));
       appendFileSync(this.#packPath, Buffer.concat(pages.map(({ bytes }) => bytes)), { mode: 0o600 });
       appendFileSync(this.#indexPath, rows, { mode: 0o600 });

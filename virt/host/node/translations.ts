@@ -4,7 +4,7 @@
 // One file a module, and one for the runtime's: magic, lengths, a header in JSON, the WebAssembly bytes, the engine's own machine code, and a digest
 // each of what lies between the lengths and the machine code, and of that: 32 bytes, a SHA-256, or of a MiB and more a CRC-32 and zeros. An index
 // for each size of memory says which modules have regions anchored in which page. Everything lies under a key of Rookery's build and the engine's version, since both decide what
-// the bytes mean. Files are written aside and renamed, the index is appended to; whoever loses a race has to translate again, no more.
+// the bytes mean; a store that makes a folder for a key lets those go that were not used for longest. Files are written aside and renamed, the index is appended to; whoever loses a race has to translate again, no more.
 //
 // Machine code is kept only where the engine can give it (native-code.ts): what it happens to have made at first, and of all that is used
 // when a module settles, at the end of the second run that uses it. Most programs that run once never come again.
@@ -136,7 +136,7 @@ class DirectoryStore implements TranslationStore {
 
   saveBytecode(pages: readonly KeptPage[]): void {
     if (pages.length > 0) this.#tryTo(() => this.#makeDirectory());
-    this.#pages.append(pages);
+    this.#pages.append(pages); // of none too: the file is not open while others may replace it
   }
 
   /** A full or read-only disk: the next run translates again. */
