@@ -8,26 +8,14 @@
 // Source: System V ABI, chapters 4 and 5 (ELF); syscall(2).
 
 import { spawnSync, type SpawnSyncReturns } from "node:child_process";
-import {
-  closeSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, cpSync, existsSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { builtFolder } from "../tools/cli/code-cache.ts";
 import { writeErofs } from "../tools/image/erofs-writer.ts";
 import { bytesContent, createDirectory, createFile, type DirectoryNode } from "../tools/image/tree.ts";
-import { RUNTIME_FILE } from "../virt/host/node/translations.ts";
+import { shipRuntime } from "../virt/host/node/translations.ts";
 
 const EHDR_BYTES = 64;
 const PHDR_BYTES = 56;
@@ -122,12 +110,7 @@ export function warmUp(bin: string): void {
     }
     if (existsSync(made)) cpSync(made, builtFolder(bin), { recursive: true });
     const translations = join(directory, "rookery", "translations");
-    for (const key of existsSync(translations) ? readdirSync(translations) : []) {
-      // Readable for whoever uses an installation.
-      mkdirSync(join(builtFolder(bin), key), { recursive: true });
-      const runtime = join(key, RUNTIME_FILE);
-      writeFileSync(join(builtFolder(bin), runtime), readFileSync(join(translations, runtime)));
-    }
+    if (existsSync(translations)) shipRuntime(translations, builtFolder(bin));
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

@@ -25,7 +25,7 @@ import { WasmModule } from "../../wasm/encoder.ts";
 import { I32 } from "../../wasm/opcodes.ts";
 import { setPatience } from "./engine.ts";
 import { nativeCode } from "./native-code.ts";
-import { directoryStore, ship } from "./translations.ts";
+import { directoryStore, ship, shipRuntime } from "./translations.ts";
 
 const HASH = "0123456789abcdef0123456789abcdef";
 const MEMORY_PAGES = 18_432;
@@ -85,9 +85,16 @@ function run(module: WebAssembly.Module | undefined): unknown {
 
 /** The one file of a module in the store. */
 function moduleFile(directory: string): string {
-  const path = readdirSync(directory, { recursive: true, encoding: "utf8" }).find((name) =>
-    name.endsWith(".module")
-  );
+  return fileIn(directory, ".module");
+}
+
+function pathsIn(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, encoding: "utf8" });
+}
+
+/** The one file in the store whose path ends so. */
+function fileIn(directory: string, end: string): string {
+  const path = pathsIn(directory).find((name) => name.endsWith(end));
   assert.ok(path !== undefined);
   return join(directory, path);
 }
@@ -176,7 +183,7 @@ test("the runtime module comes back, as bytes and then with its code; a torn one
       );
     }
     assert.equal(directoryStore(directory, "other").runtime(), undefined);
-    const path = join(directory, readdirSync(directory)[0]!, "runtime");
+    const path = fileIn(directory, "/runtime");
     writeFileSync(path, readFileSync(path).subarray(1));
     assert.equal(directoryStore(directory, "build").runtime(), undefined);
   });
@@ -184,11 +191,12 @@ test("the runtime module comes back, as bytes and then with its code; a torn one
 
 test("the runtime module that came with the build serves as long as there is no other", () => {
   withDirectory((directory) => {
-    const built = join(directory, "built");
+    const [made, built] = [join(directory, "made"), join(directory, "built")];
     const bytes = answer();
     const module = new WebAssembly.Module(bytes);
     const functions = Object.values(new WebAssembly.Instance(module).exports);
-    directoryStore(built, "build").saveRuntime({ bytes, module, functions }, undefined);
+    directoryStore(made, "build").saveRuntime({ bytes, module, functions }, undefined);
+    shipRuntime(made, built);
     const own = join(directory, "own");
     const from = directoryStore(own, "build", { runtime: built }).runtime();
     assert.equal(run(from!.compile()), 42);
@@ -213,6 +221,26 @@ test("another build, another page, another memory and a torn file find nothing",
     content[content.length - 40]! ^= 1;
     writeFileSync(path, content);
     assert.deepEqual(directoryStore(directory, "build").modulesFor(HASH, MEMORY_PAGES, true), []);
+  });
+});
+
+test("with other settings of the engine modules are others, and bytecode is the same", () => {
+  withDirectory((directory) => {
+    keep(directory);
+    directoryStore(directory, "build").saveBytecode([{ hash: HASH, bytes: Uint8Array.of(1, 2, 3) }]);
+    const modules = (): number =>
+      directoryStore(directory, "build").modulesFor(HASH, MEMORY_PAGES, true).length;
+    setFlagsFromString("--max-lazy");
+    try {
+      assert.equal(modules(), 0);
+      assert.deepEqual(bytecodeIn(directory), Uint8Array.of(1, 2, 3));
+      keep(directory);
+      assert.equal(modules(), 1);
+    } finally {
+      setFlagsFromString("--no-max-lazy");
+    }
+    assert.equal(modules(), 1);
+    assert.equal(pathsIn(directory).filter((path) => path.endsWith(".module")).length, 2);
   });
 });
 
@@ -267,8 +295,7 @@ test("bytecode of pages comes back, the latest of a page; a damaged one does not
     assert.deepEqual(bytecodeIn(directory), one);
     directoryStore(directory, "build").saveBytecode([{ hash: HASH, bytes: two }]);
     assert.deepEqual(bytecodeIn(directory), two);
-    const folder = readdirSync(directory)[0]!;
-    const pack = join(directory, folder, "pages");
+    const pack = fileIn(directory, "/pages");
     const content = readFileSync(pack);
     content[content.length - 1]! ^= 1;
     writeFileSync(pack, content);

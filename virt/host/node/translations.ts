@@ -3,8 +3,9 @@
 //
 // One file a module, and one for the runtime's: magic, lengths, a header in JSON, the WebAssembly bytes, the engine's own machine code, and a digest
 // each of what lies between the lengths and the machine code, and of that: 32 bytes, a SHA-256, or of a MiB and more a CRC-32 and zeros. An index
-// for each size of memory says which modules have regions anchored in which page. Everything lies under a key of Rookery's build and the engine's version, since both decide what
-// the bytes mean; a store that makes a folder for a key lets those go that were not used for longest. Files are written aside and renamed, the index is appended to; whoever loses a race has to translate again, no more.
+// for each size of memory says which modules have regions anchored in which page. Everything lies in a folder of Rookery's build and the engine's version, since both decide what
+// the bytes mean; modules in one within that, of the engine's settings and the processor, since machine code is taken under the same ones alone. A store that makes a folder lets those
+// beside it go that were not used for longest. Files are written aside and renamed, the index is appended to; whoever loses a race has to translate again, no more.
 //
 // Machine code is kept only where the engine can give it (native-code.ts): what it happens to have made at first, and of all that is used
 // when a module settles, at the end of the second run that uses it. Most programs that run once never come again.
@@ -31,6 +32,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { cachedDataVersionTag } from "node:v8";
 
 import type {
   KeptPage,
@@ -41,6 +43,7 @@ import type {
   UsedModule,
   UsedRuntime,
 } from "../../../include/host/translations.ts";
+import { underUsualSettings } from "./engine.ts";
 import { type NativeCode, nativeCode } from "./native-code.ts";
 import { PACK_FILES, PagePack } from "./page-pack.ts";
 
@@ -54,9 +57,9 @@ const INDEX_FILE = "index"; // and the pages of the memory that the modules in i
 const MODULE_SUFFIX = ".module";
 /** Beside the bundles: the name of a build. Written by scripts/bundle.ts. */
 export const IDENTITY_FILE = "identity";
-/** In the folder of a build and an engine. */
+/** In the folder of an engine, and of a build where it came with that. */
 export const RUNTIME_FILE = "runtime";
-/** Folders that are kept, of which there is one for each build and engine. */
+/** Folders that are kept, of which there is one for each build and engine, and in those one for each way that the engine was set. */
 const FOLDERS_MAX = 4;
 const FOLDER_NAME = /^[0-9a-f]{16}$/;
 /** Above this the modules used longest ago go, until three quarters are left. */
@@ -78,7 +81,7 @@ export interface Shipped {
 
 /** `build` names what the bytes mean on Rookery's side. */
 export function directoryStore(directory: string, build: string, shipped: Shipped = {}): TranslationStore {
-  const key = hash("sha256", `${build} ${process.versions.v8} ${process.arch}`).slice(0, NAME_BYTES);
+  const key = folderFor(`${build} ${process.versions.v8} ${process.arch}`);
   const under = (path: string | undefined): string | undefined =>
     path === undefined ? undefined : join(path, key);
   return new DirectoryStore(join(directory, key), nativeCode(), {
@@ -87,22 +90,42 @@ export function directoryStore(directory: string, build: string, shipped: Shippe
   });
 }
 
+function folderFor(key: string): string {
+  return hash("sha256", key).slice(0, NAME_BYTES);
+}
+
 /** Puts what may come with an image, of what lies in `directory`, into the new directory `to`, for everyone to read. */
 export function ship(directory: string, to: string): void {
   mkdirSync(to);
   for (const key of readdirSync(directory)) {
     mkdirSync(join(to, key));
     for (const file of PACK_FILES.filter((name) => existsSync(join(directory, key, name)))) {
-      copyFileSync(join(directory, key, file), join(to, key, file));
-      chmodSync(join(to, key, file), 0o644);
+      copyForEveryone(join(directory, key, file), join(to, key, file));
     }
   }
+}
+
+/** Puts what comes with the build, of what lies in `directory`, into `to`. */
+export function shipRuntime(directory: string, to: string): void {
+  for (const key of readdirSync(directory)) {
+    for (const engine of readdirSync(join(directory, key)).filter((entry) => FOLDER_NAME.test(entry))) {
+      mkdirSync(join(to, key), { recursive: true });
+      copyForEveryone(join(directory, key, engine, RUNTIME_FILE), join(to, key, RUNTIME_FILE));
+    }
+  }
+}
+
+function copyForEveryone(from: string, to: string): void {
+  copyFileSync(from, to);
+  chmodSync(to, 0o644);
 }
 
 class DirectoryStore implements TranslationStore {
   readonly #pages: PagePack;
   readonly #shippedPages: PagePack | undefined;
+  /** For bytecode, and in it for modules. */
   readonly #directory: string;
+  readonly #engineDirectory: string;
   readonly #native: NativeCode | undefined;
   readonly #shippedRuntime: string | undefined;
   /** By size of memory: page to modules. */
@@ -118,6 +141,8 @@ class DirectoryStore implements TranslationStore {
     this.#pages = new PagePack(directory);
     this.#shippedPages = image === undefined ? undefined : new PagePack(image);
     this.#directory = directory;
+    const engine = underUsualSettings(() => cachedDataVersionTag());
+    this.#engineDirectory = join(directory, folderFor(`${engine}`));
     this.#native = native;
   }
 
@@ -135,7 +160,7 @@ class DirectoryStore implements TranslationStore {
   }
 
   saveBytecode(pages: readonly KeptPage[]): void {
-    if (pages.length > 0) this.#tryTo(() => this.#makeDirectory());
+    if (pages.length > 0) this.#tryTo(() => makeFolder(this.#directory));
     this.#pages.append(pages); // of none too: the file is not open while others may replace it
   }
 
@@ -148,9 +173,8 @@ class DirectoryStore implements TranslationStore {
     }
   }
 
-  #makeDirectory(): void {
-    const isNew = mkdirSync(this.#directory, { recursive: true, mode: 0o700 }) !== undefined;
-    if (isNew) removeOldest(dirname(this.#directory), this.#directory);
+  #makeEngineDirectory(): void {
+    for (const directory of [this.#directory, this.#engineDirectory]) makeFolder(directory);
   }
 
   modulesFor(pageHash: string, memoryPages: number, reads: boolean): readonly StoredModule[] {
@@ -165,7 +189,7 @@ class DirectoryStore implements TranslationStore {
 
   save(modules: readonly { readonly used: UsedModule; readonly from: StoredModule | undefined }[]): void {
     this.#tryTo(() => {
-      this.#makeDirectory();
+      this.#makeEngineDirectory();
       for (const { used, from } of modules) {
         if (from instanceof FileModule) this.#saveAgain(from, used);
         else this.#saveNew(used);
@@ -197,7 +221,7 @@ class DirectoryStore implements TranslationStore {
       return;
     }
     this.#tryTo(() => {
-      this.#makeDirectory();
+      this.#makeEngineDirectory();
       let native: Uint8Array = new Uint8Array();
       if (kept !== undefined && this.#native !== undefined) {
         this.#native.optimise(functions);
@@ -208,7 +232,7 @@ class DirectoryStore implements TranslationStore {
   }
 
   get #runtimePath(): string {
-    return join(this.#directory, RUNTIME_FILE);
+    return join(this.#engineDirectory, RUNTIME_FILE);
   }
 
   #saveNew(used: UsedModule): void {
@@ -282,11 +306,11 @@ class DirectoryStore implements TranslationStore {
   }
 
   #modulePath(id: string): string {
-    return join(this.#directory, id + MODULE_SUFFIX);
+    return join(this.#engineDirectory, id + MODULE_SUFFIX);
   }
 
   #indexPath(memoryPages: number): string {
-    return join(this.#directory, `${INDEX_FILE}.${memoryPages}`);
+    return join(this.#engineDirectory, `${INDEX_FILE}.${memoryPages}`);
   }
 
   #indexOf(memoryPages: number): ReadonlyMap<string, ReadonlySet<string>> {
@@ -298,11 +322,13 @@ class DirectoryStore implements TranslationStore {
   }
 
   #trim(): void {
-    const files = readdirSync(this.#directory).filter((file) => file.endsWith(MODULE_SUFFIX)).map((file) => {
-      const path = join(this.#directory, file);
-      const { size, mtimeMs } = statSync(path);
-      return { path, size, mtimeMs };
-    });
+    const files = readdirSync(this.#engineDirectory).filter((file) => file.endsWith(MODULE_SUFFIX)).map(
+      (file) => {
+        const path = join(this.#engineDirectory, file);
+        const { size, mtimeMs } = statSync(path);
+        return { path, size, mtimeMs };
+      },
+    );
     let total = files.reduce((sum, { size }) => sum + size, 0);
     if (total <= STORE_BYTES_MAX) return;
     files.sort((a, b) => a.mtimeMs - b.mtimeMs);
@@ -349,6 +375,11 @@ class FileModule implements StoredModule {
       return undefined;
     }
   }
+}
+
+function makeFolder(folder: string): void {
+  const isNew = mkdirSync(folder, { recursive: true, mode: 0o700 }) !== undefined;
+  if (isNew) removeOldest(dirname(folder), folder);
 }
 
 /** Folders of other builds and engines, but for those used last; `own` is about to be. */
