@@ -29,6 +29,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -62,6 +63,8 @@ export const RUNTIME_FILE = "runtime";
 /** Folders that are kept, of which there is one for each build and engine, and in those one for each way that the engine was set. */
 const FOLDERS_MAX = 4;
 const FOLDER_NAME = /^[0-9a-f]{16}$/;
+/** Of uses nearer to each other than that one is noted. */
+const USES_APART_MS = 3_600_000;
 /** Above this the modules used longest ago go, until three quarters are left. */
 const STORE_BYTES_MAX = 256 * 2 ** 20;
 
@@ -297,12 +300,19 @@ class DirectoryStore implements TranslationStore {
       const digests = Buffer.concat([front, code].map(digestOf));
       if (!digests.equals(readPart(file, 2 * DIGEST_BYTES))) return undefined;
       const header: Header = JSON.parse(new TextDecoder().decode(front.subarray(0, json))) as Header; // as written
+      this.#noteUse(path, fstatSync(file).mtimeMs);
       return new FileModule(id, header, front.subarray(json), code, this.#native);
     } catch {
       return undefined; // gone, or not ours
     } finally {
       if (file >= 0) closeSync(file);
     }
+  }
+
+  /** What is never written again tells by its time that it is used: whoever makes room goes by that. */
+  #noteUse(path: string, knownMs: number): void {
+    const now = Date.now();
+    if (now - knownMs > USES_APART_MS) this.#tryTo(() => utimesSync(path, now / 1000, now / 1000));
   }
 
   #modulePath(id: string): string {
@@ -391,10 +401,12 @@ function removeOldest(directory: string, own: string): void {
   for (const { path } of folders.slice(FOLDERS_MAX - 1)) rmSync(path, { recursive: true, force: true });
 }
 
-/** Nearly every run adds to the bytecode; the folder itself changes only with what is new in it. */
+/** Nearly every run adds to the bytecode or uses a module; a folder itself changes only with what is new in it. */
 function lastUseOf(folder: string): number {
-  const files = [folder, ...PACK_FILES.map((file) => join(folder, file))];
-  return Math.max(...files.map((path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0));
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).map((file) => join(folder, file));
+  return Math.max(
+    ...[folder, ...files].map((path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0),
+  );
 }
 
 /** Page to modules. */
