@@ -2,32 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # What a compiler that has the source makes of SQLite and liblzma for WebAssembly, with and without a check of each access to memory, against the same
 # natively: what a translator of machine code can hope for at best. usage: floor.sh DATADIR [WORKDIR]
-# DATADIR is what workloads/mkdata.sh has made; it takes five minutes, and WORKDIR (./floor) keeps what was fetched and built. Needs Node 20, the Debian
-# packages gcc, clang, lld, wasi-libc and tcl, and a "deb-src" line for apt.
+# DATADIR is what workloads/mkdata.sh has made; it takes five minutes, and WORKDIR (./floor) keeps what was fetched and built. Needs tcl and what ways.sh
+# needs. The same for GNU sort: sort.sh, for CPython: python.sh, and for clang: clang.sh.
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
 data=$(cd "$1" && pwd)
 mkdir -p "${2:-floor}"; cd "${2:-floor}"
+. "$here/ways.sh"
 ls -d sqlite3-*/ xz-utils-*/ > /dev/null 2>&1 || apt-get source -qq sqlite3 xz-utils
-
-# A check as the compiler puts it in itself, against a shadow of zeros: a shift, a load, a comparison and a branch.
-native_checks="-fsanitize=kernel-address --param asan-stack=0 --param asan-globals=0
-  --param asan-instrumentation-with-call-threshold=100000000 -fasan-shadow-offset=0x100000000000"
-wasm_checks="-Xclang -fsanitize=kernel-address -mllvm -asan-stack=0
-  -mllvm -asan-instrumentation-with-call-threshold=100000000 -mllvm -asan-mapping-offset=0x10000000"
-wasm="clang --target=wasm32-wasi --sysroot=/usr -O2 -D_WASI_EMULATED_SIGNAL"
-memory="-Wl,--initial-memory=805306368"
-
-# NAME OPTIONS-AND-SOURCES...
-four_ways() {
-  name=$1; shift
-  gcc -w -O2 "$@" -o "$name" -lm
-  gcc -w -O2 -c "$here/checks.c" -o checks.o
-  gcc -w -O2 $native_checks "$@" checks.o -o "$name-checks" -lm
-  $wasm -w "$@" -lwasi-emulated-signal $memory -o "$name.wasm"
-  $wasm -w -c "$here/checks.c" -o checks-wasm.o
-  $wasm -w $wasm_checks "$@" checks-wasm.o -lwasi-emulated-signal $memory -o "$name-checks.wasm"
-}
 
 cd sqlite3-*/; [ -e sqlite3.c ] || { ./configure --disable-tcl > /dev/null; make -s sqlite3.c; }; cd ..
 sqlite=$(echo sqlite3-*/)
@@ -41,4 +23,5 @@ encoder="common/common.c common/filter_common.c common/filter_encoder.c common/f
 four_ways xz -include "$here/xz-config.h" -I"$lib/api" -I"$lib/common" -I"$lib/check" -I"$lib/lz" -I"$lib/rangecoder" \
   -I"$lib/lzma" -I"$lib/delta" -I"$lib/simple" -I"$lib/../common" "$here/xz.c" $(printf "$lib/%s " $encoder)
 
-node --no-warnings "$here/floor.mjs" "$here/../workloads/work.sql" "$data/text.3m"
+compare sqlite "$here/../workloads/work.sql"
+compare xz "$data/text.3m"
