@@ -3,7 +3,8 @@
 // Source: AMD64 Architecture Programmer's Manual, volume 4.
 
 import { MODE_RELAXED } from "../../../virt/frontend.ts";
-import { CC_EXPLICIT, ccOp } from "../../../virt/ir/cc.ts";
+import type { Temp } from "../../../virt/ir/builder.ts";
+import { CC_EXPLICIT, ccOp, FLAG_CF, FLAG_OF, FLAG_SF, FLAG_ZF } from "../../../virt/ir/cc.ts";
 import { Op } from "../../../virt/ir/ops.ts";
 import { EXT } from "../ext.ts";
 import { COMPARE_EXPLICIT, COMPARE_WIDE, RARE_MPSADBW, RARE_PHMINPOSUW } from "../sse4.ts";
@@ -112,9 +113,21 @@ function crc32(l: Lift): void {
   b.setGpr(l.insn.reg, crc!);
 }
 
+/** Immediate of string compares: the elements are words, and how they are compared; which of the results are inverted; which index is asked for. */
+const STRING_WORDS = 1;
+const STRING_COMPARED = 0x0c;
+const STRING_EACH = 0x08;
+const STRING_INVERTED = 0x30;
+const STRING_ALL_INVERTED = 0x10;
+const STRING_INVERTED_WITHIN = 0x30;
+const STRING_LAST = 0x40;
+
 function compareStrings(explicit: boolean, result: "index" | "mask"): Lifter {
   return (l) => {
     const { b } = l;
+    if (!explicit && result === "index" && (l.insn.imm & STRING_COMPARED) === STRING_EACH) {
+      return compareEach(l);
+    }
     const [x, y] = readBoth(l);
     const control = l.insn.imm | (explicit ? COMPARE_EXPLICIT : 0) | (l.insn.rexW ? COMPARE_WIDE : 0);
     const lengths = explicit ? [b.getGpr(RAX), b.getGpr(RDX)] : [];
@@ -127,6 +140,61 @@ function compareStrings(explicit: boolean, result: "index" | "mask"): Lifter {
     else b.setXmm(0, mask!);
     b.setCc(ccOp(CC_EXPLICIT, 8), flags!);
   };
+}
+
+/** PCMPISTRI where elements are compared with those at the same place, as strcmp does: masks of a bit for each element. */
+function compareEach(l: Lift): void {
+  const { b } = l;
+  const { imm } = l.insn;
+  const isWords = (imm & STRING_WORDS) !== 0;
+  const count = isWords ? 8 : 16;
+  const all = b.const32((1 << count) - 1);
+  const one = b.const32(1);
+  const [x, y] = readBoth(l);
+  const equal = (p: Temp, q: Temp): Temp =>
+    isWords
+      ? b.emit(Op.i16x8_bitmask, b.emit(Op.i16x8_eq, p, q))
+      : b.emit(Op.i8x16_bitmask, b.emit(Op.i8x16_eq, p, q));
+  const zero = b.const128(0, 0, 0, 0);
+  const [endX, endY] = [equal(x, zero), equal(y, zero)];
+  // Below the lowest bit: those before the string's end.
+  const before = (end: Temp): Temp =>
+    b.emit(
+      Op.i32_and,
+      b.emit(Op.i32_sub, b.emit(Op.i32_and, end, b.emit(Op.i32_sub, b.const32(0), end)), one),
+      all,
+    );
+  const [inX, inY] = [before(endX), before(endY)];
+  const within = b.emit(Op.i32_and, inX, inY);
+  const beyond = b.emit(Op.i32_xor, b.emit(Op.i32_or, inX, inY), all);
+  const same = b.emit(Op.i32_or, b.emit(Op.i32_and, equal(x, y), within), beyond);
+  const inverted = imm & STRING_INVERTED;
+  const found = inverted === STRING_ALL_INVERTED
+    ? b.emit(Op.i32_xor, same, all)
+    : inverted === STRING_INVERTED_WITHIN
+    ? b.emit(Op.i32_xor, same, inY)
+    : same;
+  b.setGpr(RCX, b.emit(Op.i64_extend_i32_u, placeOf(l, found, count)));
+  const flag = (mask: Temp, value: number): Temp =>
+    b.emit(Op.i32_mul, b.emit(Op.i32_ne, mask, b.const32(0)), b.const32(value));
+  const flags = [
+    flag(endY, FLAG_ZF),
+    flag(endX, FLAG_SF),
+    flag(b.emit(Op.i32_and, found, one), FLAG_OF),
+  ];
+  b.setCc(
+    ccOp(CC_EXPLICIT, 8),
+    flags.reduce((sum, bit) => b.emit(Op.i32_or, sum, bit), flag(found, FLAG_CF)),
+  );
+}
+
+/** The index of the first element in a mask, or of the last; how many there are, when it has none. */
+function placeOf({ b, insn }: Lift, found: Temp, count: number): Temp {
+  if ((insn.imm & STRING_LAST) === 0) {
+    return b.emit(Op.i32_ctz, b.emit(Op.i32_or, found, b.const32(1 << count)));
+  }
+  const last = b.emit(Op.i32_sub, b.const32(31), b.emit(Op.i32_clz, found));
+  return b.emit(Op.select_i32, last, b.const32(count), found);
 }
 
 export const SSE4: LifterTable = {

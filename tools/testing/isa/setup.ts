@@ -158,6 +158,20 @@ function prepareString(random: Random, state: StartState, choice: Choice, prepar
   }
 }
 
+/** Texts of few letters, some of which end early, that differ in few places. */
+function prepareTexts(random: Random, state: StartState, choice: Choice, prepared: Prepared): void {
+  if (random.oneIn(4)) return;
+  const letter = (): number => random.pick([0x61, 0x61, 0x62, 0x63, 0x7f, 0x80, 0]);
+  const one = Uint8Array.from({ length: 16 }, () => random.oneIn(16) ? letter() : 0x61);
+  const another = (): Uint8Array => {
+    const text = one.slice();
+    for (let changes = random.below(3); changes > 0; changes--) text[random.below(16)] = letter();
+    return text;
+  };
+  for (let n = 0; n < 16; n++) state.setVector(n, another());
+  if (choice.isMemory) state.setWindow(prepared.address, another());
+}
+
 function prepareOther(random: Random, state: StartState, choice: Choice, prepared: Prepared): void {
   const { mnemonic } = choice.form;
   switch (mnemonic) {
@@ -205,6 +219,11 @@ function prepareOther(random: Random, state: StartState, choice: Choice, prepare
       for (const register of [RAX, RDX]) {
         if (!random.oneIn(4)) state.setGprNumber(register, random.below(40) - 20);
       }
+      prepareTexts(random, state, choice, prepared);
+      break;
+    case "PCMPISTRI":
+    case "PCMPISTRM":
+      prepareTexts(random, state, choice, prepared);
       break;
     case "MOV_TO_SEGMENT":
       if (choice.isMemory) state.setWindow(prepared.address, words([random.pick(SELECTORS)], 2));

@@ -74,6 +74,11 @@ export class StartState {
     this.words[FX + FX_MXCSR] = value;
   }
 
+  /** `bytes`: 16 of them. */
+  setVector(n: number, bytes: Uint8Array): void {
+    new Uint8Array(this.words.buffer, this.words.byteOffset).set(bytes, (FX + FX_XMM + 4 * n) * 4);
+  }
+
   setX87(control: number, status: number, tags: number): void {
     this.words[FX + FX_CONTROL] = control | status << 16;
     this.words[FX + FX_TAG] = tags;
