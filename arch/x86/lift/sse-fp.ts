@@ -14,11 +14,14 @@ import { Op } from "../../../virt/ir/ops.ts";
 import { EXACT, exactFlags, exactInteger, exactVector } from "./sse-exact-call.ts";
 import type { Lift, Lifter, LifterTable } from "./context.ts";
 import {
+  checkBelow,
   checkCompared,
   checkComparedPacked,
   checkNarrowed,
+  checkNarrowedPacked,
   checkPacked,
   checkScalar,
+  checkWidened,
 } from "./sse-tracked.ts";
 import { lanesOf, readBoth, readVector, writeVector } from "./vector.ts";
 
@@ -244,19 +247,48 @@ function scalarToScalar(from: Format, to: Format, op: number): Lifter {
   };
 }
 
-/** CVTPS2PD, CVTPD2PS, CVTDQ2PS, CVTDQ2PD. */
-function packedConvert(to: Format, op: number, exact: number): Lifter {
+/** CVTDQ2PS, CVTDQ2PD, CVTPI2PD: nothing but the precision flag can be raised. */
+function packedFromIntegers(to: Format, op: number): Lifter {
   return (l) => {
-    if (l.mode !== MODE_RELAXED) return exactVector(l, to, exact);
+    if (isExact(l)) return exactVector(l, to, EXACT.fromIntegers);
     writeVector(l, 0, l.b.emit(op, readVector(l, 1)));
   };
+}
+
+/** CVTPS2PD. */
+function widen(l: Lift): void {
+  if (l.mode === MODE_EXACT) return exactVector(l, PD, EXACT.convert);
+  const source = readVector(l, 1);
+  if (l.mode === MODE_TRACKED) checkWidened(l, PS, source);
+  writeVector(l, 0, l.b.emit(Op.f64x2_promote_low_f32x4, source));
+}
+
+/** CVTPD2PS. */
+function narrow(l: Lift): void {
+  if (l.mode === MODE_EXACT) return exactVector(l, PS, EXACT.convert);
+  const source = readVector(l, 1);
+  const result = l.b.emit(Op.f32x4_demote_f64x2_zero, source);
+  if (l.mode === MODE_TRACKED) checkNarrowedPacked(l, PD, result, source);
+  writeVector(l, 0, result);
+}
+
+/** Whether a conversion is left to the exact arithmetic: those of mmx registers are where modes are told apart. */
+function isExact(l: Lift): boolean {
+  return l.mode === MODE_EXACT || (l.mode === MODE_TRACKED && (l.isMmx(0) || l.isMmx(1)));
+}
+
+/** 2^31 in each lane. */
+function packedLimit({ b }: Lift, { bytes }: Format): Temp {
+  return bytes === 4
+    ? b.const128(TWO_31_F32, TWO_31_F32, TWO_31_F32, TWO_31_F32)
+    : b.const128(0, TWO_31_F64, 0, TWO_31_F64);
 }
 
 /** CVT(T)PS2DQ. */
 function floatsToIntegers(l: Lift, source: Temp, rounding: "nearest" | "truncate"): Temp {
   const { b } = l;
   const x = rounding === "nearest" ? b.emit(Op.f32x4_nearest, source) : source;
-  const bound = b.const128(TWO_31_F32, TWO_31_F32, TWO_31_F32, TWO_31_F32);
+  const bound = packedLimit(l, PS);
   const least = b.const128(0x8000_0000, 0x8000_0000, 0x8000_0000, 0x8000_0000);
   return b.emit(
     Op.v128_bitselect,
@@ -270,7 +302,7 @@ function floatsToIntegers(l: Lift, source: Temp, rounding: "nearest" | "truncate
 function doublesToIntegers(l: Lift, source: Temp, rounding: "nearest" | "truncate"): Temp {
   const { b } = l;
   const x = rounding === "nearest" ? b.emit(Op.f64x2_nearest, source) : source;
-  const fits = b.emit(Op.f64x2_lt, x, b.const128(0, TWO_31_F64, 0, TWO_31_F64));
+  const fits = b.emit(Op.f64x2_lt, x, packedLimit(l, PD));
   const mask = b.shuffle(fits, fits, lanesOf(4, [0, 2, 0, 2]));
   const least = b.const128(0x8000_0000, 0x8000_0000, 0, 0);
   return b.emit(Op.v128_bitselect, b.emit(Op.i32x4_trunc_sat_f64x2_s_zero, x), least, mask);
@@ -279,10 +311,12 @@ function doublesToIntegers(l: Lift, source: Temp, rounding: "nearest" | "truncat
 function packedToIntegers(from: Format, rounding: "nearest" | "truncate"): Lifter {
   const convert = from.bytes === 4 ? floatsToIntegers : doublesToIntegers;
   return (l) => {
-    if (l.mode !== MODE_RELAXED) {
+    if (isExact(l)) {
       return exactVector(l, from, rounding === "nearest" ? EXACT.toIntegers : EXACT.toIntegersTruncate);
     }
-    writeVector(l, 0, convert(l, readVector(l, 1), rounding));
+    const source = readVector(l, 1);
+    if (l.mode === MODE_TRACKED) checkBelow(l, from, source, packedLimit(l, from));
+    writeVector(l, 0, convert(l, source, rounding));
   };
 }
 
@@ -301,12 +335,15 @@ function horizontal(format: Format, op: number, nan: number, exact: number): Lif
   const even = format.bytes === 4 ? lanesOf(4, [0, 2, 4, 6]) : lanesOf(8, [0, 2]);
   const odd = format.bytes === 4 ? lanesOf(4, [1, 3, 5, 7]) : lanesOf(8, [1, 3]);
   return (l) => {
-    if (l.mode !== MODE_RELAXED) return exactVector(l, format, exact);
+    if (l.mode === MODE_EXACT) return exactVector(l, format, exact);
     const { b } = l;
     const [x, y] = readBoth(l);
     const first = b.shuffle(x, y, even);
     const second = b.shuffle(x, y, odd);
-    writeVector(l, 0, b.emit(nan, b.emit(op, first, second), first, second));
+    const result = b.emit(op, first, second);
+    if (l.mode === MODE_RELAXED) return writeVector(l, 0, b.emit(nan, result, first, second));
+    checkPacked(l, format, result, [first, second], "exact");
+    writeVector(l, 0, result);
   };
 }
 
@@ -314,12 +351,13 @@ function horizontal(format: Format, op: number, nan: number, exact: number): Lif
 function addSubtract(format: Format, add: number, sub: number, nan: number): Lifter {
   const lanes = format.bytes === 4 ? lanesOf(4, [0, 5, 2, 7]) : lanesOf(8, [0, 3]);
   return (l) => {
-    if (l.mode !== MODE_RELAXED) return exactVector(l, format, EXACT.addSubtract);
+    if (l.mode === MODE_EXACT) return exactVector(l, format, EXACT.addSubtract);
     const { b } = l;
     const [x, y] = readBoth(l);
-    const difference = b.emit(nan, b.emit(sub, x, y), x, y);
-    const sum = b.emit(nan, b.emit(add, x, y), x, y);
-    writeVector(l, 0, b.shuffle(difference, sum, lanes));
+    const result = b.shuffle(b.emit(sub, x, y), b.emit(add, x, y), lanes);
+    if (l.mode === MODE_RELAXED) return writeVector(l, 0, b.emit(nan, result, x, y));
+    checkPacked(l, format, result, [x, y], "exact");
+    writeVector(l, 0, result);
   };
 }
 
@@ -366,11 +404,11 @@ export const SSE_FLOAT: LifterTable = {
   CVTSI2SD: fromInteger(SD),
   CVTSS2SD: scalarToScalar(SS, SD, Op.f64_promote_f32),
   CVTSD2SS: scalarToScalar(SD, SS, Op.f32_demote_f64),
-  CVTPS2PD: packedConvert(PD, Op.f64x2_promote_low_f32x4, EXACT.convert),
-  CVTPD2PS: packedConvert(PS, Op.f32x4_demote_f64x2_zero, EXACT.convert),
-  CVTDQ2PS: packedConvert(PS, Op.f32x4_convert_i32x4_s, EXACT.fromIntegers),
-  CVTDQ2PD: packedConvert(PD, Op.f64x2_convert_low_i32x4_s, EXACT.fromIntegers),
-  CVTPI2PD: packedConvert(PD, Op.f64x2_convert_low_i32x4_s, EXACT.fromIntegers),
+  CVTPS2PD: widen,
+  CVTPD2PS: narrow,
+  CVTDQ2PS: packedFromIntegers(PS, Op.f32x4_convert_i32x4_s),
+  CVTDQ2PD: packedFromIntegers(PD, Op.f64x2_convert_low_i32x4_s),
+  CVTPI2PD: packedFromIntegers(PD, Op.f64x2_convert_low_i32x4_s),
   CVTPI2PS: pairToFloats,
   CVTPS2DQ: packedToIntegers(PS, "nearest"),
   CVTTPS2DQ: packedToIntegers(PS, "truncate"),

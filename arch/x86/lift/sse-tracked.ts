@@ -10,6 +10,7 @@ import type { Temp } from "../../../virt/ir/builder.ts";
 import { Op } from "../../../virt/ir/ops.ts";
 import type { Lift } from "./context.ts";
 import type { Format } from "./sse-fp.ts";
+import { lanesOf } from "./vector.ts";
 
 /** What a zero among the results means: always exact, exact when an operand was zero, or never looked at. */
 export type ZeroRule = "exact" | "product" | "quotient";
@@ -188,4 +189,46 @@ export function checkComparedPacked(l: Lift, format: Format, operands: readonly 
     plain = plain < 0 ? good : b.emit(Op.v128_and, plain, good);
   }
   b.trapIf(STATUS_EXACT, b.emit(Op.i32_eqz, b.emit(ops.allTrue, plain)));
+}
+
+/** ROUND*: leaves when an operand is a NaN. */
+export function checkNumbers(l: Lift, format: Format, source: Temp): void {
+  const { b } = l;
+  if (format.scalar) {
+    const x = b.extractLane(format.extract, source, 0);
+    return b.trapIf(STATUS_EXACT, b.emit(format.bytes === 8 ? Op.f64_ne : Op.f32_ne, x, x));
+  }
+  const ops = format.bytes === 4 ? PACKED_32 : PACKED_64;
+  b.trapIf(STATUS_EXACT, b.emit(Op.i32_eqz, b.emit(ops.allTrue, b.emit(ops.eq, source, source))));
+}
+
+/** CVTPS2PD: as compares, of the low two. */
+export function checkWidened(l: Lift, from: Format, source: Temp): void {
+  const { b } = l;
+  checkComparedPacked(l, from, [b.shuffle(source, source, lanesOf(8, [0, 0]))]);
+}
+
+/** CVTPD2PS: leaves when an operand is a denormal or a NaN, or a result is not plain. */
+export function checkNarrowedPacked(l: Lift, from: Format, result: Temp, source: Temp): void {
+  const { b } = l;
+  checkComparedPacked(l, from, [source]);
+  const zero = b.const128(0, 0, 0, 0);
+  const wasZero = b.emit(Op.f64x2_eq, source, zero);
+  const twice = b.shuffle(result, result, lanesOf(8, [0, 0]));
+  const magnitudes = b.emit(Op.f32x4_abs, twice);
+  const normal = b.emit(
+    Op.v128_and,
+    b.emit(Op.f32x4_ge, magnitudes, least(l, 4)),
+    b.emit(Op.f32x4_le, magnitudes, greatest(l, 4)),
+  );
+  const plain = b.emit(Op.v128_or, normal, b.shuffle(wasZero, wasZero, lanesOf(4, [0, 2, 0, 2])));
+  b.trapIf(STATUS_EXACT, b.emit(Op.i32_eqz, b.emit(Op.i32x4_all_true, plain)));
+}
+
+/** Packed conversions to integers: leaves when some number is not smaller than a limit in magnitude, or is none. */
+export function checkBelow(l: Lift, format: Format, source: Temp, limit: Temp): void {
+  const { b } = l;
+  const ops = format.bytes === 4 ? PACKED_32 : PACKED_64;
+  const below = b.emit(ops.lt, b.emit(ops.abs, source), limit);
+  b.trapIf(STATUS_EXACT, b.emit(Op.i32_eqz, b.emit(ops.allTrue, below)));
 }

@@ -2,7 +2,7 @@
 // SSE4.1 blends, inserts, extracts and rounding; SSE4.2 string compares and CRC32; the SSE approximations.
 // Source: AMD64 Architecture Programmer's Manual, volume 4.
 
-import { MODE_RELAXED } from "../../../virt/frontend.ts";
+import { MODE_EXACT, MODE_TRACKED } from "../../../virt/frontend.ts";
 import type { Temp } from "../../../virt/ir/builder.ts";
 import { CC_EXPLICIT, ccOp, FLAG_CF, FLAG_OF, FLAG_SF, FLAG_ZF } from "../../../virt/ir/cc.ts";
 import { Op } from "../../../virt/ir/ops.ts";
@@ -11,6 +11,7 @@ import { COMPARE_EXPLICIT, COMPARE_WIDE, RARE_MPSADBW, RARE_PHMINPOSUW } from ".
 import { type Lift, type Lifter, type LifterTable, RAX, RCX, RDX } from "./context.ts";
 import { EXACT, exactVector } from "./sse-exact-call.ts";
 import { type Format, PD, PS, SD, SS } from "./sse-fp.ts";
+import { checkNumbers } from "./sse-tracked.ts";
 import { lanesOf, readBoth, readVector, writeVector } from "./vector.ts";
 
 /** Lanes of the source where the immediate has a bit. */
@@ -71,11 +72,12 @@ const ROUND_F64: readonly number[] = [Op.f64x2_nearest, Op.f64x2_floor, Op.f64x2
 
 function round(format: Format): Lifter {
   return (l) => {
-    if (l.mode !== MODE_RELAXED) return exactVector(l, format, EXACT.round);
+    if (l.mode === MODE_EXACT) return exactVector(l, format, EXACT.round);
     const { b } = l;
     const { imm } = l.insn;
     const source = readVector(l, 1);
-    // In relaxed mode MXCSR rounds to nearest.
+    if (l.mode === MODE_TRACKED) checkNumbers(l, format, source);
+    // MXCSR rounds to nearest, or this would be exact mode.
     const mode = (imm & 4) !== 0 ? 0 : imm & 3;
     const rounded = b.emit((format.bytes === 4 ? ROUND_F32 : ROUND_F64)[mode]!, source);
     const result = b.emit(format.bytes === 4 ? Op.f32x4_nan1 : Op.f64x2_nan1, rounded, source);
