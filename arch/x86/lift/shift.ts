@@ -337,11 +337,20 @@ function byteSwap(l: Lift): void {
     b.setGpr(register, b.emit(Op.insert16, value, b.const32(0)));
     return;
   }
-  const lanes = l.insn.rexW ? [7, 6, 5, 4, 3, 2, 1, 0] : [3, 2, 1, 0, 16, 16, 16, 16];
-  const vector = b.emit(Op.i64x2_splat, value);
-  const zero = b.const128(0, 0, 0, 0);
-  const swapped = b.shuffle(vector, zero, [...lanes, ...lanes]);
-  b.setGpr(register, b.extractLane(Op.i64x2_extract_lane, swapped, 0));
+  const low = swapBytes(l, b.emit(Op.i32_wrap_i64, value));
+  if (l.insn.opSize === 4) {
+    b.setGpr(register, low);
+    return;
+  }
+  const upper = b.emit(Op.i32_wrap_i64, b.emit(Op.i64_shr_u, value, b.const64(32, 0)));
+  b.setGpr(register, b.emit(Op.i64_or, b.emit(Op.i64_shl, low, b.const64(32, 0)), swapBytes(l, upper)));
+}
+
+/** The four bytes of a word in reverse order, zero-extended: every second one comes by a rotation to the left, the others by one to the right. */
+function swapBytes({ b }: Lift, word: Temp): Temp {
+  const odd = b.emit(Op.i32_and, b.emit(Op.i32_rotl, word, b.const32(8)), b.const32(0x00ff_00ff));
+  const even = b.emit(Op.i32_and, b.emit(Op.i32_rotr, word, b.const32(8)), b.const32(0xff00_ff00 | 0));
+  return b.emit(Op.i64_extend_i32_u, b.emit(Op.i32_or, odd, even));
 }
 
 export const SHIFTS: LifterTable = {
