@@ -54,11 +54,9 @@ export const OPS: readonly OpInfo[] = parseTable(TABLE);
 
 /** A function of the runtime module, pure on its arguments. "operands result". */
 const HELPER_TABLE = {
-  // 128-bit by 64-bit division: (high, low, divisor). The lifter has ruled out division by 0 and overflow.
+  // Quotients of 128-bit numbers by 64-bit ones: (high, low, divisor). The lifter has ruled out division by 0 and overflow.
   udiv128_quotient: "lll l",
-  udiv128_remainder: "lll l",
   sdiv128_quotient: "lll l",
-  sdiv128_remainder: "lll l",
   /** 1 when the signed quotient does not fit 64 bits; 0 for a divisor of 0. */
   sdiv128_overflows: "lll i",
   /** (ccOp, ccA, ccB): the flags in EFLAGS positions. */

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Helper functions of the runtime module that compute on their arguments alone: high halves of products,
-// 128-bit division, and x86's choice of NaN.
+// Helper functions of the runtime module that compute on their arguments alone: high halves of products, 128-bit division (divide.ts),
+// and x86's choice of NaN.
 //
 // NaN rule (Intel SDM vol. 1, table 4-7, SSE): the first operand if it is a NaN, else the second if it is one,
 // quieted; when neither is, the default NaN (sign set, quiet bit, no payload).
 
 import { Assembler } from "../wasm/assembler.ts";
 import type { WasmModule } from "../wasm/encoder.ts";
-import { F32, F64, I32, I64, V128, W } from "../wasm/opcodes.ts";
+import { F32, F64, I64, V128, W } from "../wasm/opcodes.ts";
+import { addDivisions } from "./divide.ts";
 
 export interface ArithFunctions {
   readonly mulHiU: number;
@@ -21,16 +22,7 @@ export interface ArithFunctions {
 export function addArithFunctions(module: WasmModule, flagsOf: number): ArithFunctions {
   const mulHiU = module.add(emitMulHiU());
   const mulHiS = module.add(emitMulHiS(mulHiU));
-  const quotient = module.add(emitUdiv(true));
-  const remainder = module.add(emitUdiv(false));
-  const helpers = new Map<string, number>([
-    ["udiv128_quotient", quotient],
-    ["udiv128_remainder", remainder],
-    ["sdiv128_quotient", module.add(emitSdiv(quotient, true))],
-    ["sdiv128_remainder", module.add(emitSdiv(remainder, false))],
-    ["sdiv128_overflows", module.add(emitSdivOverflows(quotient))],
-    ["flags_of", flagsOf],
-  ]);
+  const helpers = new Map([...addDivisions(module), ["flags_of", flagsOf] as const]);
   const nans = new Map<string, number>([
     ["f32_nan1", module.add(emitScalarNan(F32, 1))],
     ["f32_nan2", module.add(emitScalarNan(F32, 2))],
@@ -117,167 +109,6 @@ function emitMulHiS(mulHiU: number): Assembler {
   f.call(mulHiU);
   correction(0, 1);
   correction(1, 0);
-  return f;
-}
-
-/** (high, low, divisor), high < divisor: one bit at a time unless high is 0. */
-function emitUdiv(wantQuotient: boolean): Assembler {
-  const f = new Assembler([I64, I64, I64], [I64]);
-  const [high, low, divisor] = [0, 1, 2];
-  const count = f.local(I32);
-  const carry = f.local(I64);
-  f.get(high);
-  f.op(W.i64_eqz);
-  f.if_();
-  f.get(low);
-  f.get(divisor);
-  f.op(wantQuotient ? W.i64_div_u : W.i64_rem_u);
-  f.return_();
-  f.end();
-  f.i32(64);
-  f.set(count);
-  const next = f.loop();
-  // carry:high:low <<= 1; the quotient's bits come in at the bottom of low.
-  f.get(high);
-  f.i64(63);
-  f.op(W.i64_shr_u);
-  f.set(carry);
-  f.get(high);
-  f.i64(1);
-  f.op(W.i64_shl);
-  f.get(low);
-  f.i64(63);
-  f.op(W.i64_shr_u);
-  f.op(W.i64_or);
-  f.set(high);
-  f.get(low);
-  f.i64(1);
-  f.op(W.i64_shl);
-  f.set(low);
-  f.get(high);
-  f.get(divisor);
-  f.op(W.i64_ge_u);
-  f.get(carry);
-  f.op(W.i32_wrap_i64);
-  f.op(W.i32_or);
-  f.if_();
-  f.get(high);
-  f.get(divisor);
-  f.op(W.i64_sub);
-  f.set(high);
-  f.get(low);
-  f.i64(1);
-  f.op(W.i64_or);
-  f.set(low);
-  f.end();
-  f.get(count);
-  f.i32(1);
-  f.op(W.i32_sub);
-  f.tee(count);
-  f.brIf(next);
-  f.end();
-  f.get(wantQuotient ? low : high);
-  return f;
-}
-
-/** high:low = |high:low|; divisor = |divisor|. */
-function emitMagnitudes(f: Assembler): void {
-  f.get(0);
-  f.i64(0);
-  f.op(W.i64_lt_s);
-  f.if_();
-  f.i64(0);
-  f.get(0);
-  f.op(W.i64_sub);
-  f.get(1);
-  f.op(W.i64_eqz);
-  f.op(W.i32_eqz);
-  f.op(W.i64_extend_i32_u);
-  f.op(W.i64_sub);
-  f.set(0);
-  f.i64(0);
-  f.get(1);
-  f.op(W.i64_sub);
-  f.set(1);
-  f.end();
-  emitNegateIf(f, 2, () => {
-    f.get(2);
-    f.i64(0);
-    f.op(W.i64_lt_s);
-  });
-}
-
-function emitNegateIf(f: Assembler, local: number, condition: () => void): void {
-  condition();
-  f.if_();
-  f.i64(0);
-  f.get(local);
-  f.op(W.i64_sub);
-  f.set(local);
-  f.end();
-}
-
-/** The quotient is negative when the signs differ; the remainder has the dividend's sign. */
-function emitSdiv(unsigned: number, wantQuotient: boolean): Assembler {
-  const f = new Assembler([I64, I64, I64], [I64]);
-  const negative = f.local(I64);
-  const result = f.local(I64);
-  emitResultSign(f, wantQuotient, negative);
-  emitMagnitudes(f);
-  f.get(0);
-  f.get(1);
-  f.get(2);
-  f.call(unsigned);
-  f.set(result);
-  emitNegateIf(f, result, () => {
-    f.get(negative);
-    f.i64(0);
-    f.op(W.i64_lt_s);
-  });
-  f.get(result);
-  return f;
-}
-
-function emitResultSign(f: Assembler, ofQuotient: boolean, negative: number): void {
-  f.get(0);
-  if (ofQuotient) {
-    f.get(2);
-    f.op(W.i64_xor);
-  }
-  f.set(negative);
-}
-
-function emitSdivOverflows(quotient: number): Assembler {
-  const f = new Assembler([I64, I64, I64], [I32]);
-  const negative = f.local(I64);
-  const answer = (value: number): void => {
-    f.i32(value);
-    f.return_();
-  };
-  f.get(2);
-  f.op(W.i64_eqz);
-  f.if_();
-  answer(0);
-  f.end();
-  emitResultSign(f, true, negative);
-  emitMagnitudes(f);
-  f.get(0);
-  f.get(2);
-  f.op(W.i64_ge_u);
-  f.if_();
-  answer(1);
-  f.end();
-  // |quotient| may be 2^63 only when the quotient is negative.
-  f.get(0);
-  f.get(1);
-  f.get(2);
-  f.call(quotient);
-  f.i64Halves(0, 0x8000_0000 | 0);
-  f.get(negative);
-  f.i64(63);
-  f.op(W.i64_shr_u);
-  f.op(W.i64_add);
-  f.op(W.i64_ge_u);
   return f;
 }
 

@@ -208,8 +208,7 @@ function divide(l: Lift): void {
   if (size === 8) {
     const [high, low] = [b.getGpr(RDX), b.getGpr(RAX)];
     b.trapIf(TRAP_DIVIDE, b.emit(Op.i64_ge_u, high, divisor));
-    b.setGpr(RAX, b.call("udiv128_quotient", high, low, divisor));
-    b.setGpr(RDX, b.call("udiv128_remainder", high, low, divisor));
+    storeQuotient128(l, low, divisor, b.call("udiv128_quotient", high, low, divisor));
     return;
   }
   const d = l.zeroExtend(divisor, size);
@@ -218,6 +217,12 @@ function divide(l: Lift): void {
   const dividend = wideDividend(l, size, "unsigned");
   const wide = b.emit(Op.i64_extend_i32_u, d);
   storeQuotient(l, size, b.emit(Op.i64_div_u, dividend, wide), b.emit(Op.i64_rem_u, dividend, wide));
+}
+
+/** With the remainder, of which the lower half of the dividend is enough. */
+function storeQuotient128({ b }: Lift, low: Temp, divisor: Temp, quotient: Temp): void {
+  b.setGpr(RAX, quotient);
+  b.setGpr(RDX, b.emit(Op.i64_sub, low, b.emit(Op.i64_mul, quotient, divisor)));
 }
 
 function highHalf(l: Lift, size: number): Temp {
@@ -258,8 +263,7 @@ function divideSigned(l: Lift): void {
   if (size === 8) {
     const [high, low] = [b.getGpr(RDX), b.getGpr(RAX)];
     b.trapIf(TRAP_DIVIDE, b.call("sdiv128_overflows", high, low, divisor));
-    b.setGpr(RAX, b.call("sdiv128_quotient", high, low, divisor));
-    b.setGpr(RDX, b.call("sdiv128_remainder", high, low, divisor));
+    storeQuotient128(l, low, divisor, b.call("sdiv128_quotient", high, low, divisor));
     return;
   }
   const dividend = wideDividend(l, size, "signed");
