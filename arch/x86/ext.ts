@@ -16,8 +16,6 @@ export const EXT = {
   sseExact: 10,
   packedCompareString: 11,
   approximate: 12,
-  packedRare: 13,
-  crc32: 14,
 } as const;
 
 /** x87 functions start here: EXT_X87_BASE + n is the n-th of X87_EXTS. */

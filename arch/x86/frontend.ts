@@ -18,7 +18,7 @@ import {
 import { X86Lifter } from "./lift.ts";
 import { enterExactMode, floatingPointMode, hasOtherControl, isExact } from "./mxcsr.ts";
 import { sseExact } from "./sse-exact.ts";
-import { approximateExt, crc32Ext, packedCompareStringExt, packedRareExt } from "./sse4.ts";
+import { approximateExt, packedCompareStringExt } from "./sse4.ts";
 import { fxrstor, fxsave } from "./x87-fxsave.ts";
 import { X87_EXTS } from "./x87.ts";
 
@@ -52,8 +52,6 @@ function extTable(clockNs: (() => number) | undefined): ExtFunction[] {
   table[EXT.sseExact] = sseExact;
   table[EXT.packedCompareString] = packedCompareStringExt;
   table[EXT.approximate] = approximateExt;
-  table[EXT.packedRare] = packedRareExt;
-  table[EXT.crc32] = crc32Ext;
   return [...table, ...X87_EXTS];
 }
 

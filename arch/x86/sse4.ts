@@ -7,9 +7,6 @@ import type { GuestAccess } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 import { reciprocal, reciprocalRoot } from "./sse-approximate.ts";
 
-export const RARE_MPSADBW = 0;
-export const RARE_PHMINPOSUW = 1;
-
 const SCRATCH = CPU_BASE + CPU_STATE.scratch;
 
 /** Slot 0: 0 reciprocal, 1 of the root | lanes << 8; slot 1 target, slot 2 source. Result in slot 0. */
@@ -24,55 +21,6 @@ export function approximateExt(memory: GuestAccess): number {
     result.setUint32(4 * i, approximate(view.getUint32(SCRATCH + 32 + 4 * i, true)), true);
   }
   u8.set(target, SCRATCH);
-  return 0;
-}
-
-/** Slot 0: RARE_* | immediate << 8; slot 1 target, slot 2 source. Result in slot 0. */
-export function packedRareExt(memory: GuestAccess): number {
-  const { view, u8 } = memory.ram;
-  const word = view.getUint32(SCRATCH, true);
-  const result = new Uint8Array(16);
-  const out = new DataView(result.buffer);
-  if ((word & 0xff) === RARE_MPSADBW) sumsOfDifferences(u8, word >> 8, out);
-  else smallestWord(view, out);
-  u8.set(result, SCRATCH);
-  return 0;
-}
-
-/** MPSADBW: eight sums over four bytes of the target, moving, against four fixed bytes of the source. */
-function sumsOfDifferences(u8: Uint8Array, imm: number, out: DataView): void {
-  const target = SCRATCH + 16 + ((imm >> 2) & 1) * 4;
-  const source = SCRATCH + 32 + (imm & 3) * 4;
-  for (let i = 0; i < 8; i++) {
-    let sum = 0;
-    for (let k = 0; k < 4; k++) sum += Math.abs(u8[target + i + k]! - u8[source + k]!);
-    out.setUint16(2 * i, sum, true);
-  }
-}
-
-function smallestWord(view: DataView, out: DataView): void {
-  let least = 0x1_0000;
-  let at = 0;
-  for (let i = 0; i < 8; i++) {
-    const value = view.getUint16(SCRATCH + 32 + 2 * i, true);
-    if (value >= least) continue;
-    least = value;
-    at = i;
-  }
-  out.setUint16(0, least, true);
-  out.setUint16(2, at, true);
-}
-
-/** CRC-32C, reflected. Slot 0 the accumulator, slot 1 the value (i64), slot 2 its bytes. */
-export function crc32Ext(memory: GuestAccess): number {
-  const { view, u8 } = memory.ram;
-  let crc = view.getUint32(SCRATCH, true);
-  const bytes = view.getUint32(SCRATCH + 32, true);
-  for (let i = 0; i < bytes; i++) {
-    crc ^= u8[SCRATCH + 16 + i]!;
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ ((crc & 1) !== 0 ? 0x82f6_3b78 : 0);
-  }
-  view.setUint32(SCRATCH, crc >>> 0, true);
   return 0;
 }
 

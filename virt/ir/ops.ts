@@ -59,6 +59,8 @@ const HELPER_TABLE = {
   sdiv128_quotient: "lll l",
   /** 1 when the signed quotient does not fit 64 bits; 0 for a divisor of 0. */
   sdiv128_overflows: "lll i",
+  /** (register, value, bytes): the register after so many low bytes of the value, zero-extended. */
+  crc32c: "ili i",
   /** (ccOp, ccA, ccB): the flags in EFLAGS positions. */
   flags_of: "ill i",
 } as const;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Helper functions of the runtime module that compute on their arguments alone: high halves of products, 128-bit division (divide.ts),
+// Helper functions of the runtime module that compute on their arguments alone: high halves of products, 128-bit division (divide.ts), CRC-32C (crc32c.ts),
 // and x86's choice of NaN.
 //
 // NaN rule (Intel SDM vol. 1, table 4-7, SSE): the first operand if it is a NaN, else the second if it is one,
@@ -8,6 +8,7 @@
 import { Assembler } from "../wasm/assembler.ts";
 import type { WasmModule } from "../wasm/encoder.ts";
 import { F32, F64, I64, V128, W } from "../wasm/opcodes.ts";
+import { addCrc32c } from "./crc32c.ts";
 import { addDivisions } from "./divide.ts";
 
 export interface ArithFunctions {
@@ -22,7 +23,11 @@ export interface ArithFunctions {
 export function addArithFunctions(module: WasmModule, flagsOf: number): ArithFunctions {
   const mulHiU = module.add(emitMulHiU());
   const mulHiS = module.add(emitMulHiS(mulHiU));
-  const helpers = new Map([...addDivisions(module), ["flags_of", flagsOf] as const]);
+  const helpers = new Map([
+    ...addDivisions(module),
+    ["crc32c", addCrc32c(module)] as const,
+    ["flags_of", flagsOf] as const,
+  ]);
   const nans = new Map<string, number>([
     ["f32_nan1", module.add(emitScalarNan(F32, 1))],
     ["f32_nan2", module.add(emitScalarNan(F32, 2))],

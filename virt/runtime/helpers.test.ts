@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { crc32c } from "../../lib/crc32c.ts";
 import { Ram } from "../../lib/ram.ts";
 import {
   CC_ADC,
@@ -91,6 +92,19 @@ test("128-bit division, signed, and when it overflows", () => {
     }
   }
   assert.equal(wasm["helper_sdiv128_overflows"]!(1n, 1n, 0n), 0);
+});
+
+test("CRC-32C of one to eight bytes", () => {
+  for (const value of EDGES) {
+    for (const register of [0, 1, -1, 0x1234_5678]) {
+      for (let length = 1; length <= 8; length++) {
+        const low = BigInt.asUintN(8 * length, value);
+        const bytes = Uint8Array.from({ length }, (_, n) => Number((low >> BigInt(8 * n)) & 0xffn));
+        const crc = Number(wasm["helper_crc32c"]!(register, low, length)) >>> 0;
+        assert.equal(crc, crc32c(register, bytes), `${low} of ${length} bytes`);
+      }
+    }
+  }
 });
 
 /** CF, OF and AF by definition; the rest follows from the result. */

@@ -71,6 +71,8 @@ export const MISSES_LEVEL_AT = 4;
 export const MISSES_STAYED_AT = 6;
 /** u32 count, then the numbers of the windows that had misses: no more than there are. */
 export const WINDOW_LOG: number = WINDOW_MISSES + 2 * WINDOW_PAIRS * MISSES_BYTES;
+/** The tables of CRC-32C (crc32c.ts), once they are needed: zeros until then. */
+export const CRC_TABLES = 0x7_0000;
 /** Two i64: the operands of the flags while a region asks where memory lies. */
 export const CC_ASIDE: number = CPU_BASE + 0x578;
 export const REGIONS_MAX = 60_000;

@@ -7,7 +7,7 @@ import type { Temp } from "../../../virt/ir/builder.ts";
 import { CC_EXPLICIT, ccOp, FLAG_CF, FLAG_OF, FLAG_SF, FLAG_ZF } from "../../../virt/ir/cc.ts";
 import { Op } from "../../../virt/ir/ops.ts";
 import { EXT } from "../ext.ts";
-import { COMPARE_EXPLICIT, COMPARE_WIDE, RARE_MPSADBW, RARE_PHMINPOSUW } from "../sse4.ts";
+import { COMPARE_EXPLICIT, COMPARE_WIDE } from "../sse4.ts";
 import { type Lift, type Lifter, type LifterTable, RAX, RCX, RDX } from "./context.ts";
 import { EXACT, exactVector } from "./sse-exact-call.ts";
 import { type Format, PD, PS, SD, SS } from "./sse-fp.ts";
@@ -87,14 +87,35 @@ function round(format: Format): Lifter {
   };
 }
 
-function rare(kind: number): Lifter {
-  return (l) => {
-    const { b } = l;
-    const [x, y] = readBoth(l);
-    const imm = l.insn.form.operands.length === 3 ? l.insn.imm : 0;
-    const [result] = b.ext(EXT.packedRare, [b.const32(kind | (imm << 8)), x, y], ["v"]);
-    writeVector(l, 0, result!);
-  };
+/** MPSADBW: sums of the differences between four bytes of the source and those of the target from eight places on. */
+function sumsOfDifferences(l: Lift): void {
+  const { b } = l;
+  const [x, y] = readBoth(l);
+  const { imm } = l.insn;
+  const [from, fixed] = [((imm >> 2) & 1) * 4, (imm & 3) * 4];
+  const sums = [0, 1, 2, 3].map((k) => {
+    const moving = b.shuffle(x, x, Array.from({ length: 16 }, (_, i) => (from + k + i) & 15));
+    const one = b.shuffle(y, y, Array.from({ length: 16 }, () => fixed + k));
+    const above = b.emit(Op.i8x16_sub_sat_u, moving, one);
+    const below = b.emit(Op.i8x16_sub_sat_u, one, moving);
+    return b.emit(Op.i16x8_extend_low_i8x16_u, b.emit(Op.v128_or, above, below));
+  });
+  writeVector(l, 0, sums.reduce((sum, more) => b.emit(Op.i16x8_add, sum, more)));
+}
+
+/** PHMINPOSUW: the least word and its place, the first of equal ones; zeros above. */
+function leastWord(l: Lift): void {
+  const { b } = l;
+  const source = readVector(l, 1);
+  let least = source;
+  for (const distance of [4, 2, 1]) {
+    const turned = lanesOf(2, Array.from({ length: 8 }, (_, i) => (i + distance) & 7));
+    least = b.emit(Op.i16x8_min_u, least, b.shuffle(least, least, turned));
+  }
+  const place = b.emit(Op.i32_ctz, b.emit(Op.i16x8_bitmask, b.emit(Op.i16x8_eq, source, least)));
+  const value = b.extractLane(Op.i16x8_extract_lane_u, least, 0);
+  const both = b.emit(Op.i32_or, value, b.emit(Op.i32_shl, place, b.const32(16)));
+  writeVector(l, 0, b.replaceLane(Op.i32x4_replace_lane, b.const128(0, 0, 0, 0), 0, both));
 }
 
 /** RCP* (0) and RSQRT* (1). */
@@ -111,8 +132,8 @@ function crc32(l: Lift): void {
   const size = l.size(1);
   const value = l.wide(l.read(1), size, "unsigned");
   const accumulator = l.narrow(b.getGpr(l.insn.reg));
-  const [crc] = b.ext(EXT.crc32, [accumulator, value, b.const32(size)], ["i"]);
-  b.setGpr(l.insn.reg, crc!);
+  const crc = b.call("crc32c", accumulator, value, b.const32(size));
+  b.setGpr(l.insn.reg, b.emit(Op.i64_extend_i32_u, crc));
 }
 
 /** Immediate of string compares: the elements are words, and how they are compared; which of the results are inverted; which index is asked for. */
@@ -218,8 +239,8 @@ export const SSE4: LifterTable = {
   ROUNDSD: round(SD),
   DPPS: (l) => exactVector(l, PS, EXACT.dotProduct),
   DPPD: (l) => exactVector(l, PD, EXACT.dotProduct),
-  MPSADBW: rare(RARE_MPSADBW),
-  PHMINPOSUW: rare(RARE_PHMINPOSUW),
+  MPSADBW: sumsOfDifferences,
+  PHMINPOSUW: leastWord,
   RCPPS: approximate(0, 4),
   RCPSS: approximate(0, 1),
   RSQRTPS: approximate(1, 4),
