@@ -139,6 +139,7 @@ function crc32(l: Lift): void {
 /** Immediate of string compares: the elements are words, and how they are compared; which of the results are inverted; which index is asked for. */
 const STRING_WORDS = 1;
 const STRING_COMPARED = 0x0c;
+const STRING_ANY = 0;
 const STRING_EACH = 0x08;
 const STRING_INVERTED = 0x30;
 const STRING_ALL_INVERTED = 0x10;
@@ -148,9 +149,9 @@ const STRING_LAST = 0x40;
 function compareStrings(explicit: boolean, result: "index" | "mask"): Lifter {
   return (l) => {
     const { b } = l;
-    if (!explicit && result === "index" && (l.insn.imm & STRING_COMPARED) === STRING_EACH) {
-      return compareEach(l);
-    }
+    const compared = l.insn.imm & STRING_COMPARED;
+    const isCommon = !explicit && result === "index" && (compared === STRING_EACH || compared === STRING_ANY);
+    if (isCommon) return compareByMasks(l);
     const [x, y] = readBoth(l);
     const control = l.insn.imm | (explicit ? COMPARE_EXPLICIT : 0) | (l.insn.rexW ? COMPARE_WIDE : 0);
     const lengths = explicit ? [b.getGpr(RAX), b.getGpr(RDX)] : [];
@@ -165,21 +166,16 @@ function compareStrings(explicit: boolean, result: "index" | "mask"): Lifter {
   };
 }
 
-/** PCMPISTRI where elements are compared with those at the same place, as strcmp does: masks of a bit for each element. */
-function compareEach(l: Lift): void {
+/** PCMPISTRI where elements are compared with those at the same place, as strcmp does, or with any, as strcspn: by masks of a bit for each element. */
+function compareByMasks(l: Lift): void {
   const { b } = l;
   const { imm } = l.insn;
-  const isWords = (imm & STRING_WORDS) !== 0;
-  const count = isWords ? 8 : 16;
-  const all = b.const32((1 << count) - 1);
+  const lanes = (imm & STRING_WORDS) !== 0 ? WORD_LANES : BYTE_LANES;
+  const all = b.const32((1 << lanes.count) - 1);
   const one = b.const32(1);
   const [x, y] = readBoth(l);
-  const equal = (p: Temp, q: Temp): Temp =>
-    isWords
-      ? b.emit(Op.i16x8_bitmask, b.emit(Op.i16x8_eq, p, q))
-      : b.emit(Op.i8x16_bitmask, b.emit(Op.i8x16_eq, p, q));
   const zero = b.const128(0, 0, 0, 0);
-  const [endX, endY] = [equal(x, zero), equal(y, zero)];
+  const [endX, endY] = [x, y].map((text) => equalLanes(l, lanes, text, zero)) as [Temp, Temp];
   // Below the lowest bit: those before the string's end.
   const before = (end: Temp): Temp =>
     b.emit(
@@ -188,16 +184,16 @@ function compareEach(l: Lift): void {
       all,
     );
   const [inX, inY] = [before(endX), before(endY)];
-  const within = b.emit(Op.i32_and, inX, inY);
-  const beyond = b.emit(Op.i32_xor, b.emit(Op.i32_or, inX, inY), all);
-  const same = b.emit(Op.i32_or, b.emit(Op.i32_and, equal(x, y), within), beyond);
+  const matching = (imm & STRING_COMPARED) === STRING_EACH
+    ? matchEach(l, equalLanes(l, lanes, x, y), [inX, inY, all])
+    : b.emit(Op.i32_and, matchAny(l, lanes, x, y, endX), inY);
   const inverted = imm & STRING_INVERTED;
   const found = inverted === STRING_ALL_INVERTED
-    ? b.emit(Op.i32_xor, same, all)
+    ? b.emit(Op.i32_xor, matching, all)
     : inverted === STRING_INVERTED_WITHIN
-    ? b.emit(Op.i32_xor, same, inY)
-    : same;
-  b.setGpr(RCX, b.emit(Op.i64_extend_i32_u, placeOf(l, found, count)));
+    ? b.emit(Op.i32_xor, matching, inY)
+    : matching;
+  b.setGpr(RCX, b.emit(Op.i64_extend_i32_u, placeOf(l, found, lanes.count)));
   const flag = (mask: Temp, value: number): Temp =>
     b.emit(Op.i32_mul, b.emit(Op.i32_ne, mask, b.const32(0)), b.const32(value));
   const flags = [
@@ -209,6 +205,62 @@ function compareEach(l: Lift): void {
     ccOp(CC_EXPLICIT, 8),
     flags.reduce((sum, bit) => b.emit(Op.i32_or, sum, bit), flag(found, FLAG_CF)),
   );
+}
+
+interface Lanes {
+  readonly count: number;
+  readonly eq: number;
+  readonly bitmask: number;
+  readonly splat: number;
+  readonly less: number;
+  /** The number of each lane, as words of a constant. */
+  readonly numbers: readonly [number, number, number, number];
+}
+
+const BYTE_LANES: Lanes = {
+  count: 16,
+  eq: Op.i8x16_eq,
+  bitmask: Op.i8x16_bitmask,
+  splat: Op.i8x16_splat,
+  less: Op.i8x16_lt_s,
+  numbers: [0x0302_0100, 0x0706_0504, 0x0b0a_0908, 0x0f0e_0d0c],
+};
+const WORD_LANES: Lanes = {
+  count: 8,
+  eq: Op.i16x8_eq,
+  bitmask: Op.i16x8_bitmask,
+  splat: Op.i16x8_splat,
+  less: Op.i16x8_lt_s,
+  numbers: [0x0001_0000, 0x0003_0002, 0x0005_0004, 0x0007_0006],
+};
+
+function equalLanes({ b }: Lift, { eq, bitmask }: Lanes, x: Temp, y: Temp): Temp {
+  return b.emit(bitmask, b.emit(eq, x, y));
+}
+
+/** Where both have elements that are equal, or neither has one. */
+function matchEach({ b }: Lift, equal: Temp, [inX, inY, all]: readonly [Temp, Temp, Temp]): Temp {
+  const within = b.emit(Op.i32_and, inX, inY);
+  const beyond = b.emit(Op.i32_xor, b.emit(Op.i32_or, inX, inY), all);
+  return b.emit(Op.i32_or, b.emit(Op.i32_and, equal, within), beyond);
+}
+
+/** Where an element of y is one of those of x before its end; what is beyond that counts as zero, and so matches none before the end of y. */
+function matchAny(
+  l: Lift,
+  { count, eq, bitmask, splat, less, numbers }: Lanes,
+  x: Temp,
+  y: Temp,
+  endX: Temp,
+): Temp {
+  const { b } = l;
+  const length = b.emit(Op.i32_ctz, b.emit(Op.i32_or, endX, b.const32(1 << count)));
+  const set = b.emit(Op.v128_and, x, b.emit(less, b.const128(...numbers), b.emit(splat, length)));
+  const found = Array.from({ length: count }, (_, n) => {
+    const member = lanesOf(16 / count, Array.from({ length: count }, () => n));
+    return b.emit(eq, y, b.shuffle(set, set, member));
+  });
+  return b.emit(bitmask, found.reduce((some, more) => b.emit(Op.v128_or, some, more)));
 }
 
 /** The index of the first element in a mask, or of the last; how many there are, when it has none. */
