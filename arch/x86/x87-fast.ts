@@ -9,14 +9,14 @@ import type { Ram } from "../../lib/ram.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 
 const ST = (CPU_BASE + CPU_STATE.st) >>> 2;
-const FCW = (CPU_BASE + CPU_STATE.fcw) >>> 2;
-const FSW = (CPU_BASE + CPU_STATE.fsw) >>> 2;
+export const FCW: number = (CPU_BASE + CPU_STATE.fcw) >>> 2;
+export const FSW: number = (CPU_BASE + CPU_STATE.fsw) >>> 2;
 const FTOP = (CPU_BASE + CPU_STATE.ftop) >>> 2;
 const FTAG = (CPU_BASE + CPU_STATE.ftag) >>> 2;
-const C1 = 0x200;
-const PRECISION = 0x20;
+export const C1 = 0x200;
+export const PRECISION = 0x20;
 const TOP = 0x8000_0000 | 0;
-const BIAS = 16383;
+export const BIAS = 16383;
 const TWO_32 = 0x1_0000_0000;
 
 /** All exceptions masked, 64-bit precision, nearest. */
@@ -24,7 +24,7 @@ const PLAIN_MASK = 0xf3f;
 const PLAIN = 0x33f;
 
 /** Word index of ST(i), or -1 when it is empty. */
-function registerIndex(ram: Ram, i: number): number {
+export function registerIndex(ram: Ram, i: number): number {
   const physical = (ram.i32[FTOP]! + i) & 7;
   return (ram.i32[FTAG]! >> physical & 1) === 0 ? -1 : ST + 4 * physical;
 }
@@ -137,7 +137,7 @@ function deliver(
   return true;
 }
 
-function isNormal(hi: number, exponent: number): boolean {
+export function isNormal(hi: number, exponent: number): boolean {
   return hi < 0 && exponent !== 0 && exponent !== 0x7fff;
 }
 

@@ -15,7 +15,7 @@ import { type Access, ACCESS_READ, ACCESS_WRITE, TRAP_FAULT } from "../../includ
 import type { Ram } from "../../lib/ram.ts";
 import type { ExtFunction, GuestAccess } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE, pageOffset } from "../../virt/layout.ts";
-import { DEFAULT_NAN, type Float, fromInteger } from "./softfloat.ts";
+import { DEFAULT_NAN, type Float, fromInteger, ROUND_ZERO } from "./softfloat.ts";
 import { unpack32, unpack64 } from "./softfloat-pack.ts";
 import {
   arithmetic,
@@ -76,6 +76,7 @@ import {
   fastStore80,
   fastStoreRegister,
 } from "./x87-fast.ts";
+import { fastStoreInteger, roundingOf } from "./x87-fast-integer.ts";
 import { C1, X87 } from "./x87-state.ts";
 import {
   arcTangent,
@@ -159,16 +160,30 @@ function fastLoadForm(memory: GuestAccess, opcode: number, reg: number, low: num
   }
 }
 
-/** FST(P) m64 and FSTP m80 within one page. */
+const INTEGER_BYTES = [0, 0, 0, 4, 0, 8, 0, 2];
+
+/** What a store to memory leaves there, when it is an integer: FISTTP by reg 1, FIST and FISTP by 2 and 3, FISTP of 64 bits by 7; otherwise 0. */
+function integerBytes(opcode: number, reg: number): number {
+  if (reg === 1) return INTEGER_BYTES[opcode]!;
+  if (opcode === 7 && reg === 7) return 8;
+  return (opcode === 3 || opcode === 7) && (reg === 2 || reg === 3) ? INTEGER_BYTES[opcode]! : 0;
+}
+
+/** FST(P) m64, FSTP m80, FIST(P) and FISTTP within one page. */
 function fastStoreForm(memory: GuestAccess, opcode: number, reg: number): boolean {
   const wide = opcode === 3 && reg === 7;
-  if (!wide && (opcode !== 5 || reg === 1)) return false;
+  const integer = integerBytes(opcode, reg);
+  if (!wide && integer === 0 && opcode !== 5) return false;
   const address = addressArgument(memory, 2);
   if (pageOffset(address) > PAGE_SIZE - 10) return false;
   const host = memory.translate(address, ACCESS_WRITE);
   if (host < 0) return false;
   const { ram } = memory;
-  const done = wide ? fastStore80(ram, host) : fastStore64(ram, host);
+  const done = integer > 0
+    ? fastStoreInteger(ram, host, integer, reg === 1 ? ROUND_ZERO : roundingOf(ram))
+    : wide
+    ? fastStore80(ram, host)
+    : fastStore64(ram, host);
   return reg === 2 ? done : popped(ram, done);
 }
 
@@ -340,8 +355,6 @@ function loadForm(memory: GuestAccess): number {
   }
   return 0;
 }
-
-const INTEGER_BYTES = [0, 0, 0, 4, 0, 8, 0, 2];
 
 function storeResult(unit: X87, opcode: number, reg: number): Store | undefined {
   if (opcode === 1) return storeFloat(unit, 4);
