@@ -37,6 +37,9 @@ export interface MappedCodeHost {
 /** Blocks lifted because one before them was: after that one, and in all. */
 const AHEAD_MAX = 32;
 const AHEAD_OF_RUN_MAX = 512;
+const STEPS_MAX = 1024;
+/** More than there are MODE_*. */
+const MODES = 4;
 /** In the builder: there is no such place to go on at. */
 const NOWHERE = -1;
 
@@ -53,6 +56,12 @@ export interface EarlierBlocks {
   forgetAll(): void;
 }
 
+/** An instruction and its bytecode, which is good for it at one address. */
+interface Step {
+  readonly code: Uint8Array;
+  readonly bytecode: Uint8Array;
+}
+
 export class MappedCode implements BlockSource {
   readonly #ram: Ram;
   readonly #frontEnd: FrontEnd;
@@ -65,6 +74,8 @@ export class MappedCode implements BlockSource {
   #madeLifting: Lifting | undefined;
   readonly #fetch: CodeFetch;
   readonly #lifted: Lifted = { bytes: 0, faultPc: 0 };
+  /** Single instructions by guest address and mode: numbers that are not normal are met again and again by the same ones. */
+  readonly #steps = new Map<number, Step>();
   /** MODE_* of what is found and made. */
   mode = 0;
   /** Where there is a store. */
@@ -136,9 +147,29 @@ export class MappedCode implements BlockSource {
 
   /** Bytecode of the one instruction at `pc`, in the area for steps. 0, or the trap of a failed fetch. */
   lowerStep(pc: number): number {
+    const key = pc * MODES + this.mode; // below 2^53
+    const known = this.#steps.get(key);
+    if (known !== undefined && this.#isAt(pc, known.code)) {
+      this.#ram.u8.set(known.bytecode, STEP_AREA);
+      return 0;
+    }
     const trap = this.#lift(pc, 1);
-    if (trap === 0) this.#lifting.lowering.lower(this.#builder, STEP_AREA, NEVER_HOT, false);
-    return trap;
+    if (trap !== 0) return trap;
+    const end = this.#lifting.lowering.lower(this.#builder, STEP_AREA, NEVER_HOT, false);
+    if (this.#steps.size >= STEPS_MAX) this.#steps.clear();
+    const code = Uint8Array.from({ length: this.#lifted.bytes }, (_, n) => this.#fetch.byte(pc + n));
+    this.#steps.set(key, { code, bytecode: this.#ram.u8.slice(STEP_AREA, end) });
+    return 0;
+  }
+
+  /** Whether the code at `pc`, all of it in one page, is these bytes. */
+  #isAt(pc: number, code: Uint8Array): boolean {
+    const offset = pageOffset(pc);
+    const frame = offset + code.length > PAGE_SIZE ? -1 : walk(this.#ram, pc, ACCESS_EXEC);
+    if (frame < 0) return false;
+    const { u8 } = this.#ram;
+    for (let n = 0; n < code.length; n++) if (u8[frame + offset + n] !== code[n]) return false;
+    return true;
   }
 
   /** IR of a block read by `fetch`, which ends before `endPc`, and how many bytes of code it is. */
