@@ -152,6 +152,7 @@ const HEADINGS: Readonly<Record<SuiteName, string>> = {
   start: "Start: launch to end, the contender's own start included",
   cpu: "Compute (`bench/workloads/cpu.c`)",
   sys: "System calls (`bench/workloads/sys.c`), CPU of one operation",
+  library: "The C library and rare instructions (`bench/workloads/library.c`), CPU of one operation",
   scale: "Scale (`bench/workloads/scale.c`), one operation among so many things",
   real: "Debian programs (`bench/workloads/real.sh`)",
   volume: "A directory of the host (`bench/workloads/volume.sh`)",

@@ -9,7 +9,7 @@ import { rmSync } from "node:fs";
 import type { Meter, Stamp } from "./meter.ts";
 import { type BenchFiles, peerCommand, type PeerName } from "./peers.ts";
 
-export const SUITE_NAMES = ["start", "cpu", "sys", "scale", "real", "volume"] as const;
+export const SUITE_NAMES = ["start", "cpu", "sys", "library", "scale", "real", "volume"] as const;
 export type SuiteName = typeof SUITE_NAMES[number];
 /** Empty; filled by the same program; filled by all other suites as well. */
 export type Cache = "cold" | "warm" | "shared";
@@ -24,7 +24,7 @@ export interface Sample {
   /** The peer whose native run this is: ratios are made within a pair. */
   readonly pair: string;
   readonly name: string;
-  /** Host CPU seconds; of one operation for sys. For scale seconds of one operation, as it was measured in the contender. NaN when it failed. */
+  /** Host CPU seconds; of one operation for sys and library. For scale seconds of one operation, as it was measured in the contender. NaN when it failed. */
   readonly cost: number;
   readonly wall: number;
   /** Peak of the largest process; known for `start`. */
@@ -79,6 +79,8 @@ function suiteCommand(suite: Exclude<SuiteName, "start">, names: readonly string
       return ["/bench/cpu", ...words];
     case "sys":
       return ["/usr/bin/env", "BENCH_TMP=/tmp", "MIN_T=0.1", "/bench/sys", ...words];
+    case "library":
+      return ["/bench/library", ...words];
     case "scale":
       return ["/bench/scale", ...words];
     case "real":
@@ -104,7 +106,8 @@ export function sampleOf(label: RunLabel, stamp: Stamp, reference?: Sample): Sam
     return { ...base, cost: NaN, failure: `wrong result: ${values}, native ${reference.values}` };
   }
   if (label.suite === "scale") return { ...base, cost: Number(values.split(" ")[0]) };
-  const operations = label.suite === "sys" ? Number(field(values, "ops")) : 1;
+  const isCounted = label.suite === "sys" || label.suite === "library";
+  const operations = isCounted ? Number(field(values, "ops")) : 1;
   return { ...base, cost: stamp.cpu / operations };
 }
 
