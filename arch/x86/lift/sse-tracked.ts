@@ -148,6 +148,14 @@ function notDenormal(l: Lift, bytes: 4 | 8, ops: PackedOps, x: Temp): Temp {
   return b.emit(Op.v128_not, b.emit(Op.v128_and, small, nonzero));
 }
 
+/** Lanes of ones where a number is normal. */
+function normalLanes(l: Lift, bytes: 4 | 8, ops: PackedOps, x: Temp): Temp {
+  const { b } = l;
+  const magnitudes = b.emit(ops.abs, x);
+  const isLarge = b.emit(ops.ge, magnitudes, least(l, bytes));
+  return b.emit(Op.v128_and, isLarge, b.emit(ops.le, magnitudes, greatest(l, bytes)));
+}
+
 export function checkPacked(
   l: Lift,
   format: Format,
@@ -159,19 +167,13 @@ export function checkPacked(
   const { bytes } = format;
   const ops = bytes === 4 ? PACKED_32 : PACKED_64;
   const zero = b.const128(0, 0, 0, 0);
-  const magnitudes = b.emit(ops.abs, result);
-  const normal = b.emit(
-    Op.v128_and,
-    b.emit(ops.ge, magnitudes, least(l, bytes)),
-    b.emit(ops.le, magnitudes, greatest(l, bytes)),
-  );
   let plainZero = b.emit(ops.eq, result, zero);
   if (rule !== "exact") {
     const first = b.emit(ops.eq, operands[0], zero);
     const cause = rule === "quotient" ? first : b.emit(Op.v128_or, first, b.emit(ops.eq, operands[1], zero));
     plainZero = b.emit(Op.v128_and, plainZero, cause);
   }
-  let plain = b.emit(Op.v128_or, normal, plainZero);
+  let plain = b.emit(Op.v128_or, normalLanes(l, bytes, ops, result), plainZero);
   for (const operand of operands) plain = b.emit(Op.v128_and, plain, notDenormal(l, bytes, ops, operand));
   b.trapIf(STATUS_EXACT, b.emit(Op.i32_eqz, b.emit(ops.allTrue, plain)));
 }
@@ -212,16 +214,9 @@ export function checkWidened(l: Lift, from: Format, source: Temp): void {
 export function checkNarrowedPacked(l: Lift, from: Format, result: Temp, source: Temp): void {
   const { b } = l;
   checkComparedPacked(l, from, [source]);
-  const zero = b.const128(0, 0, 0, 0);
-  const wasZero = b.emit(Op.f64x2_eq, source, zero);
-  const twice = b.shuffle(result, result, lanesOf(8, [0, 0]));
-  const magnitudes = b.emit(Op.f32x4_abs, twice);
-  const normal = b.emit(
-    Op.v128_and,
-    b.emit(Op.f32x4_ge, magnitudes, least(l, 4)),
-    b.emit(Op.f32x4_le, magnitudes, greatest(l, 4)),
-  );
-  const plain = b.emit(Op.v128_or, normal, b.shuffle(wasZero, wasZero, lanesOf(4, [0, 2, 0, 2])));
+  const wasZero = b.emit(Op.f64x2_eq, source, b.const128(0, 0, 0, 0));
+  const isNormal = normalLanes(l, 4, PACKED_32, b.shuffle(result, result, lanesOf(8, [0, 0])));
+  const plain = b.emit(Op.v128_or, isNormal, b.shuffle(wasZero, wasZero, lanesOf(4, [0, 2, 0, 2])));
   b.trapIf(STATUS_EXACT, b.emit(Op.i32_eqz, b.emit(Op.i32x4_all_true, plain)));
 }
 
