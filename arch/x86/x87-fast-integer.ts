@@ -2,8 +2,9 @@
 // FIST, FISTP and FISTTP of zeros and normal numbers that fit, with all exceptions masked: in 32-bit integers, as x87-fast.ts.
 
 import type { Ram } from "../../lib/ram.ts";
-import { ROUND_DOWN, ROUND_NEAREST, ROUND_UP } from "./softfloat.ts";
-import { BIAS, C1, FCW, FSW, isNormal, PRECISION, registerIndex } from "./x87-fast.ts";
+import { FLAG_PRECISION, ROUND_DOWN, ROUND_NEAREST, ROUND_UP } from "./softfloat.ts";
+import { BIAS, FCW, FSW, isNormal, registerIndex } from "./x87-fast.ts";
+import { C1 } from "./x87-state.ts";
 
 const ALL_MASKED = 0x3f;
 const ROUNDING_SHIFT = 10;
@@ -54,7 +55,7 @@ export function fastStoreInteger(ram: Ram, host: number, bytes: number, rounding
   // 2^15, 2^31 or 2^63 after rounding fits as a negative number alone: the general way knows.
   if (bytes === 8 ? hi < 0 : magnitude >= 2 ** (bytes * 8 - 1)) return false;
   let status = i32[FSW]! & ~C1;
-  if (half || more) status |= PRECISION;
+  if (half || more) status |= FLAG_PRECISION;
   if (up) status |= C1;
   i32[FSW] = status;
   lo = magnitude | 0;

@@ -357,12 +357,11 @@ function loadForm(memory: GuestAccess): number {
 }
 
 function storeResult(unit: X87, opcode: number, reg: number): Store | undefined {
+  const integer = integerBytes(opcode, reg);
+  if (integer > 0) return storeInteger(unit, integer, reg === 1 ? "truncate" : "control");
   if (opcode === 1) return storeFloat(unit, 4);
-  if (opcode === 5) return reg === 1 ? storeInteger(unit, 8, "truncate") : storeFloat(unit, 8);
-  if (reg === 1) return storeInteger(unit, INTEGER_BYTES[opcode]!, "truncate");
-  if (reg === 2 || reg === 3) return storeInteger(unit, INTEGER_BYTES[opcode]!, "control");
-  if (opcode === 3) return storeFloat80(unit);
-  return reg === 6 ? storeDecimal(unit) : storeInteger(unit, 8, "control");
+  if (opcode === 5) return storeFloat(unit, 8);
+  return opcode === 3 ? storeFloat80(unit) : storeDecimal(unit);
 }
 
 function storeForm(memory: GuestAccess): number {

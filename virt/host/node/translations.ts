@@ -183,7 +183,7 @@ class DirectoryStore implements TranslationStore {
   modulesFor(pageHash: string, memoryPages: number, reads: boolean): readonly StoredModule[] {
     const found: StoredModule[] = [];
     for (const id of this.#indexOf(memoryPages).get(pageHash) ?? []) {
-      if (reads && !this.#modules.has(id)) this.#modules.set(id, this.#read(id, this.#modulePath(id)));
+      if (reads && !this.#modules.has(id)) this.#modules.set(id, this.#readOwn(id, this.#modulePath(id)));
       const module = this.#modules.get(id);
       if (module !== undefined) found.push(module);
     }
@@ -208,7 +208,7 @@ class DirectoryStore implements TranslationStore {
   }
 
   runtime(): StoredRuntime | undefined {
-    const own = this.#read(RUNTIME_FILE, this.#runtimePath);
+    const own = this.#readOwn(RUNTIME_FILE, this.#runtimePath);
     if (own !== undefined || this.#shippedRuntime === undefined) return own;
     return this.#read(RUNTIME_FILE, join(this.#shippedRuntime, RUNTIME_FILE));
   }
@@ -300,7 +300,6 @@ class DirectoryStore implements TranslationStore {
       const digests = Buffer.concat([front, code].map(digestOf));
       if (!digests.equals(readPart(file, 2 * DIGEST_BYTES))) return undefined;
       const header: Header = JSON.parse(new TextDecoder().decode(front.subarray(0, json))) as Header; // as written
-      this.#noteUse(path, fstatSync(file).mtimeMs);
       return new FileModule(id, header, front.subarray(json), code, this.#native);
     } catch {
       return undefined; // gone, or not ours
@@ -310,9 +309,14 @@ class DirectoryStore implements TranslationStore {
   }
 
   /** What is never written again tells by its time that it is used: whoever makes room goes by that. */
-  #noteUse(path: string, knownMs: number): void {
-    const now = Date.now();
-    if (now - knownMs > USES_APART_MS) this.#tryTo(() => utimesSync(path, now / 1000, now / 1000));
+  #readOwn(id: string, path: string): FileModule | undefined {
+    const module = this.#read(id, path);
+    if (module === undefined) return undefined;
+    this.#tryTo(() => {
+      const now = Date.now();
+      if (now - statSync(path).mtimeMs > USES_APART_MS) utimesSync(path, now / 1000, now / 1000);
+    });
+    return module;
   }
 
   #modulePath(id: string): string {
