@@ -152,6 +152,65 @@ test("fork shares until one side writes, and frees everything at the end", () =>
   assert.equal(t.kernel.frames.freePages, before);
 });
 
+test("who writes first after a fork leaves the pages of both in a row", () => {
+  const t = start(16 * (LEAF_SPAN / PAGE_SIZE));
+  const at = map(t, 8 * PAGE_SIZE);
+  const frameAt = (mm: ProcessMm, page: number): number =>
+    mm.user.translate(at + page * PAGE_SIZE, ACCESS_READ);
+  const write = (mm: ProcessMm, page: number, byte: number): void =>
+    run(mm.user.copyOut(at + page * PAGE_SIZE, new Uint8Array([byte])));
+  for (let page = 0; page < 8; page++) write(t.mm, page, page);
+  const rowOf = frameAt(t.mm, 0);
+  const child = mmStruct(t.mm.clone(t.task));
+  write(t.mm, 2, 12);
+  write(child, 3, 23);
+  write(t.mm, 3, 13);
+  assert.equal(frameAt(t.mm, 2), rowOf + 2 * PAGE_SIZE, "the parent keeps its frame");
+  assert.equal(frameAt(child, 3) - frameAt(child, 2), PAGE_SIZE, "the child's copies lie in a row");
+  const firstBytes = (mm: ProcessMm): number[] =>
+    [0, 1, 2, 3].map((page) => run(mm.user.copyIn(at + page * PAGE_SIZE, 1))[0]!);
+  assert.deepEqual(firstBytes(t.mm), [0, 1, 12, 13]);
+  assert.deepEqual(firstBytes(child), [0, 1, 2, 23]);
+  assert.equal(child.gatherPages(at + PAGE_SIZE), true);
+  assert.equal(
+    frameAt(child, 0),
+    frameAt(child, 2) - 2 * PAGE_SIZE,
+    "what the child only reads comes to them",
+  );
+  assert.equal(child.gatherPages(at + PAGE_SIZE), false, "there is nothing left to be moved");
+  write(child, 0, 20);
+  write(t.mm, 1, 11);
+  assert.deepEqual(firstBytes(t.mm), [0, 11, 12, 13]);
+  assert.deepEqual(firstBytes(child), [20, 1, 2, 23]);
+  child.put();
+  for (let page = 0; page < 8; page++) write(t.mm, page, page);
+  assert.equal(frameAt(t.mm, 7), rowOf + 7 * PAGE_SIZE);
+});
+
+test("a page that somebody else uses, of a file, shared or with code stays where it is", () => {
+  const t = start(16 * (LEAF_SPAN / PAGE_SIZE));
+  const at = map(t, 3 * PAGE_SIZE);
+  const other = createMm(t.kernel);
+  run(t.mm.user.copyOut(at + PAGE_SIZE, new Uint8Array(2 * PAGE_SIZE).fill(1)));
+  t.mm.mprotect(at + 2 * PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_EXEC);
+  const child = mmStruct(t.mm.clone(t.task));
+  const code = child.user.translate(at + 2 * PAGE_SIZE, ACCESS_READ);
+  t.mm.put();
+  const frame = child.user.translate(at + PAGE_SIZE, ACCESS_READ);
+  run(child.user.copyOut(at + PAGE_SIZE, new Uint8Array([2])));
+  t.kernel.frames.get(frame); // as a pipe does
+  assert.equal(child.gatherPages(at + PAGE_SIZE), false);
+  t.kernel.frames.put(frame);
+  assert.equal(child.gatherPages(at + PAGE_SIZE), true);
+  assert.equal(child.user.translate(at + 2 * PAGE_SIZE, ACCESS_READ), code);
+  const file = createShmemFile(t.kernel, "f", 2 * PAGE_SIZE);
+  for (const flags of [MAP_SHARED, MAP_PRIVATE]) {
+    const mapped = run(other.mmap(t.task, 0, 2 * PAGE_SIZE, RW, flags, file, 0));
+    run(other.user.copyIn(mapped, 2 * PAGE_SIZE));
+    assert.equal(other.gatherPages(mapped), false);
+  }
+});
+
 test("shared anonymous memory is seen by both sides of a fork", () => {
   const t = start();
   const at = map(t, 2 * PAGE_SIZE, RW, MAP_SHARED | MAP_ANONYMOUS);

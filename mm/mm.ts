@@ -10,6 +10,7 @@ import { PROT_NONE } from "../include/uapi/mman.ts";
 import { EFAULT } from "../lib/errno.ts";
 import { PAGE_SIZE, pageOffset, pageStart } from "../virt/layout.ts";
 import { breakProtection, copyAddressSpace, handleFault } from "./memory.ts";
+import { gatherPages } from "./migrate.ts";
 import { findFree, mmapRegion, moveBreak, munmapChecked, protectRegion } from "./mmap.ts";
 import { type FaultAnswer, MmStruct } from "./mm_struct.ts";
 import { remapRegion } from "./mremap.ts";
@@ -66,6 +67,10 @@ export class ProcessMm extends MmStruct implements Mm {
   }
   handleFault(task: Task | undefined, address: number, access: number): FaultAnswer {
     return handleFault(this, task, address, access);
+  }
+
+  gatherPages(address: number): boolean {
+    return gatherPages(this, address);
   }
 
   /** Writes what the process itself may not write, as ptrace(2) does for breakpoints. Throws EFAULT. */

@@ -74,6 +74,9 @@ export abstract class MmStruct {
   dataPages = 0;
   /** Every page table but the top one. */
   readonly #tables = new Set<number>();
+  /** Address spaces that came from this one by fork(2) and still are. */
+  readonly children: Set<MmStruct> = new Set();
+  #parent: MmStruct | undefined = undefined;
   /** By number of 4 MiB of addresses: the frames that its private pages are to have, or -1. */
   readonly #reserved = new Map<number, number>();
 
@@ -124,10 +127,27 @@ export abstract class MmStruct {
    *  that what lies in a row in the address space does so in RAM. Throws ENOMEM. */
   frameFor(page: number, area: Pick<VmaArea, "start" | "end">, contents: "zero" | "any"): number {
     const { frames } = this.kernel;
-    const block = this.#reserved.get(Math.floor(page / LEAF_SPAN)) ?? this.#reserve(page, area);
-    const frame = block < 0 ? -1 : frames.takeReserved(block + (page & (LEAF_SPAN - 1)), contents);
+    const frame = this.rowFrameFor(page, area, contents);
     if (frame >= 0) return frame;
     return contents === "zero" ? frames.alloc() : frames.allocDirty();
+  }
+
+  /** That frame and no other: -1 where it cannot be had. */
+  rowFrameFor(page: number, area: Pick<VmaArea, "start" | "end">, contents: "zero" | "any"): number {
+    const block = this.#reserved.get(Math.floor(page / LEAF_SPAN)) ?? this.#reserve(page, area);
+    return block < 0 ? -1 : this.kernel.frames.takeReserved(block + (page & (LEAF_SPAN - 1)), contents);
+  }
+
+  /** Whether a frame is the one that frameFor gives a page where it can. */
+  isInRow(page: number, frame: number): boolean {
+    const block = this.#reserved.get(Math.floor(page / LEAF_SPAN)) ?? -1;
+    return block >= 0 && block + (page & (LEAF_SPAN - 1)) === frame;
+  }
+
+  /** A child of fork(2), which has this space's frames until one of both writes. */
+  addChild(child: MmStruct): void {
+    this.children.add(child);
+    child.#parent = this;
   }
 
   /**
@@ -273,6 +293,8 @@ export abstract class MmStruct {
 
   /** Frees everything; the CPU forgets the tables. */
   protected destroy(): void {
+    this.#parent?.children.delete(this);
+    for (const child of this.children) child.#parent = undefined;
     for (const area of this.areas.snapshot()) {
       this.#zap(area.start, area.end);
       this.account(area, -1);

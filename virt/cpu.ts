@@ -31,10 +31,13 @@ import { Regions } from "./regions.ts";
 import { makeRuntime, type Runtime } from "./runtime/kept.ts";
 import type { RuntimeExports } from "./runtime/instance.ts";
 import {
+  APART_AT,
   COUNT_DISPATCHES,
   COUNT_FILLS,
   COUNT_SLOW,
   LINK_SLOT,
+  STACK_ASKED,
+  STACK_ASKED_AT,
   STATUS_CODE_WRITE,
   STATUS_CONTINUE,
   STATUS_HOT,
@@ -49,6 +52,8 @@ import { clearTlb, dropTlbEntries, isCodeFrame, recordFault, walk } from "./walk
 
 /** Instructions between two visits of TypeScript: V8 replaces running code only when it is entered again. */
 const SLICE = 1_000_000;
+/** So often the window of the stack may be asked for in a slice. */
+const STACK_ASKED_OFTEN = 1000;
 /** In the place of a trap: the block at pc is in the slow cache. */
 const IS_SLOW = -1;
 const BIG_FLUSH_PAGES = 512;
@@ -71,6 +76,7 @@ export class WasmCpu implements Cpu, AccessOwner {
   readonly #translator: Translator;
   readonly #kept: KeptCode | undefined;
   readonly #regions: Regions;
+  #gatherPages: (address: number) => boolean = () => false;
   #retired = 0;
   /** What run() last put into the budget in memory. */
   #granted = 0;
@@ -154,9 +160,28 @@ export class WasmCpu implements Cpu, AccessOwner {
       if (this.#regions.isOverdue(this.#retired)) this.translateHot();
       if (trap !== TRAP_PREEMPTED) return trap;
       this.#regions.sample(this.ram.readU64(PC));
+      this.#lookAtStack();
       if (left <= 0) return trap;
       this.#counters.slices++;
     }
+  }
+
+  gatherPagesBy(gather: (address: number) => boolean): void {
+    this.#gatherPages = gather;
+  }
+
+  /** Whether what an access found apart lies in a row now. */
+  #gatherApart(): boolean {
+    const address = this.ram.readU64(APART_AT);
+    this.ram.writeU64(APART_AT, 0);
+    return address !== 0 && this.#gatherPages(address);
+  }
+
+  /** Between two slices: the window of the stack is asked for often where calls and returns go to and fro between pages that are apart. */
+  #lookAtStack(): void {
+    const { u32 } = this.ram;
+    if (u32[STACK_ASKED >>> 2]! > STACK_ASKED_OFTEN) this.#gatherPages(this.ram.readU64(STACK_ASKED_AT));
+    u32[STACK_ASKED >>> 2] = 0;
   }
 
   step(): number {
@@ -267,7 +292,7 @@ export class WasmCpu implements Cpu, AccessOwner {
       slow = 0;
       switch (status) {
         case STATUS_SLOW_OFTEN:
-          this.#regions.slowOften(this.retired);
+          this.#regions.slowOften(this.retired, this.#gatherApart());
           slow = 1;
           break;
         case STATUS_SLOW: {

@@ -145,13 +145,13 @@ export class Regions {
     if (region !== undefined) region.samples++;
   }
 
-  /** Shared checks of the region that was left last fail often: by how often, they are worth less than they cost. */
-  slowOften(retired: number): void {
+  /** Shared checks of the region that was left last fail often: by how often, and unless the cause is mended, they are worth less than they cost. */
+  slowOften(retired: number, isMended: boolean): void {
     const region = this.#translator.byData(this.#ram.u32[LAST_DATA >>> 2]!);
     if (region === undefined) return;
     const since = retired - region.watchedSince;
     this.#translator.watchSlowExits(region, retired);
-    if (since > SLOW_RARE) return;
+    if (isMended || since > SLOW_RARE) return;
     const anchorPc = this.#ram.readU64(LAST_ANCHOR);
     this.#entriesChanged(this.#translator.ungroup(this.#code, region, anchorPc, this.#code.addressOf));
   }

@@ -56,6 +56,9 @@ export interface Cpu {
   /** Bytes of the frame at host address `frame` changed behind the CPU, or the frame is freed: drops the
    *  code made from it. Cheap when FRAME_CODE is not set. */
   invalidateFrame(frame: number): void;
+  /** Who brings private pages of the current address space around an address into a row in RAM (Mm.gatherPages): asked where translated code
+   *  has met some that are not again and again. Answers whether it moved any. */
+  gatherPagesBy(gather: (address: number) => boolean): void;
   /** Executes exactly one instruction (for single stepping and for stores into code). */
   step(): number;
   /** Counters by name (TLB misses, region exits, compiles, ...), for perf and tests. */

@@ -132,6 +132,8 @@ export interface Mm {
   clean(start: number, end: number): void;
   /** A debugger's store: also into private pages that the program may not write. Throws EFAULT. */
   forceCopyOut(address: number, bytes: Uint8Array): Sleeps<void>;
+  /** Brings private pages around an address into a row in RAM, as far as they can be. Whether any was moved. */
+  gatherPages(address: number): boolean;
   /** fork(2): a copy with copy-on-write pages. */
   clone(task: Task): Mm;
   /** One user less; frees everything at zero. */

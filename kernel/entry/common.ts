@@ -92,6 +92,7 @@ export class UserLoop implements TaskRunner {
     this.#table = parts.table;
     this.#oops = parts.oops;
     this.#hooks = parts.hooks;
+    parts.cpu.gatherPagesBy((address) => this.#sched.space?.gatherPages(address) ?? false);
   }
 
   run(task: TaskStruct, slice: number): number {

@@ -85,6 +85,10 @@ export class WatchedCpu implements Cpu {
     this.#cpu.endAddressSpace(mmId);
   }
 
+  gatherPagesBy(gather: (address: number) => boolean): void {
+    this.#cpu.gatherPagesBy(gather);
+  }
+
   flushRange(start: number, end: number): void {
     this.#cpu.flushRange(start, end);
   }

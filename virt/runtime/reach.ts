@@ -2,11 +2,29 @@
 // Where some bytes of guest memory lie in RAM, as WebAssembly functions of the runtime module: what regions ask when the check
 // in line says no.
 
-import { PAGE_SIZE, TLB_READ, TLB_WRITE } from "../layout.ts";
+import { ACCESS_WRITE } from "../../include/linux/cpu.ts";
+import {
+  PAGE_SIZE,
+  PTE_ACCESSED,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_WRITE,
+  TLB_READ,
+  TLB_WRITE,
+} from "../layout.ts";
 import { Assembler } from "../wasm/assembler.ts";
 import { I32, I64, W } from "../wasm/opcodes.ts";
-import { emitFits, pushEntryOf, pushTlbHit } from "./inline.ts";
-import { STACK_ADDEND, STACK_ROOM, STACK_SPAN, STACK_START } from "./status.ts";
+import { countUp, emitFits, emitWalk, pushEntryOf, pushTlbHit } from "./inline.ts";
+import { emitExtend, emitLacks, emitMark } from "./row.ts";
+import {
+  APART_AT,
+  STACK_ADDEND,
+  STACK_ASKED,
+  STACK_ASKED_AT,
+  STACK_ROOM,
+  STACK_SPAN,
+  STACK_START,
+} from "./status.ts";
 
 /** (va, access) -> host address of the page, by its entry or a new one; 0 for a fault. */
 export function emitPageOf(fill: number): Assembler {
@@ -88,6 +106,9 @@ export function emitReach(pageOf: number): Assembler {
   f.op(W.i32_add);
   f.op(W.i32_ne);
   f.if_();
+  f.i32(APART_AT);
+  f.get(va);
+  f.memory(W.i64_store, 0);
   f.i32(0);
   f.return_();
   f.end();
@@ -106,37 +127,55 @@ export function emitReachStack(reach: number): Assembler {
   const f = new Assembler([I64, I32, I32], [I32]);
   const [va, bytes, access] = [0, 1, 2];
   const host = f.local(I32);
-  const entry = f.local(I32);
+  countUp(f, STACK_ASKED);
+  f.i32(STACK_ASKED_AT);
+  f.get(va);
+  f.memory(W.i64_store, 0);
   f.get(va);
   f.get(bytes);
   f.get(access);
   f.call(reach);
-  f.set(host);
-  pushTlbHit(f, TLB_WRITE, 1, va, entry);
+  f.tee(host);
   f.if_();
-  emitWindow(f, va, entry);
+  emitWindow(f, va);
   f.end();
   f.get(host);
   return f;
 }
 
-/** The window is the pages around `va`, whose write entry is `entry`, that have write entries with the same addend. */
-function emitWindow(f: Assembler, va: number, entry: number): void {
-  const addend = f.local(I32);
-  const first = f.local(I64);
-  const last = f.local(I64);
-  f.i32(STACK_ADDEND);
-  f.get(entry);
-  f.memory(W.i32_load, TLB_WRITE + 8);
-  f.tee(addend);
-  f.memory(W.i32_store, 0);
+/** The window is the pages around `va` that may be written and lie in a row; what is read alone now is written soon. */
+function emitWindow(f: Assembler, va: number): void {
+  const [leaf, pte, addend] = [f.local(I32), f.local(I32), f.local(I32)];
+  const [first, last] = [f.local(I64), f.local(I64)];
+  const [needed, access, pages] = [f.local(I32), f.local(I32), f.local(I32)];
+  f.i32(PTE_PRESENT | PTE_ACCESSED | PTE_WRITE | PTE_DIRTY);
+  f.set(needed);
+  f.i32(ACCESS_WRITE);
+  f.set(access);
+  f.i32(WINDOW_PAGES);
+  f.set(pages);
+  const stays = f.block();
+  emitWalk(f, va, leaf, pte, stays);
   f.get(va);
   f.i64(-PAGE_SIZE);
   f.op(W.i64_and);
   f.tee(first);
   f.set(last);
-  emitExtend(f, first, -PAGE_SIZE, addend, entry);
-  emitExtend(f, last, PAGE_SIZE, addend, entry);
+  f.get(pte);
+  f.i32(-PAGE_SIZE);
+  f.op(W.i32_and);
+  f.get(first);
+  f.op(W.i32_wrap_i64);
+  f.op(W.i32_sub);
+  f.set(addend);
+  emitLacks(f, { page: first, pte, addend, needed, access });
+  f.brIf(stays);
+  emitMark(f, pte, access);
+  emitExtend(f, { edge: first, step: -1, leaf, addend, needed, access, pages });
+  emitExtend(f, { edge: last, step: 1, leaf, addend, needed, access, pages });
+  f.i32(STACK_ADDEND);
+  f.get(addend);
+  f.memory(W.i32_store, 0);
   f.i32(STACK_START);
   f.get(first);
   f.memory(W.i64_store, 0);
@@ -147,35 +186,5 @@ function emitWindow(f: Assembler, va: number, entry: number): void {
   f.i64(PAGE_SIZE - STACK_SPAN + 1);
   f.op(W.i64_add);
   f.memory(W.i64_store, 0);
-}
-
-/** Moves `page` on by `step` while the page there has a write entry with that addend. */
-function emitExtend(f: Assembler, page: number, step: number, addend: number, entry: number): void {
-  const next = f.local(I64);
-  const left = f.local(I32);
-  f.i32(WINDOW_PAGES);
-  f.set(left);
-  const done = f.block();
-  const again = f.loop();
-  f.get(page);
-  f.i64(step);
-  f.op(W.i64_add);
-  f.set(next);
-  pushTlbHit(f, TLB_WRITE, 1, next, entry);
-  f.op(W.i32_eqz);
-  f.brIf(done);
-  f.get(entry);
-  f.memory(W.i32_load, TLB_WRITE + 8);
-  f.get(addend);
-  f.op(W.i32_ne);
-  f.brIf(done);
-  f.get(next);
-  f.set(page);
-  f.get(left);
-  f.i32(1);
-  f.op(W.i32_sub);
-  f.tee(left);
-  f.brIf(again);
-  f.end();
   f.end();
 }

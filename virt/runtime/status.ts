@@ -21,7 +21,7 @@ export const STATUS_SLOW_OFTEN = 38;
 /** A region's function returns the guest address to go on at, or this plus one of the above: no address is that high. */
 export const STATUS_BASE: number = 2 ** 48;
 
-// Machine-private fields between scratch and temps.
+// Machine-private fields between scratch and temps. What the interpreter has of its own there begins at 0x5a0 (interp/steps.ts).
 /** Values on their way to or from two pages. */
 export const BOUNCE: number = CPU_BASE + 0x500;
 export const LINK_SLOT: number = CPU_BASE + 0x540;
@@ -49,6 +49,11 @@ export const STACK_ROOM: number = CPU_BASE + 0x588;
  * again; even when no more can be had, and then nothing is remembered.
  */
 export const FAR_KEY: number = CPU_BASE + 0x590;
+/** u32: how often the window of the stack was asked for in vain since this was 0; i64: where last. */
+export const STACK_ASKED: number = CPU_BASE + 0x594;
+export const STACK_ASKED_AT: number = CPU_BASE + 0x598;
+/** i64: where an access last lay over two pages that are apart in RAM, or 0. */
+export const APART_AT: number = CPU_BASE + 0x330;
 /** One access looks into the window for up to so many bytes. */
 export const STACK_SPAN = 512;
 /**

@@ -4,18 +4,11 @@
 // Invariant: what a window says is what entries of the TLB would say of each of its pages, and it is forgotten whenever one of those might be.
 
 import { ACCESS_WRITE } from "../../include/linux/cpu.ts";
-import {
-  FRAME_FLAGS,
-  FRAME_WRITTEN,
-  PAGE_SIZE,
-  PTE_ACCESSED,
-  PTE_DIRTY,
-  PTE_PRESENT,
-  PTE_WRITE,
-} from "../layout.ts";
+import { PAGE_SIZE, PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_WRITE } from "../layout.ts";
 import { Assembler, type Label } from "../wasm/assembler.ts";
 import { I32, I64, W } from "../wasm/opcodes.ts";
 import { emitWalk } from "./inline.ts";
+import { emitExtend, emitLacks, emitMark } from "./row.ts";
 import {
   MISSES_BYTES,
   MISSES_LEVEL_AT,
@@ -34,7 +27,6 @@ const MISSES_MIN = 8;
 const MISSES_MAX = 8192;
 /** After how many such counts a longer window is given up for a shorter one. */
 const TRIES_MAX = 4;
-const LEAF_BYTES = 4;
 /** From where the last access may begin to the end. */
 const TAIL = WINDOW_SPAN - 1;
 
@@ -121,6 +113,7 @@ function emitGrow(f: Assembler, { va, access, window, needed }: Miss, grown: Lab
   f.set(addend);
   emitLacks(f, { page, pte, addend, needed, access });
   f.brIf(no);
+  emitMark(f, pte, access);
   f.get(window);
   f.get(page);
   f.get(start);
@@ -134,42 +127,6 @@ function emitGrow(f: Assembler, { va, access, window, needed }: Miss, grown: Lab
   f.memory(W.i64_store32, WINDOW_ROOM_AT);
   f.br(grown);
   f.end();
-}
-
-interface Page {
-  readonly page: number;
-  /** Its leaf. */
-  readonly pte: number;
-  /** What makes the host address of it that the window would have. */
-  readonly addend: number;
-  readonly needed: number;
-  readonly access: number;
-}
-
-/** Leaves whether the leaf of a page is not as the window would have it. */
-function emitLacks(f: Assembler, { page, pte, addend, needed, access }: Page): void {
-  f.get(pte);
-  f.get(needed);
-  f.i32(-PAGE_SIZE);
-  f.op(W.i32_or);
-  f.op(W.i32_and);
-  f.get(needed);
-  f.get(page);
-  f.op(W.i32_wrap_i64);
-  f.get(addend);
-  f.op(W.i32_add);
-  f.op(W.i32_or);
-  f.op(W.i32_ne);
-  // A frame with code has no write entry, one without the other mark has none yet.
-  f.get(pte);
-  f.i32(12);
-  f.op(W.i32_shr_u);
-  f.memory(W.i32_load8_u, FRAME_FLAGS);
-  f.i32(FRAME_WRITTEN);
-  f.op(W.i32_ne);
-  f.get(access);
-  f.op(W.i32_and);
-  f.op(W.i32_or);
 }
 
 /** Moves the window when there have been enough misses. */
@@ -307,60 +264,5 @@ function emitMove(f: Assembler, { va, access, window, needed }: Miss, pages: num
   f.memory(W.i32_store, WINDOW_ADDEND_AT);
   f.i32(0);
   f.set(tries);
-  f.end();
-}
-
-interface Extension {
-  /** The outermost page so far; `step` pages further is the next. */
-  readonly edge: number;
-  readonly step: 1 | -1;
-  /** Address of the leaf of the page in the middle. */
-  readonly leaf: number;
-  readonly addend: number;
-  readonly needed: number;
-  readonly access: number;
-  readonly pages: number;
-}
-
-function emitExtend(f: Assembler, { edge, step, leaf, addend, needed, access, pages }: Extension): void {
-  const at = f.local(I32);
-  const left = f.local(I32);
-  const pte = f.local(I32);
-  const next = f.local(I64);
-  f.get(leaf);
-  f.set(at);
-  f.get(pages);
-  f.set(left);
-  const done = f.block();
-  const again = f.loop();
-  f.get(edge);
-  f.i64(step * PAGE_SIZE);
-  f.op(W.i64_add);
-  f.set(next);
-  f.get(at);
-  f.i32(PAGE_SIZE - 1);
-  f.op(W.i32_and);
-  f.i32(step < 0 ? 0 : PAGE_SIZE - LEAF_BYTES);
-  f.op(W.i32_eq);
-  f.if_();
-  emitWalk(f, next, at, pte, done);
-  f.else_();
-  f.get(at);
-  f.i32(step * LEAF_BYTES);
-  f.op(W.i32_add);
-  f.tee(at);
-  f.memory(W.i32_load, 0);
-  f.set(pte);
-  f.end();
-  emitLacks(f, { page: next, pte, addend, needed, access });
-  f.brIf(done);
-  f.get(next);
-  f.set(edge);
-  f.get(left);
-  f.i32(1);
-  f.op(W.i32_sub);
-  f.tee(left);
-  f.brIf(again);
-  f.end();
   f.end();
 }

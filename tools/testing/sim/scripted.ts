@@ -313,6 +313,7 @@ export class ScriptedKernel {
       endAddressSpace() {},
       run: (budget) => this.#run(budget),
       flushRange() {},
+      gatherPagesBy() {},
       flushAll() {},
       invalidateFrame() {},
       step: () => this.#run(1),

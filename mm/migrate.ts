@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Moves private pages to where they lie in a row in RAM (MmStruct.frameFor), out of which fork and copies on write bring them.
+//
+// After a fork both sides have the frames of one. Whichever writes first would get a copy elsewhere, and the parent, whose frames those are, would lose its row page
+// by page, with each child anew. Translated code takes two pages for one where they lie in a row, and leaves for the interpreter where they do not.
+// Source: Linux's Documentation/mm/page_migration.rst for what a page may be moved for; nothing of this can be told by a program.
+
+import { PAGE_SIZE, pageStart, PTE_DIRTY, PTE_EXEC, PTE_PRESENT, PTE_WRITE } from "../virt/layout.ts";
+import { PROT_WRITE } from "../include/uapi/mman.ts";
+import type { MmStruct } from "./mm_struct.ts";
+import { frameOf, leafTable, PTE_FILE } from "./pgtable.ts";
+
+/** Children of a process that are looked at for the one that shares a page with it. */
+const CHILDREN_MAX = 8;
+
+/**
+ * Before a store to a page that a fork left to two address spaces, in the frame where it lies in a row in this one: gives the other a copy, so that the frame is this
+ * one's alone. False when it is not so. Throws ENOMEM.
+ */
+export function copyForChild(mm: MmStruct, page: number, entry: number): boolean {
+  const { frames } = mm.kernel;
+  const frame = frameOf(entry);
+  if (frames.references(frame) !== 2 || mm.children.size > CHILDREN_MAX || !mm.isInRow(page, frame)) {
+    return false;
+  }
+  for (const child of mm.children) {
+    const pte = presentPte(child, page);
+    const theirs = mm.ram.u32[pte]!;
+    const area = pte !== 0 && frameOf(theirs) === frame ? child.areas.find(page) : undefined;
+    if (area === undefined || (theirs & (PTE_FILE | PTE_EXEC)) !== 0) continue;
+    frames.get(frame); // Reclaim for the copy may take entries away, but not the page.
+    try {
+      const copy = child.frameFor(page, area, "any");
+      mm.ram.u8.copyWithin(copy, frame, frame + PAGE_SIZE);
+      if (mm.ram.u32[pte] !== 0) child.dropPage(theirs);
+      child.install(pte, copy, theirs & (PAGE_SIZE - 1));
+    } finally {
+      frames.put(frame);
+    }
+    return true;
+  }
+  return false;
+}
+
+/** Brings the pages around an address into a row, those that can be. Whether any was moved. */
+export function gatherPages(mm: MmStruct, address: number): boolean {
+  const page = pageStart(address);
+  const moved = [page - PAGE_SIZE, page, page + PAGE_SIZE].filter((each) => movePage(mm, each));
+  return moved.length > 0;
+}
+
+function movePage(mm: MmStruct, page: number): boolean {
+  const area = mm.areas.find(page);
+  if (area === undefined || area.isShared || area.operations !== undefined) return false;
+  const { frames } = mm.kernel;
+  const pte = presentPte(mm, page);
+  const entry = mm.ram.u32[pte]!;
+  const frame = frameOf(entry);
+  if (pte === 0 || (entry & (PTE_FILE | PTE_EXEC)) !== 0 || frame === mm.memory.zeroFrame) return false;
+  // What may be written and is not this space's alone is used by somebody who is to see what is written.
+  if ((entry & PTE_WRITE) !== 0 && frames.references(frame) !== 1) return false;
+  const place = mm.rowFrameFor(page, area, "any");
+  if (place < 0) return false;
+  mm.ram.u8.copyWithin(place, frame, frame + PAGE_SIZE);
+  mm.dropPage(entry);
+  const isWritable = (area.prot & PROT_WRITE) !== 0;
+  mm.install(pte, place, (entry & (PAGE_SIZE - 1)) | (isWritable ? PTE_WRITE | PTE_DIRTY : 0));
+  mm.flush(page, page + PAGE_SIZE);
+  return true;
+}
+
+/** Index into ram.u32 of the entry of a page that is present, or 0. */
+function presentPte(mm: MmStruct, page: number): number {
+  const { u32 } = mm.ram;
+  const table = leafTable(u32, mm.root, page);
+  const pte = table === 0 ? 0 : table + ((page >>> 12) & 1023);
+  return (u32[pte]! & PTE_PRESENT) !== 0 ? pte : 0;
+}
