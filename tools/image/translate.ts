@@ -24,9 +24,26 @@ const COMMON: readonly (readonly string[])[] = [
   ],
   ["bash", "-c", "for i in 1 2 3; do echo $i; done | head -n 1; cat /etc/hostname; date; env"],
   ["bash", "--login", "-i", "-c", ":"],
-  ["python3", "-c", "import json, os, re, sys; print(1)"],
+  ["python3", "-c", "import json, os, re, subprocess, sys; print(1)"],
   ["perl", "-e", "print 1"],
-  ["git", "--version"],
+  ["node", "-e", "console.log(JSON.stringify({}))"],
+  ["ruby", "-e", "puts 1"],
+  [
+    "sqlite3",
+    ":memory:",
+    "create table t(a, b); insert into t values (1, 'x'); select b, sum(a) from t group by b;",
+  ],
+  [
+    "sh",
+    "-c",
+    `printf '#include <stdio.h>\nint main(void) { puts(""); }' | gcc -O2 -x c -o /tmp/a - && /tmp/a`,
+  ],
+  ["sh", "-c", "tar cf - /etc | gzip | gzip -d | xz -1 | xz -d | tar tf - | awk '{ n++ } END { print n }'"],
+  [
+    "sh",
+    "-c",
+    "cd /tmp; git init -q d && cd d && touch a && git add . && git -c user.name=a -c user.email=a@b.c commit -qm 1 && git log -p",
+  ],
 ];
 const HELP = `Usage: rookery image translate [IMAGE] [-- CMD ARG...]
 
