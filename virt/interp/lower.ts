@@ -322,7 +322,9 @@ export class Lowering {
     if (LANE_SCALE[op]! > 0) imm *= LANE_SCALE[op]!;
     const dst = HAS_RESULT[op] === 1 ? this.#place(ir, i) : 0;
     const handler = handlers.plain[SAME_BITS.get(op) ?? op]!;
-    this.#write(handler, dst, a, b, imm, (flags & FLAG_TRAP) !== 0 ? this.#trapWord : 0);
+    // A third operand has the place of the immediate, which goes behind it.
+    const last = (flags & FLAG_TRAP) !== 0 ? this.#trapWord : third >= 0 ? ir.imm[i]! : 0;
+    this.#write(handler, dst, a, b, imm, last);
     if (POOLED[op] === 1) this.#writePool(ir, ir.imm[i]!);
   }
 

@@ -4,8 +4,8 @@
 import { CPU_BASE, CPU_STATE } from "../layout.ts";
 import type { OpInfo } from "../ir/ops.ts";
 import type { RuntimeFunctions } from "../runtime/module.ts";
-import type { Assembler } from "../wasm/assembler.ts";
-import { W } from "../wasm/opcodes.ts";
+import { type Assembler, UNLIKELY } from "../wasm/assembler.ts";
+import { I32, W } from "../wasm/opcodes.ts";
 
 export interface SlotContext {
   readonly f: Assembler;
@@ -83,7 +83,7 @@ export function emitComputation(context: SlotContext, info: OpInfo): void {
     } else {
       emitKey(context.runtime, f, info, push, () => {
         f.get(context.ip);
-        f.memory(W.i64_load32_u, 8);
+        f.memory(W.i64_load32_u, info.operands.length === 3 ? 12 : 8);
       });
     }
   });
@@ -134,8 +134,23 @@ export function emitKey(
     case "insert16":
       insert(~0xffff, -1, 0xffff, 0);
       break;
+    case "raises_f32":
+    case "raises_f64":
+    case "raises_f32x4":
+    case "raises_f64x2":
+      push(0);
+      f.if_(I32, UNLIKELY);
+      push(1);
+      push(2);
+      pushImm64();
+      f.op(W.i32_wrap_i64);
+      f.call(runtime.floats.get(info.key)!);
+      f.else_();
+      f.i32(0);
+      f.end();
+      break;
     default: {
-      const helper = runtime.nans.get(info.key);
+      const helper = runtime.floats.get(info.key);
       if (helper === undefined) throw new Error(`no emitter for ${info.name}`);
       for (let n = 0; n < info.operands.length; n++) push(n);
       f.call(helper);

@@ -10,14 +10,15 @@ import type { WasmModule } from "../wasm/encoder.ts";
 import { F32, F64, I64, V128, W } from "../wasm/opcodes.ts";
 import { addCrc32c } from "./crc32c.ts";
 import { addDivisions } from "./divide.ts";
+import { addRaises } from "./raises.ts";
 
 export interface ArithFunctions {
   readonly mulHiU: number;
   readonly mulHiS: number;
   /** By name of HELPERS. */
   readonly helpers: ReadonlyMap<string, number>;
-  /** By emitter key: f32_nan1 ... f64x2_nan2. */
-  readonly nans: ReadonlyMap<string, number>;
+  /** By emitter key: f32_nan1 ... f64x2_nan2, raises_f32 ... raises_f64x2. */
+  readonly floats: ReadonlyMap<string, number>;
 }
 
 export function addArithFunctions(module: WasmModule, flagsOf: number): ArithFunctions {
@@ -28,7 +29,8 @@ export function addArithFunctions(module: WasmModule, flagsOf: number): ArithFun
     ["crc32c", addCrc32c(module)] as const,
     ["flags_of", flagsOf] as const,
   ]);
-  const nans = new Map<string, number>([
+  const floats = new Map<string, number>([
+    ...addRaises(module),
     ["f32_nan1", module.add(emitScalarNan(F32, 1))],
     ["f32_nan2", module.add(emitScalarNan(F32, 2))],
     ["f64_nan1", module.add(emitScalarNan(F64, 1))],
@@ -38,7 +40,7 @@ export function addArithFunctions(module: WasmModule, flagsOf: number): ArithFun
     ["f64x2_nan1", module.add(emitPackedNan(W.f64x2_eq, NAN_64X2, QUIET_64X2, 1))],
     ["f64x2_nan2", module.add(emitPackedNan(W.f64x2_eq, NAN_64X2, QUIET_64X2, 2))],
   ]);
-  return { mulHiU, mulHiS, helpers, nans };
+  return { mulHiU, mulHiS, helpers, floats };
 }
 
 const NAN_32X4 = [0xffc0_0000, 0xffc0_0000, 0xffc0_0000, 0xffc0_0000];

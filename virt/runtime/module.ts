@@ -145,6 +145,10 @@ export const runtimeSignatures: ReadonlyMap<string, Signature> = new Map<string,
     info.key,
     { params: [...info.operands].map((letter) => WASM_TYPES[letter]!), results: [WASM_TYPES[info.result]!] },
   ]),
+  ...OPS.filter((info) => info.key.startsWith("raises")).map((info): [string, Signature] => [
+    info.key,
+    { params: [...info.operands.slice(1), "i"].map((letter) => WASM_TYPES[letter]!), results: [I32] },
+  ]),
 ]);
 
 /** What regions import from the runtime, by name. */
@@ -169,7 +173,7 @@ function regionImports(runtime: RuntimeFunctions): Map<string, number> {
     ["mulHiU", runtime.mulHiU],
     ["mulHiS", runtime.mulHiS],
     ...[...runtime.helpers].map(([name, index]): [string, number] => [`helper_${name}`, index]),
-    ...runtime.nans,
+    ...runtime.floats,
   ]);
 }
 

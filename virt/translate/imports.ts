@@ -77,7 +77,7 @@ export function importOnUse(module: WasmModule, hasTailCalls: boolean): RuntimeF
     flush: -1,
     flushWrites: -1,
     helpers: named("helper_"),
-    nans: named(""),
+    floats: named(""),
     regionType: module.typeIndex(REGION_PARAMS, REGION_RESULTS),
     hasTailCalls,
   };

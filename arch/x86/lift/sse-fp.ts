@@ -10,6 +10,7 @@
 import { MODE_EXACT, MODE_RELAXED, MODE_TRACKED, STATUS_EXACT } from "../../../virt/frontend.ts";
 import type { Temp } from "../../../virt/ir/builder.ts";
 import { CC_EXPLICIT, ccOp } from "../../../virt/ir/cc.ts";
+import { FLOAT } from "../../../virt/ir/float.ts";
 import { Op } from "../../../virt/ir/ops.ts";
 import { EXACT, exactFlags, exactInteger, exactVector } from "./sse-exact-call.ts";
 import type { Lift, Lifter, LifterTable } from "./context.ts";
@@ -67,16 +68,25 @@ function readScalars(l: Lift, format: Format): [Temp, Temp] {
   return [l.b.extractLane(format.extract, readVector(l, 0), 0), source];
 }
 
+type ArithmeticNumber = typeof EXACT.add | typeof EXACT.sub | typeof EXACT.mul | typeof EXACT.div;
+const ARITHMETIC_KINDS = {
+  [EXACT.add]: FLOAT.add,
+  [EXACT.sub]: FLOAT.sub,
+  [EXACT.mul]: FLOAT.mul,
+  [EXACT.div]: FLOAT.div,
+};
+
 /** ADD SUB MUL DIV. */
-function arithmetic(format: Format, op: number, nan: number, exact: number): Lifter {
+function arithmetic(format: Format, op: number, nan: number, exact: ArithmeticNumber): Lifter {
   const zeroRule = exact === EXACT.mul ? "product" : exact === EXACT.div ? "quotient" : "exact";
+  const kind = ARITHMETIC_KINDS[exact];
   return (l) => {
     if (l.mode === MODE_EXACT) return exactVector(l, format, exact);
     const [a, b] = format.scalar ? readScalars(l, format) : readBoth(l);
     let result = l.b.emit(op, a, b);
     if (l.mode === MODE_RELAXED) result = l.b.emit(nan, result, a, b);
-    else if (format.scalar) checkScalar(l, format, result, [a, b], zeroRule);
-    else checkPacked(l, format, result, [a, b], zeroRule);
+    else if (format.scalar) checkScalar(l, format, result, [a, b], zeroRule, kind);
+    else checkPacked(l, format, result, [a, b], zeroRule, kind);
     if (format.scalar) writeScalar(l, format, result);
     else writeVector(l, 0, result);
   };
@@ -89,11 +99,11 @@ function minMax(format: Format, compare: number, packed: number, select: number,
     const tracked = l.mode === MODE_TRACKED;
     if (!format.scalar) {
       const [a, b] = readBoth(l);
-      if (tracked) checkComparedPacked(l, format, [a, b]);
+      if (tracked) checkComparedPacked(l, format, [a, b], FLOAT.compareOrdered);
       return writeVector(l, 0, l.b.emit(packed, b, a));
     }
     const [a, b] = readScalars(l, format);
-    if (tracked) checkCompared(l, format, [a, b]);
+    if (tracked) checkCompared(l, format, [a, b], FLOAT.compareOrdered);
     writeScalar(l, format, l.b.emit(select, a, b, l.b.emit(compare, a, b)));
   };
 }
@@ -104,8 +114,8 @@ function squareRoot(format: Format, op: number, nan: number): Lifter {
     const source = format.scalar ? readScalar(l, format) : readVector(l, 1);
     let result = l.b.emit(op, source);
     if (l.mode === MODE_RELAXED) result = l.b.emit(nan, result, source);
-    else if (format.scalar) checkScalar(l, format, result, [source], "exact");
-    else checkPacked(l, format, result, [source], "exact");
+    else if (format.scalar) checkScalar(l, format, result, [source], "exact", FLOAT.sqrt);
+    else checkPacked(l, format, result, [source], "exact", FLOAT.sqrt);
     if (format.scalar) writeScalar(l, format, result);
     else writeVector(l, 0, result);
   };
@@ -129,8 +139,11 @@ function compareMask(format: Format): Lifter {
     const { b } = l;
     const [x, y] = readBoth(l);
     if (l.mode === MODE_TRACKED) {
-      if (format.scalar) checkCompared(l, format, [x, y].map((v) => b.extractLane(format.extract, v, 0)));
-      else checkComparedPacked(l, format, [x, y]);
+      const isOrdered = (l.insn.imm & 3) === 1 || (l.insn.imm & 3) === 2;
+      const kind = isOrdered ? FLOAT.compareOrdered : FLOAT.compare;
+      const scalars = (): Temp[] => [x, y].map((v) => b.extractLane(format.extract, v, 0));
+      if (format.scalar) checkCompared(l, format, scalars(), kind);
+      else checkComparedPacked(l, format, [x, y], kind);
     }
     const mask = predicate(l, format.bytes === 4 ? COMPARES_32 : COMPARES_64, l.insn.imm & 7, x, y);
     if (!format.scalar) return writeVector(l, 0, mask);
@@ -165,7 +178,9 @@ function compareFlags(format: Format, kind: "ordered" | "unordered"): Lifter {
     if (l.mode === MODE_EXACT) return exactFlags(l, format, kind);
     const { b } = l;
     const [x, y] = readScalars(l, format);
-    if (l.mode === MODE_TRACKED) checkCompared(l, format, [x, y]);
+    if (l.mode === MODE_TRACKED) {
+      checkCompared(l, format, [x, y], kind === "ordered" ? FLOAT.compareOrdered : FLOAT.compare);
+    }
     const unordered = b.emit(Op.i32_or, b.emit(ne, x, x), b.emit(ne, y, y));
     const carry = b.emit(Op.i32_or, b.emit(lt, x, y), unordered);
     const zero = b.emit(Op.i32_or, b.emit(eq, x, y), unordered);
@@ -334,6 +349,7 @@ function pairToFloats(l: Lift): void {
 function horizontal(format: Format, op: number, nan: number, exact: number): Lifter {
   const even = format.bytes === 4 ? lanesOf(4, [0, 2, 4, 6]) : lanesOf(8, [0, 2]);
   const odd = format.bytes === 4 ? lanesOf(4, [1, 3, 5, 7]) : lanesOf(8, [1, 3]);
+  const kind = exact === EXACT.horizontalAdd ? FLOAT.add : FLOAT.sub;
   return (l) => {
     if (l.mode === MODE_EXACT) return exactVector(l, format, exact);
     const { b } = l;
@@ -342,7 +358,7 @@ function horizontal(format: Format, op: number, nan: number, exact: number): Lif
     const second = b.shuffle(x, y, odd);
     const result = b.emit(op, first, second);
     if (l.mode === MODE_RELAXED) return writeVector(l, 0, b.emit(nan, result, first, second));
-    checkPacked(l, format, result, [first, second], "exact");
+    checkPacked(l, format, result, [first, second], "exact", kind);
     writeVector(l, 0, result);
   };
 }
@@ -361,7 +377,11 @@ function addSubtract(format: Format, add: number, sub: number, nan: number): Lif
   };
 }
 
-function fourForms(name: string, ops: readonly [number, number, number, number], exact: number): LifterTable {
+function fourForms(
+  name: string,
+  ops: readonly [number, number, number, number],
+  exact: ArithmeticNumber,
+): LifterTable {
   const [ps, pd, ss, sd] = ops;
   return {
     [`${name}PS`]: arithmetic(PS, ps, Op.f32x4_nan2, exact),

@@ -3,10 +3,12 @@
 // have been raised. That flag is set already (it is what the mode depends on, with the default control word).
 //
 // Plain operands are zeros and normal numbers, plain results too; an infinite operand is let through, since it
-// shows in the result. Whatever is not plain leaves by STATUS_EXACT before anything has changed.
+// shows in the result. Of what is not plain a second look (Op.raises_*) lets through what sets no flag that is not set. Whatever else leaves by
+// STATUS_EXACT before anything has changed.
 
 import { STATUS_EXACT } from "../../../virt/frontend.ts";
 import type { Temp } from "../../../virt/ir/builder.ts";
+import type { FloatKind } from "../../../virt/ir/float.ts";
 import { Op } from "../../../virt/ir/ops.ts";
 import type { Lift } from "./context.ts";
 import type { Format } from "./sse-fp.ts";
@@ -61,24 +63,42 @@ function isPlainZero(l: Lift, bytes: 4 | 8, result: Temp, operands: readonly Tem
   return l.b.emit(Op.i32_and, zero, cause);
 }
 
-/** Leaves unless operands and result are plain. */
+/** Leaves when `special`, numbers that are not plain, sets a flag; always where no kind is given. */
+function leaveIf(
+  l: Lift,
+  { bytes, scalar }: Format,
+  special: Temp,
+  operands: readonly Temp[],
+  kind: FloatKind | undefined,
+): void {
+  const { b } = l;
+  if (kind === undefined) return b.trapIf(STATUS_EXACT, special);
+  const op = scalar
+    ? (bytes === 8 ? Op.raises_f64 : Op.raises_f32)
+    : (bytes === 8 ? Op.raises_f64x2 : Op.raises_f32x4);
+  const [first, second = first] = operands;
+  b.trapIf(STATUS_EXACT, b.emitImm(op, kind, special, first, second));
+}
+
+/** Leaves unless operands and result are plain, or nothing comes of it. */
 export function checkScalar(
   l: Lift,
   format: Format,
   result: Temp,
   operands: readonly Temp[],
   rule: ZeroRule,
+  kind: FloatKind,
 ): void {
   const { b } = l;
   const { bytes } = format;
   const plainZero = isPlainZero(l, bytes, result, operands, rule);
   let special = b.emit(Op.i32_and, isNotNormal(l, bytes, result), b.emit(Op.i32_eqz, plainZero));
   for (const operand of operands) special = or(l, special, isDenormal(l, bytes, operand));
-  b.trapIf(STATUS_EXACT, special);
+  leaveIf(l, format, special, operands, kind);
 }
 
 /** Leaves when an operand is a denormal or a NaN: compares, minimum and maximum. */
-export function checkCompared(l: Lift, format: Format, operands: readonly Temp[]): void {
+export function checkCompared(l: Lift, format: Format, operands: readonly Temp[], kind?: FloatKind): void {
   const { b } = l;
   const ne = format.bytes === 8 ? Op.f64_ne : Op.f32_ne;
   let special = -1;
@@ -86,7 +106,7 @@ export function checkCompared(l: Lift, format: Format, operands: readonly Temp[]
     const bad = or(l, isDenormal(l, format.bytes, operand), b.emit(ne, operand, operand));
     special = special < 0 ? bad : or(l, special, bad);
   }
-  b.trapIf(STATUS_EXACT, special);
+  leaveIf(l, format, special, operands, kind);
 }
 
 /** CVTSD2SS: leaves when the narrow result is not plain, though the wide operand was. */
@@ -162,6 +182,7 @@ export function checkPacked(
   result: Temp,
   operands: readonly Temp[],
   rule: ZeroRule,
+  kind?: FloatKind,
 ): void {
   const { b } = l;
   const { bytes } = format;
@@ -175,10 +196,15 @@ export function checkPacked(
   }
   let plain = b.emit(Op.v128_or, normalLanes(l, bytes, ops, result), plainZero);
   for (const operand of operands) plain = b.emit(Op.v128_and, plain, notDenormal(l, bytes, ops, operand));
-  b.trapIf(STATUS_EXACT, b.emit(Op.i32_eqz, b.emit(ops.allTrue, plain)));
+  leaveIf(l, format, b.emit(Op.i32_eqz, b.emit(ops.allTrue, plain)), operands, kind);
 }
 
-export function checkComparedPacked(l: Lift, format: Format, operands: readonly Temp[]): void {
+export function checkComparedPacked(
+  l: Lift,
+  format: Format,
+  operands: readonly Temp[],
+  kind?: FloatKind,
+): void {
   const { b } = l;
   const ops = format.bytes === 4 ? PACKED_32 : PACKED_64;
   let plain = -1;
@@ -190,7 +216,7 @@ export function checkComparedPacked(l: Lift, format: Format, operands: readonly 
     );
     plain = plain < 0 ? good : b.emit(Op.v128_and, plain, good);
   }
-  b.trapIf(STATUS_EXACT, b.emit(Op.i32_eqz, b.emit(ops.allTrue, plain)));
+  leaveIf(l, format, b.emit(Op.i32_eqz, b.emit(ops.allTrue, plain)), operands, kind);
 }
 
 /** ROUND*: leaves when an operand is a NaN. */
