@@ -15,7 +15,7 @@ import { ENOMEM, Errno } from "../lib/errno.ts";
 import { PAGE_SIZE, pageStart, PTE_DIRTY, PTE_WRITE, TASK_SIZE } from "../virt/layout.ts";
 import { ShmemMapping } from "./shmem.ts";
 import { type FaultAnswer, type MmStruct, VM_LOCKED } from "./mm_struct.ts";
-import { copyForChild } from "./migrate.ts";
+import { copyForChildren } from "./migrate.ts";
 import { outOfMemory } from "./oom_kill.ts";
 import { frameOf, LEAF_SPAN, leafEnd, PTE_FILE } from "./pgtable.ts";
 import { ADVICE_DONTFORK, ADVICE_WIPEONFORK, STACK_GUARD_GAP, type VmaArea } from "./vma.ts";
@@ -154,7 +154,7 @@ function copyOnWrite(mm: MmStruct, area: VmaArea, page: number, pte: number, ent
   const { frames } = mm.kernel;
   const frame = frameOf(entry);
   const bits = mm.readBits(area.prot) | PTE_WRITE | PTE_DIRTY;
-  if ((entry & PTE_FILE) === 0 && (frames.references(frame) === 1 || copyForChild(mm, page, entry))) {
+  if ((entry & PTE_FILE) === 0 && (frames.references(frame) === 1 || copyForChildren(mm, page, entry))) {
     mm.ram.u32[pte] = frame | bits;
     return;
   }

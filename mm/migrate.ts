@@ -10,36 +10,35 @@ import { PROT_WRITE } from "../include/uapi/mman.ts";
 import type { MmStruct } from "./mm_struct.ts";
 import { frameOf, leafTable, PTE_FILE } from "./pgtable.ts";
 
-/** Children of a process that are looked at for the one that shares a page with it. */
-const CHILDREN_MAX = 8;
+/** Children of a process that are looked at for those that share a page with it. */
+const CHILDREN_MAX = 16;
 
 /**
- * Before a store to a page that a fork left to two address spaces, in the frame where it lies in a row in this one: gives the other a copy, so that the frame is this
- * one's alone. False when it is not so. Throws ENOMEM.
+ * Before a store to a page that this address space shares with children of its own alone, in the frame where it lies in a row here: gives those another frame, so that
+ * this one's is its own. False when it is not so. Throws ENOMEM.
  */
-export function copyForChild(mm: MmStruct, page: number, entry: number): boolean {
+export function copyForChildren(mm: MmStruct, page: number, entry: number): boolean {
   const { frames } = mm.kernel;
   const frame = frameOf(entry);
-  if (frames.references(frame) !== 2 || mm.children.size > CHILDREN_MAX || !mm.isInRow(page, frame)) {
-    return false;
-  }
-  for (const child of mm.children) {
+  const others = frames.references(frame) - 1;
+  if (others > mm.children.size || mm.children.size > CHILDREN_MAX || !mm.isInRow(page, frame)) return false;
+  const sharers = [...mm.children].filter((child) => {
+    const theirs = mm.ram.u32[presentPte(child, page)]!;
+    return frameOf(theirs) === frame && (theirs & (PTE_PRESENT | PTE_FILE | PTE_EXEC)) === PTE_PRESENT;
+  });
+  const area = sharers[0]?.areas.find(page);
+  if (area === undefined || sharers.length !== others) return false;
+  // One child gets it where it lies in a row there. Several share it once more, where it is in nobody's place.
+  const copy = others === 1 ? sharers[0]!.frameFor(page, area, "any") : frames.allocDirty();
+  mm.ram.u8.copyWithin(copy, frame, frame + PAGE_SIZE);
+  for (const [n, child] of sharers.entries()) {
+    if (n > 0) frames.get(copy);
     const pte = presentPte(child, page);
     const theirs = mm.ram.u32[pte]!;
-    const area = pte !== 0 && frameOf(theirs) === frame ? child.areas.find(page) : undefined;
-    if (area === undefined || (theirs & (PTE_FILE | PTE_EXEC)) !== 0) continue;
-    frames.get(frame); // Reclaim for the copy may take entries away, but not the page.
-    try {
-      const copy = child.frameFor(page, area, "any");
-      mm.ram.u8.copyWithin(copy, frame, frame + PAGE_SIZE);
-      if (mm.ram.u32[pte] !== 0) child.dropPage(theirs);
-      child.install(pte, copy, theirs & (PAGE_SIZE - 1));
-    } finally {
-      frames.put(frame);
-    }
-    return true;
+    child.dropPage(theirs);
+    child.install(pte, copy, theirs & (PAGE_SIZE - 1));
   }
-  return false;
+  return true;
 }
 
 /** Brings the pages around an address into a row, those that can be. Whether any was moved. */

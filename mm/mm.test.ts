@@ -187,6 +187,27 @@ test("who writes first after a fork leaves the pages of both in a row", () => {
   assert.equal(frameAt(t.mm, 7), rowOf + 7 * PAGE_SIZE);
 });
 
+test("several children share one copy of a page that their parent writes", () => {
+  const t = start(16 * (LEAF_SPAN / PAGE_SIZE));
+  const at = map(t, 2 * PAGE_SIZE);
+  run(t.mm.user.copyOut(at, new Uint8Array(2 * PAGE_SIZE).fill(1)));
+  const frame = t.mm.user.translate(at, ACCESS_READ);
+  const before = t.kernel.frames.freePages;
+  const children = [1, 2, 3].map(() => mmStruct(t.mm.clone(t.task)));
+  run(t.mm.user.copyOut(at, new Uint8Array([9])));
+  assert.equal(t.mm.user.translate(at, ACCESS_READ), frame, "the parent keeps its frame");
+  const copy = children[0]!.user.translate(at, ACCESS_READ);
+  for (const child of children) {
+    assert.equal(child.user.translate(at, ACCESS_READ), copy);
+    assert.deepEqual([...run(child.user.copyIn(at, 2))], [1, 1]);
+  }
+  run(children[1]!.user.copyOut(at, new Uint8Array([7, 7])));
+  assert.deepEqual([...run(children[2]!.user.copyIn(at, 2))], [1, 1]);
+  assert.deepEqual([...run(t.mm.user.copyIn(at, 2))], [9, 1]);
+  for (const child of children) child.put();
+  assert.equal(t.kernel.frames.freePages, before);
+});
+
 test("a page that somebody else uses, of a file, shared or with code stays where it is", () => {
   const t = start(16 * (LEAF_SPAN / PAGE_SIZE));
   const at = map(t, 3 * PAGE_SIZE);
