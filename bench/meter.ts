@@ -36,7 +36,7 @@ export interface MeterOptions {
   readonly onStamp?: (stamp: Stamp) => void;
 }
 
-const RESULT = /^((?:cpu|sys|library|scale|real|volume|start)\.[\w.]+) (.*)$/;
+const RESULT = /^((?:cpu|sys|library|scale|real|jobs|volume|start)\.[\w.]+) (.*)$/;
 const ERRORS_BYTES = 2000;
 /** Looks at a group whose processes were killed, until the last is gone. */
 const KILL_TRIES = 100;

@@ -155,6 +155,7 @@ const HEADINGS: Readonly<Record<SuiteName, string>> = {
   library: "The C library and rare instructions (`bench/workloads/library.c`), CPU of one operation",
   scale: "Scale (`bench/workloads/scale.c`), one operation among so many things",
   real: "Debian programs (`bench/workloads/real.sh`)",
+  jobs: "Scripts, text tools, builds (`bench/workloads/jobs.sh`)",
   volume: "A directory of the host (`bench/workloads/volume.sh`)",
 };
 const START_PROGRAMS: Readonly<Record<string, string>> = {

@@ -3,7 +3,7 @@
 // native. Needs root on x86-64 Linux, gcc, perl and an image with the programs of the differential run; contenders that
 // are not installed are left out with a word on how to get them.
 //
-//   node dist/bench/run.js [--rounds 3] [--suites start,cpu,sys,library,scale,real,volume] [--peers qemu,gvisor,uml,rookery]
+//   node dist/bench/run.js [--rounds 3] [--suites start,cpu,sys,library,scale,real,jobs,volume] [--peers qemu,gvisor,uml,rookery]
 //     [--only NAME,...] [--cache cold|warm] [--warm-runs N] [--timeout SECONDS] [--json FILE] [--root IMAGE]
 
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -9,7 +9,7 @@ import { rmSync } from "node:fs";
 import type { Meter, Stamp } from "./meter.ts";
 import { type BenchFiles, peerCommand, type PeerName } from "./peers.ts";
 
-export const SUITE_NAMES = ["start", "cpu", "sys", "library", "scale", "real", "volume"] as const;
+export const SUITE_NAMES = ["start", "cpu", "sys", "library", "scale", "real", "jobs", "volume"] as const;
 export type SuiteName = typeof SUITE_NAMES[number];
 /** Empty; filled by the same program; filled by all other suites as well. */
 export type Cache = "cold" | "warm" | "shared";
@@ -85,6 +85,8 @@ function suiteCommand(suite: Exclude<SuiteName, "start">, names: readonly string
       return ["/bench/scale", ...words];
     case "real":
       return ["/bin/bash", "/bench/real.sh", "/bench/timeit", "/data", "/tmp/work", ...words];
+    case "jobs":
+      return ["/bin/bash", "/bench/jobs.sh", "/bench/timeit", "/data", "/tmp/jobs", ...words];
     case "volume":
       return ["/bin/bash", "/bench/volume.sh", "/bench/timeit", "/data", "/tmp/volume", ...words];
   }
