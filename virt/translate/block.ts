@@ -59,11 +59,11 @@ const STATE_ACCESS: ReadonlyMap<number, number> = new Map([
   [Op.set_state128, W.v128_store],
 ]);
 
-const CHOOSES_NAN = Uint8Array.from(OPS, ({ key }) => (key.includes("_nan") ? 1 : 0));
+const LEAVES_FOR_NAN = Uint8Array.from(OPS, ({ key }) => (key.includes("_nan") ? 1 : 0));
 
-/** Whether the flags of before are wanted where the result is. */
+/** Whether the flags of before are wanted where the result is: it reads them, or leaves to the interpreter. */
 function seesFlags(op: number): boolean {
-  return op >= Op.get_cc_op && op <= Op.cc_flags;
+  return (op >= Op.get_cc_op && op <= Op.cc_flags) || LEAVES_FOR_NAN[op] === 1;
 }
 
 export class BlockEmitter {
@@ -476,7 +476,7 @@ export class BlockEmitter {
   /** Operations that only compute. */
   #pure(i: number, op: number): void {
     const ir = this.ir;
-    if (CHOOSES_NAN[op] === 1) {
+    if (LEAVES_FOR_NAN[op] === 1) {
       this.#nan(i);
       return;
     }
@@ -489,13 +489,24 @@ export class BlockEmitter {
     this.#toLocal(i);
   }
 
-  /** A NaN becomes the one that x86 gives. */
+  /** A NaN leaves to the interpreter, which knows x86's choice; unless the instruction has already acted. */
   #nan(i: number): void {
-    const { ir } = this;
-    const { f } = this.frame;
+    const { frame, ir } = this;
+    const f = frame.f;
     const info = OPS[ir.op[i]!]!;
+    if (this.#isDirty) {
+      for (let n = 0; n < info.operands.length; n++) {
+        this.push(n === 0 ? ir.a[i]! : n === 1 ? ir.b[i]! : ir.c[i]!);
+      }
+      f.call(this.runtime.floats.get(info.key)!);
+      this.#keep(i);
+      return;
+    }
+    this.setSite();
     this.push(ir.a[i]!);
     this.#keep(i);
+    this.#discard(ir.b[i]!);
+    if (ir.c[i]! >= 0) this.#discard(ir.c[i]!);
     const local = this.#local[i]!;
     f.get(local);
     f.get(local);
@@ -507,13 +518,7 @@ export class BlockEmitter {
       // Rather than any_true: an instruction of its own on x86, where that is a test and a set.
       f.op(wide ? W.i64x2_bitmask : W.i32x4_bitmask);
     }
-    f.if_(VOID, UNLIKELY);
-    f.get(local);
-    this.push(ir.b[i]!);
-    if (ir.c[i]! >= 0) this.push(ir.c[i]!);
-    f.call(this.runtime.floats.get(info.key)!);
-    f.set(local);
-    f.end();
+    f.brIf(this.labels.side, UNLIKELY);
   }
 
   /** A use that turned out not to be needed. */
