@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Helper functions of the runtime module that compute on their arguments alone: high halves of products, 128-bit division (divide.ts), CRC-32C (crc32c.ts),
-// and x86's choice of NaN.
+// and x86's choice of NaN. What a float operation would raise (raises.ts) depends on MXCSR too.
 //
 // NaN rule (Intel SDM vol. 1, table 4-7, SSE): the first operand if it is a NaN, else the second if it is one,
 // quieted; when neither is, the default NaN (sign set, quiet bit, no payload).

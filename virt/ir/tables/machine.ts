@@ -70,7 +70,8 @@ export const MACHINE_OPS = {
   f32x4_nan2: "vvv v @f32x4_nan2",
   f64x2_nan1: "vv v @f64x2_nan1",
   f64x2_nan2: "vvv v @f64x2_nan2",
-  // a is 0 for plain numbers: else whether an operation (imm: a FLOAT) on b and c would set flags that are not set; 0 when it is
+  // a is 0 for plain numbers: else whether an operation (imm: a FLOAT) on b and c would set flags that are not set; 0 when it is. It counts as pure
+  // though it reads them: an ext alone clears any, behind which no operand is the same temp.
   raises_f32: "iff i @raises_f32 imm",
   raises_f64: "idd i @raises_f64 imm",
   raises_f32x4: "ivv i @raises_f32x4 imm",
