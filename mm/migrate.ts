@@ -9,6 +9,7 @@ import { PAGE_SIZE, pageStart, PTE_DIRTY, PTE_EXEC, PTE_PRESENT, PTE_WRITE } fro
 import { PROT_WRITE } from "../include/uapi/mman.ts";
 import type { MmStruct } from "./mm_struct.ts";
 import { frameOf, leafTable, PTE_FILE } from "./pgtable.ts";
+import type { VmaArea } from "./vma.ts";
 
 /** Children of a process that are looked at for those that share a page with it. */
 const CHILDREN_MAX = 16;
@@ -55,7 +56,8 @@ function movePage(mm: MmStruct, page: number): boolean {
   const pte = presentPte(mm, page);
   const entry = mm.ram.u32[pte]!;
   const frame = frameOf(entry);
-  if (pte === 0 || (entry & (PTE_FILE | PTE_EXEC)) !== 0 || frame === mm.memory.zeroFrame) return false;
+  if (pte === 0 || (entry & PTE_EXEC) !== 0 || frame === mm.memory.zeroFrame) return false;
+  if ((entry & PTE_FILE) !== 0 && !mayBeCopied(area)) return false;
   // What may be written and is not this space's alone is used by somebody who is to see what is written.
   if ((entry & PTE_WRITE) !== 0 && frames.references(frame) !== 1) return false;
   const place = mm.rowFrameFor(page, area, "any");
@@ -63,9 +65,15 @@ function movePage(mm: MmStruct, page: number): boolean {
   mm.ram.u8.copyWithin(place, frame, frame + PAGE_SIZE);
   mm.dropPage(entry);
   const isWritable = (area.prot & PROT_WRITE) !== 0;
-  mm.install(pte, place, (entry & (PAGE_SIZE - 1)) | (isWritable ? PTE_WRITE | PTE_DIRTY : 0));
+  const bits = entry & (PAGE_SIZE - 1) & ~PTE_FILE;
+  mm.install(pte, place, bits | (isWritable ? PTE_WRITE | PTE_DIRTY : 0));
   mm.flush(page, page + PAGE_SIZE);
   return true;
+}
+
+/** Whether pages of a file in a private area may be copied before the first store, as nobody can change the file: initialised data, beside what was written of it. */
+function mayBeCopied({ mapping, prot }: VmaArea): boolean {
+  return (prot & PROT_WRITE) !== 0 && mapping?.inode.superBlock.isConstant === true;
 }
 
 /** Index into ram.u32 of the entry of a page that is present, or 0. */

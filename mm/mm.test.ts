@@ -232,6 +232,25 @@ test("a page that somebody else uses, of a file, shared or with code stays where
   }
 });
 
+test("a private page of a file that nobody can change comes into a row with those that were written", () => {
+  const t = start(16 * (LEAF_SPAN / PAGE_SIZE));
+  const file = createShmemFile(t.kernel, "f", 3 * PAGE_SIZE);
+  const at = run(t.mm.mmap(t.task, 0, 3 * PAGE_SIZE, RW, MAP_PRIVATE, file, 0));
+  const frameAt = (page: number): number => t.mm.user.translate(at + page * PAGE_SIZE, ACCESS_READ);
+  run(t.mm.user.copyOut(at + PAGE_SIZE, new Uint8Array([1])));
+  assert.equal(run(t.mm.user.readU32(at)), 0);
+  assert.equal(t.mm.gatherPages(at), false);
+  Object.assign(file.inode.superBlock, { isConstant: true });
+  assert.equal(t.mm.gatherPages(at), true);
+  assert.equal(frameAt(1) - frameAt(0), PAGE_SIZE);
+  run(t.mm.user.copyOut(at, new Uint8Array([7])));
+  assert.equal(file.cache.find(0) === frameAt(0), false, "the file keeps its own");
+  assert.equal(run(t.mm.user.readU32(at)), 7);
+  t.mm.mprotect(at, 3 * PAGE_SIZE, PROT_READ);
+  run(t.mm.user.readU32(at + 2 * PAGE_SIZE));
+  assert.equal(t.mm.gatherPages(at + 2 * PAGE_SIZE), false, "what may not be written is not copied for it");
+});
+
 test("shared anonymous memory is seen by both sides of a fork", () => {
   const t = start();
   const at = map(t, 2 * PAGE_SIZE, RW, MAP_SHARED | MAP_ANONYMOUS);

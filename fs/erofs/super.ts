@@ -40,6 +40,7 @@ export class ErofsSuperBlock implements SuperBlock {
   readonly #inodes = new Map<number, ErofsInode>();
   #room: Uint8Array | undefined;
   isReadOnly = true;
+  readonly isConstant = true;
   root!: ErofsInode;
 
   constructor(kernel: Kernel, type: FileSystemType, dev: number, device: BlockDevice, header: Uint8Array) {

@@ -42,6 +42,8 @@ export interface SuperBlock {
   readonly blockSize: number;
   readonly maxNameBytes: number;
   isReadOnly: boolean;
+  /** Nobody writes to what it lies on: no file of it ever changes. */
+  readonly isConstant?: boolean;
   /** statfs(2): f_type and the counts. */
   statfs(): StatFs;
   /** Options for /proc/mounts, without ro/rw. */
