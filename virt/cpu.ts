@@ -32,6 +32,7 @@ import { makeRuntime, type Runtime } from "./runtime/kept.ts";
 import type { RuntimeExports } from "./runtime/instance.ts";
 import {
   APART_AT,
+  APART_COUNT,
   COUNT_DISPATCHES,
   COUNT_FILLS,
   COUNT_SLOW,
@@ -170,6 +171,14 @@ export class WasmCpu implements Cpu, AccessOwner {
     this.#gatherPages = gather;
   }
 
+  /** Checks of a region fail often: what lies apart in RAM is brought into a row, or the region has to see to it. */
+  #slowOften(): void {
+    const { u32 } = this.ram;
+    const apart = u32[APART_COUNT >>> 2]!;
+    u32[APART_COUNT >>> 2] = 0;
+    this.#regions.slowOften(this.retired, this.#gatherApart() ? 0 : apart);
+  }
+
   /** Whether what an access found apart lies in a row now. */
   #gatherApart(): boolean {
     const address = this.ram.readU64(APART_AT);
@@ -292,7 +301,7 @@ export class WasmCpu implements Cpu, AccessOwner {
       slow = 0;
       switch (status) {
         case STATUS_SLOW_OFTEN:
-          this.#regions.slowOften(this.retired, this.#gatherApart());
+          this.#slowOften();
           slow = 1;
           break;
         case STATUS_SLOW: {

@@ -8,6 +8,7 @@ import { TRAP_SYSCALL } from "../include/linux/cpu.ts";
 import { Ram } from "../lib/ram.ts";
 import { WasmCpu } from "./cpu.ts";
 import { FRAMES_START, PTE_EXEC } from "./layout.ts";
+import { type CpuOptions, REGION_LIMITS } from "./options.ts";
 import { MemoryStore } from "./testing/memory-store.ts";
 import {
   assembleToy,
@@ -38,12 +39,13 @@ function program(count: number): ToyInstruction[] {
   ];
 }
 
-function run(store: MemoryStore, count: number): Record<string, number> {
+function run(store: MemoryStore, count: number, options: Partial<CpuOptions> = {}): Record<string, number> {
   const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
   const cpu = new WasmCpu(ram, new ToyFrontEnd(), {
     hotEntries: HOT_ENTRIES,
     hotBatch: 1,
     store: store.open(),
+    ...options,
   });
   const space = new ToySpace(ram, FRAMES_START);
   const frame = space.frame();
@@ -51,7 +53,7 @@ function run(store: MemoryStore, count: number): Record<string, number> {
   space.map(CODE, frame, PTE_EXEC);
   cpu.setAddressSpace(space.root, 1);
   setPc(ram, CODE);
-  assert.equal(cpu.run(1e9), TRAP_SYSCALL);
+  assert.equal(cpu.run(1e10), TRAP_SYSCALL);
   assert.equal(readGpr(ram, 1), BigInt(count * ADDS * BLOCKS));
   const statistics = cpu.statistics();
   cpu.saveTranslations(true);
@@ -76,4 +78,12 @@ test("what ran little is left alone", () => {
   const store = new MemoryStore();
   for (let n = 0; n < 4; n++) run(store, HOT_ENTRIES / 8);
   assert.equal(store.modules.length, 0);
+});
+
+test("parts of a loop that is larger than a region are one after the run that knows them", () => {
+  const store = new MemoryStore();
+  const options = { hotEntries: 100, regionLimits: { ...REGION_LIMITS, blocksMax: 4 } };
+  const count = 2_000_000; // three hundred slices
+  const live = [1, 2, 3].map(() => run(store, count, options)["liveRegions"]!);
+  assert.ok(live[2]! < live[1]!, live.join());
 });

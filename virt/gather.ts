@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is done with translations at the end of a run, when nobody waits for the program any more: regions that have proved useful a second time
-// are put together, and with them comes what was not hot but warm.
+// are put together in a module, those of one function between which code went to and fro in one region (translate/merge.ts), and with them comes what was not
+// hot but warm.
 //
 // What runs made lies scattered over as many pages of the engine's memory as there were modules. Regions of a program and of the libraries it uses
 // stay apart, since other programs use the libraries too. Where most were put together before, that was done with what was warm then, and what is new is
@@ -11,6 +12,7 @@ import { WARM_SHARE, warmthOf } from "./heat.ts";
 import type { MappedCode } from "./mapped-code.ts";
 import { neighbourhoods, PlacedCode, type PlacedCodeHost } from "./placed-code.ts";
 import type { Region } from "./translate/live.ts";
+import { findMerges } from "./translate/merge.ts";
 import type { Translator } from "./translate/translator.ts";
 
 /**
@@ -129,11 +131,14 @@ class Gatherer {
     const regions = [...anchors.keys()].filter(({ module }) => !module.isSettled);
     const takesWarm = this.#again || (regions.length > 0 && isFresh([...anchors.keys()]));
     const warm = takesWarm ? found : [];
-    if (regions.length === 0 && this.#interpretedAt(code, warm) < WORTH_A_MODULE) return [];
-    this.#noteWork(regions, code, warm);
+    const anchorOf = (region: Region): number => anchors.get(region)!;
+    const merges = findMerges(code, [...anchors.keys()], anchorOf);
+    if (regions.length + merges.length === 0 && this.#interpretedAt(code, warm) < WORTH_A_MODULE) return [];
+    this.#noteWork(new Set([...merges.flatMap((merge) => merge.regions), ...regions]), code, warm);
     const gathering = {
       regions,
-      anchorOf: (region: Region): number => anchors.get(region)!,
+      merges,
+      anchorOf,
       warm,
       warmEntries: this.#warmEntries,
     };

@@ -12,10 +12,10 @@ import { COUNT_BYTES, countOn, HOT_AGAIN, HOT_IN_VAIN } from "./heat.ts";
 import type { KeptCode } from "./kept-code.ts";
 import { PAGE_SIZE } from "./layout.ts";
 import type { MappedCode } from "./mapped-code.ts";
-import { LAST_ANCHOR, LAST_DATA } from "./runtime/status.ts";
+import { LAST_ANCHOR, LAST_DATA, stateAddress } from "./runtime/status.ts";
 import type { AddressSpaces } from "./spaces.ts";
 import type { Region } from "./translate/live.ts";
-import type { Translator } from "./translate/translator.ts";
+import { SLOW_EXITS, type Translator } from "./translate/translator.ts";
 import { walk } from "./walk.ts";
 
 /** Slow exits of a region are rare when so many instructions lie between two looks. */
@@ -24,6 +24,8 @@ const SLOW_RARE = 20_000_000;
 const PATIENT_MODULES = 16;
 /** Instructions that a hot block waits for others at most. */
 const WAIT_MAX = 150_000;
+
+const PC: number = stateAddress("pc");
 
 /** Where the anchor of a block's region lies, by far mostly: in pages from its own. */
 const ANCHOR_PAGES = [0, -1, 1] as const;
@@ -145,15 +147,18 @@ export class Regions {
     if (region !== undefined) region.samples++;
   }
 
-  /** Shared checks of the region that was left last fail often: by how often, and unless the cause is mended, they are worth less than they cost. */
-  slowOften(retired: number, isMended: boolean): void {
+  /**
+   * Checks of the region that was left last fail often, `apart` of them by now since accesses lay over two pages. When that is why, such as share checks are worth less
+   * than they cost. Pages that are not there would be left for all the same.
+   */
+  slowOften(retired: number, apart: number): void {
     const region = this.#translator.byData(this.#ram.u32[LAST_DATA >>> 2]!);
     if (region === undefined) return;
     const since = retired - region.watchedSince;
     this.#translator.watchSlowExits(region, retired);
-    if (isMended || since > SLOW_RARE) return;
-    const anchorPc = this.#ram.readU64(LAST_ANCHOR);
-    this.#entriesChanged(this.#translator.ungroup(this.#code, region, anchorPc, this.#code.addressOf));
+    if (apart * 2 < SLOW_EXITS || since > SLOW_RARE) return;
+    const where = { anchorPc: this.#ram.readU64(LAST_ANCHOR), pc: this.#ram.readU64(PC) };
+    this.#entriesChanged(this.#translator.ungroup(this.#code, region, where, this.#code.addressOf));
   }
 
   /** Leaves what was translated to the store, and at the end puts it together first. */

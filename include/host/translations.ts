@@ -21,11 +21,15 @@ export interface StoredRegion {
   /** Indirect jumps, and where each was seen to go in the region. */
   readonly switches: readonly (readonly [offset: number, targets: readonly number[]])[];
   readonly exits: readonly number[];
+  /** Instructions where checks of memory that others share failed often. */
+  readonly apart: readonly number[];
   readonly links: number;
   /** Links of which it is foreseen that they lead to the first entry of a region in the same module: number, and its name. */
   readonly calls: readonly (readonly [link: number, name: string])[];
   /** Blocks with indirect calls, and the links that know where these went. */
   readonly sites: readonly (readonly [offset: number, link: number])[];
+  /** Blocks with indirect calls, and where these went when the region was made: the region of a run that has not seen them has that from here. */
+  readonly callees: readonly (readonly [offset: number, target: number])[];
   readonly instructions: number;
   readonly generation: number;
   readonly hasGroups: boolean;

@@ -18,6 +18,7 @@ import { countUp, emitFits, emitWalk, pushEntryOf, pushTlbHit } from "./inline.t
 import { emitExtend, emitLacks, emitMark } from "./row.ts";
 import {
   APART_AT,
+  APART_COUNT,
   STACK_ADDEND,
   STACK_ASKED,
   STACK_ASKED_AT,
@@ -87,15 +88,11 @@ export function emitReach(pageOf: number): Assembler {
   f.get(va);
   f.get(access);
   f.call(pageOf);
-  f.tee(page);
-  f.op(W.i32_eqz);
-  f.if_();
-  f.i32(0);
-  f.return_();
-  f.end();
+  f.set(page);
   emitFits(f, va, bytes, offset);
   f.op(W.i32_eqz);
   f.if_();
+  emitNeeds(f, page, true);
   f.get(va);
   f.i64(PAGE_SIZE);
   f.op(W.i64_add);
@@ -109,14 +106,27 @@ export function emitReach(pageOf: number): Assembler {
   f.i32(APART_AT);
   f.get(va);
   f.memory(W.i64_store, 0);
+  countUp(f, APART_COUNT);
   f.i32(0);
   f.return_();
   f.end();
   f.end();
+  emitNeeds(f, page, false);
   f.get(page);
   f.get(offset);
   f.op(W.i32_add);
   return f;
+}
+
+/** Returns 0 where a page is not there. */
+function emitNeeds(f: Assembler, page: number, isOfTwo: boolean): void {
+  f.get(page);
+  f.op(W.i32_eqz);
+  f.if_();
+  if (isOfTwo) countUp(f, APART_COUNT);
+  f.i32(0);
+  f.return_();
+  f.end();
 }
 
 /** Most pages that the window of the stack has on each side of the one that is used. */

@@ -54,6 +54,8 @@ export const STACK_ASKED: number = CPU_BASE + 0x594;
 export const STACK_ASKED_AT: number = CPU_BASE + 0x598;
 /** i64: where an access last lay over two pages that are apart in RAM, or 0. */
 export const APART_AT: number = CPU_BASE + 0x330;
+/** u32: how often an access lay over two pages that are apart, or of which one is not there, since this was 0. */
+export const APART_COUNT: number = CPU_BASE + 0x338;
 /** One access looks into the window for up to so many bytes. */
 export const STACK_SPAN = 512;
 /**

@@ -14,6 +14,8 @@ export function storedRegion(name: string, pages: StoredRegion["pages"]): Stored
     entries: [0],
     switches: [],
     exits: [],
+    apart: [],
+    callees: [],
     links: 0,
     calls: [],
     sites: [],

@@ -44,8 +44,8 @@ export interface Draft extends Plan {
 
 /** What emitting asks for. */
 export interface DraftHost {
-  /** How often the block at a guest address has run; -1 when it is not worth a link. */
-  readonly heat: (pc: number) => number;
+  /** Whether the block at a guest address is worth a link. */
+  readonly isBusy: (pc: number) => boolean;
   readonly allocate: (layout: DataLayout, links: number) => number;
   /** Whether the regions are to tell where their indirect calls went. */
   readonly watchesCalls: boolean;
@@ -66,13 +66,14 @@ export function draftRegion(
   const calls = new Map<number, string>();
   const sites = new Map<number, number>();
   const withTables = (graph: Graph): readonly IrBlock[] =>
-    hasGroups && takesTables ? takeTables(graph, plan.irs) : plan.irs;
+    hasGroups && takesTables ? takeTables(graph, plan.irs, plan.apart) : plan.irs;
   const shape = {
     anchorPc: plan.anchorPc,
     ways: plan.ways,
     expected: plan.expected,
     layout,
     hasGroups,
+    apart: plan.apart,
     names: { others: name, first: plan.firstGraph === undefined ? name : firstName(name) },
     links,
     foresee: (offset: number, link: number): string | undefined => {
@@ -87,7 +88,7 @@ export function draftRegion(
     },
     watchesCalls: host.watchesCalls,
     noteSite: (offset: number, link: number): void => void sites.set(offset, link),
-    isBusy: (pc: number) => host.heat(pc) >= 0,
+    isBusy: host.isBusy,
   };
   const isFirstOnly = plan.graph.entries.length === 1;
   const blocks = withTables(plan.graph);
@@ -122,9 +123,14 @@ export function draftRegion(
         targets.map((to) => to - plan.anchorPc),
       ]),
       exits: plan.exits.map((pc) => pc - plan.anchorPc),
+      apart: [...plan.apart].map((pc) => pc - plan.anchorPc),
       links: links.count,
       calls: [...calls],
       sites: [...sites],
+      callees: own.flatMap(({ basePc }) => {
+        const target = plan.callTargets.get(basePc);
+        return target === undefined ? [] : [[basePc - plan.anchorPc, target - plan.anchorPc] as const];
+      }),
       instructions: own.reduce((sum, ir) => sum + ir.instructions, 0),
       generation,
       hasGroups,

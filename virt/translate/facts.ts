@@ -16,6 +16,7 @@ import {
   findSlots,
   type Group,
   type Groups,
+  isApart,
   registerOf,
   type Slot,
   type SlotsByRegister,
@@ -59,16 +60,21 @@ type Fact = number;
 const ROUNDS_MAX = 20;
 const STACK_POINTER = 4;
 
-/** `sharesChecks`: without, each access of a block is checked for itself. */
+/** `sharesChecks`: without, each access of a block is checked for itself; as it is in blocks that isApart() says so of. */
 export function planMemory(
   graph: Graph,
   irs: readonly IrBlock[],
-  options: { readonly hasSwitch: boolean; readonly sharesChecks: boolean; readonly anchorPc: number },
+  options: {
+    readonly hasSwitch: boolean;
+    readonly sharesChecks: boolean;
+    readonly apart: ReadonlySet<number>;
+    readonly anchorPc: number;
+  },
 ): RegionMemory {
   if (!options.sharesChecks) {
     return { blocks: irs.map((ir) => ({ groups: findGroups(ir, undefined), publications: [] })), slots: [] };
   }
-  const { blocks, slots } = new Planner(graph, irs, options.hasSwitch).run();
+  const { blocks, slots } = new Planner(graph, irs, options).run();
   const windows = findWindows(graph, irs, options.anchorPc);
   return { blocks: blocks.map((block, n) => ({ ...block, windows: windows[n] })), slots };
 }
@@ -120,14 +126,18 @@ class Planner {
   readonly #factsOut: (Uint8Array | undefined)[];
   readonly #wantedIn: Uint8Array[];
 
-  constructor(graph: Graph, irs: readonly IrBlock[], hasSwitch: boolean) {
+  constructor(
+    graph: Graph,
+    irs: readonly IrBlock[],
+    { hasSwitch, apart }: { readonly hasSwitch: boolean; readonly apart: ReadonlySet<number> },
+  ) {
     const slots = findSlots(irs);
     this.#slots = slots.flat();
     this.#successors = graph.successors;
     const nodes = Array.from(graph.successors, (_, node) => node);
     this.#blocks = nodes.map((node) => {
       const ir = irs[node - 1];
-      return ir === undefined ? undefined : describe(ir, slots);
+      return ir === undefined ? undefined : describe(ir, slots, !isApart(ir, apart));
     });
     this.#predecessors = nodes.map(() => []);
     for (const node of nodes) for (const to of graph.successors[node]!) this.#predecessors[to]!.push(node);
@@ -372,8 +382,9 @@ function meet(a: Fact, b: Fact): Fact {
   return isWrite ? MAYBE_WRITE : MAYBE_READ;
 }
 
-function describe(ir: IrBlock, slots: SlotsByRegister): BlockFacts {
-  const groups = findGroups(ir, slots);
+function describe(ir: IrBlock, slots: SlotsByRegister, sharesChecks: boolean): BlockFacts {
+  const groups = findGroups(ir, sharesChecks ? slots : undefined);
+  const shared = sharesChecks ? groups.all : [];
   const bySlot = new Map<Slot, Group>();
   for (const group of groups.all) if (group.slot !== undefined) bySlot.set(group.slot, group);
   const sources: Source[] = [];
@@ -382,7 +393,7 @@ function describe(ir: IrBlock, slots: SlotsByRegister): BlockFacts {
     const widths = new Map<Group, { min: number; end: number }>();
     for (const exit of exitsOf(ir)) {
       if (exit === undefined) continue;
-      for (const slot of slots[exit.of]!) sources.push(findSource(slot, exit, groups.all, slots, widths));
+      for (const slot of slots[exit.of]!) sources.push(findSource(slot, exit, shared, slots, widths));
     }
   }
   return { groups, bySlot, sources, forgets };

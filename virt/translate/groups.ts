@@ -165,6 +165,13 @@ function mayShare(register: number, min: number, end: number): boolean {
     : end - min <= bytesMax(register);
 }
 
+/** Whether a block has one of the instructions at some guest addresses: its accesses share no checks then. */
+export function isApart({ op, imm, length, basePc }: IrBlock, apart: ReadonlySet<number>): boolean {
+  if (apart.size === 0) return false;
+  for (let i = 0; i < length; i++) if (op[i] === Op.insn && apart.has(basePc + imm[i]!)) return true;
+  return false;
+}
+
 /** The groups of a block. Without `slots` only those off the stack pointer, each access for itself. */
 export function findGroups(ir: IrBlock, slots: SlotsByRegister | undefined): Groups {
   const all: Group[] = [];

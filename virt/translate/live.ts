@@ -7,6 +7,7 @@ import type { Block } from "../cache.ts";
 import { LINK_BYTES, LINK_CHANGES_AT, LINK_PC_AT, OTHERS_USED_AT } from "./data.ts";
 import type { RegionFacts } from "./draft.ts";
 import { firstName, TRIFLE } from "./names.ts";
+import { calleesAt } from "./wish.ts";
 
 /** A module of regions, and where it came from when that was a store. */
 export interface LoadedModule {
@@ -145,10 +146,12 @@ export function findCallTargets(
   const found = new Map<number, number>();
   for (const region of regions) {
     const { data, linksAt, facts, anchorPc } = region;
+    for (const [pc, target] of calleesAt(region, anchorOf(region))) found.set(pc, target);
     for (const [offset, number] of facts.sites) {
       const link = data + linksAt + number * LINK_BYTES;
       const changes = view.getUint32(link + LINK_CHANGES_AT, true);
       const target = Number(view.getBigInt64(link + LINK_PC_AT, true));
+      if (changes > CHANGES_MAX) found.delete(anchorOf(region) + offset);
       if (target < 0 || changes > CHANGES_MAX) continue;
       found.set(anchorOf(region) + offset, anchorOf(region) + target - anchorPc);
     }

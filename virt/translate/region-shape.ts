@@ -20,6 +20,8 @@ export interface RegionShape {
   readonly switchTargets: readonly number[];
   /** Whether accesses share checks (memory.ts). */
   readonly hasGroups: boolean;
+  /** Guest addresses of instructions whose blocks do not. */
+  readonly apart: ReadonlySet<number>;
   /** Whether code comes in at the first entry alone. */
   readonly isFirstOnly: boolean;
   /** Functions of the module that make up the region: for the first entry, and for the others. */

@@ -80,6 +80,8 @@ export interface RegionPlan {
   readonly absorbed: readonly Region[];
   /** Guest addresses that direct control flow leaves for. */
   readonly exits: readonly number[];
+  /** Guest addresses of instructions where checks of memory that others share failed often. */
+  readonly apart: ReadonlySet<number>;
   /** By guest address of an indirect jump: the blocks of the region that it was seen to go to. */
   readonly switches: ReadonlyMap<number, readonly number[]>;
   /** Of these blocks the entries that the dispatcher leads to. */
@@ -96,6 +98,13 @@ const ENTRIES_MAX = 240;
 const ENTRY_NUMBERS = 256;
 /** An indirect jump with more of them goes through the dispatcher. */
 const CASES_MAX = 7;
+/** All of them do where each of their targets has so many ways in: an interpreter whose handlers jump to each other. */
+const THREADED_WAYS = 2;
+
+/** Whether code at `pc` may be in a region with code at `headPc`. */
+export function isNear(pc: number, headPc: number): boolean {
+  return Math.abs(pc - headPc) < OFFSET_MAX;
+}
 
 export function planRegion(
   source: BlockSource,
@@ -114,6 +123,7 @@ class Planner {
   readonly #nodeByPc = new Map<number, number>();
   readonly #entries: Set<number>;
   readonly #absorbed = new Set<Region>();
+  readonly #apart: Set<number>;
   readonly #seen = new Set<number>();
   readonly #waiting: { readonly pc: number; readonly heat: number }[] = [];
   readonly #switches = new Map<number, Set<number>>();
@@ -127,7 +137,8 @@ class Planner {
     this.#limits = limits;
     this.#entries = new Set(wish.entries);
     for (const [pc, targets] of wish.switches) this.#noteTargets(pc, targets);
-    if (wish.replaces !== undefined) this.#absorbed.add(wish.replaces);
+    for (const region of wish.replaces) this.#absorbed.add(region);
+    this.#apart = new Set(wish.apart);
   }
 
   run(): RegionPlan | undefined {
@@ -167,6 +178,7 @@ class Planner {
       anchorPc,
       absorbed: [...this.#absorbed],
       exits: this.#exits(),
+      apart: this.#apart,
       switches: this.#switchesWithin(),
       switchTargets,
     };
@@ -225,12 +237,18 @@ class Planner {
 
   /** Indirect jumps that go to few places are compared with these. */
   #takeCases(): void {
+    if (this.#isThreaded()) return;
     this.#irs.forEach((ir, n) => {
       const cases = isSwitch(ir) ? this.#targetsOf(ir) : [];
       if (cases.length > 0 && cases.length <= CASES_MAX) {
         this.#irs[n] = { ...ir, termKind: JUMP_CASES, cases };
       }
     });
+  }
+
+  #isThreaded(): boolean {
+    const ways = this.#irs.filter(isSwitch).flatMap((ir) => this.#targetsOf(ir));
+    return ways.length > THREADED_WAYS * new Set(ways).size;
   }
 
   /**
@@ -261,7 +279,7 @@ class Planner {
       irs: this.#irs,
       nodeByPc: this.#nodeByPc,
       callTargets: this.#wish.callTargets,
-      isNear: (pc) => Math.abs(pc - headPc) < OFFSET_MAX,
+      isNear: (pc) => isNear(pc, headPc),
       finish: (ir) => this.#withStub(ir),
     });
   }
@@ -275,7 +293,7 @@ class Planner {
   /** A block that calls a stub takes it in. */
   #withStub(ir: IrBlock): IrBlock {
     const target = ir.basePc + ir.target;
-    if (!isDirectCall(ir) || Math.abs(target - this.#wish.headPc) >= OFFSET_MAX) return ir;
+    if (!isDirectCall(ir) || !isNear(target, this.#wish.headPc)) return ir;
     if (!this.#stubs.has(target)) {
       const found = this.#source.takeCallee(target);
       this.#stubs.set(target, found !== undefined && isStub(found.ir) ? found : undefined);
@@ -289,7 +307,7 @@ class Planner {
    * stays there and is left for, and other blocks are taken once more.
    */
   #add(pc: number, heat: number | undefined): void {
-    if (this.#seen.has(pc) || Math.abs(pc - this.#wish.headPc) >= OFFSET_MAX) return;
+    if (this.#seen.has(pc) || !isNear(pc, this.#wish.headPc)) return;
     this.#seen.add(pc);
     const block = this.#source.known(pc);
     const home = block?.home;
@@ -306,11 +324,11 @@ class Planner {
       && this.#blocks.length + this.#waiting.length + region.offsets.size < blocksMax
       && this.#instructions + region.instructions < instructionsMax;
     if (!fits || !isLaidOut(this.#source, region, anchorPc)) return false;
-    const isNear = (offset: number): boolean => Math.abs(anchorPc + offset - this.#wish.headPc) < OFFSET_MAX;
-    if (![...region.offsets].every(isNear)) return false;
+    if (![...region.offsets].every((offset) => isNear(anchorPc + offset, this.#wish.headPc))) return false;
     this.#absorbed.add(region);
     this.#entries.add(anchorPc);
     for (const [pc, targets] of switchesAt(region, anchorPc)) this.#noteTargets(pc, targets);
+    for (const offset of region.facts.apart) this.#apart.add(anchorPc + offset);
     for (const offset of region.offsets) {
       this.#seen.add(anchorPc + offset);
       if (!this.#nodeByPc.has(anchorPc + offset)) {
@@ -349,7 +367,7 @@ class Planner {
   /** Makes a node the first. */
   #beginAt(node: number): void {
     const pc = this.#irs[node - 1]!.basePc;
-    if ([...this.#nodeByPc.keys()].some((other) => Math.abs(other - pc) >= OFFSET_MAX)) return;
+    if ([...this.#nodeByPc.keys()].some((other) => !isNear(other, pc))) return;
     for (const list of [this.#blocks, this.#irs]) [list[0], list[node - 1]] = [list[node - 1]!, list[0]!];
     this.#entries.add(this.#irs[node - 1]!.basePc);
     this.#nodeByPc.set(this.#irs[node - 1]!.basePc, node);

@@ -84,6 +84,7 @@ class ShapeEmitter {
     const { blocks, slots } = planMemory(shape.graph, shape.blocks, {
       hasSwitch: this.#hasSwitch,
       sharesChecks: shape.hasGroups,
+      apart: shape.apart,
       anchorPc: shape.anchorPc,
     });
     this.#memory = blocks;

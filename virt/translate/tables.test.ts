@@ -13,6 +13,7 @@ import { takeTables } from "./tables.ts";
 
 const CODE = 0x40_1000;
 const [RAX, RDX, RSI] = [0, 2, 6];
+const NONE: ReadonlySet<number> = new Set();
 
 function block(build: (b: IrBuilder) => void): IrBlock {
   const builder = new IrBuilder();
@@ -25,7 +26,7 @@ function block(build: (b: IrBuilder) => void): IrBlock {
 
 /** The blocks of a region, each with where it goes on. */
 function take(blocks: readonly IrBlock[], ways: readonly (readonly number[])[]): readonly IrBlock[] {
-  return takeTables(buildGraph([[], ...ways], [1]), blocks);
+  return takeTables(buildGraph([[], ...ways], [1]), blocks, NONE);
 }
 
 function lowByte(b: IrBuilder): number {
@@ -41,11 +42,12 @@ const byByte = block((b) => lookUp(b, lowByte(b)));
 
 test("a loop that looks up by a byte has one check, which holds as long as it goes round", () => {
   const graph = buildGraph([[], [1]], [1]);
-  const irs = takeTables(graph, [byByte]);
+  const irs = takeTables(graph, [byByte], NONE);
   assert.deepEqual([...irs[0]!.indexes!.values()], [{ shift: 3, max: 255 * 8 }]);
   const { blocks: [memory], slots } = planMemory(graph, irs, {
     hasSwitch: false,
     sharesChecks: true,
+    apart: NONE,
     anchorPc: 0,
   });
   assert.equal(memory!.groups.all[0]!.known, "maybe", "known but in the first round");

@@ -8,7 +8,7 @@
 import { Op, OPS } from "../ir/ops.ts";
 import { PAGE_SIZE } from "../layout.ts";
 import { DISPATCHER, type Graph } from "./graph.ts";
-import { accessBytes, CODE_BASE, registerOf } from "./groups.ts";
+import { accessBytes, CODE_BASE, isApart, registerOf } from "./groups.ts";
 import type { IrBlock, TableIndex } from "./ir-block.ts";
 import { isCall } from "./terminators.ts";
 
@@ -22,12 +22,18 @@ const ANY_64 = 2 ** 64;
 /** Ways round a loop after which a value that still grows may be any. */
 const ROUNDS_MAX = 3;
 
-/** The blocks with their accesses to tables off the register alone, indexes in `c`; themselves where there are none. */
-export function takeTables(graph: Graph, irs: readonly IrBlock[]): readonly IrBlock[] {
+/** The blocks with their accesses to tables off the register alone, indexes in `c`; themselves where there are none. `apart`: as isApart() has it. */
+export function takeTables(
+  graph: Graph,
+  irs: readonly IrBlock[],
+  apart: ReadonlySet<number>,
+): readonly IrBlock[] {
   let bounds: Bounds | undefined;
   const findBounds = (n: number): Float64Array => (bounds ??= new Bounds(graph, irs)).inBlock(n);
   const taken = irs.map((ir, n) =>
-    withTables(ir, () => findBounds(n), (register) => isKept(graph, irs, n + 1, register))
+    isApart(ir, apart)
+      ? ir
+      : withTables(ir, () => findBounds(n), (register) => isKept(graph, irs, n + 1, register))
   );
   return taken.some((ir, n) => ir !== irs[n]) ? taken : irs;
 }

@@ -19,21 +19,17 @@ import {
   writeData,
 } from "./data.ts";
 import { draftRegion, ModuleInProgress, pagesOf, type Plan, type RegionFacts } from "./draft.ts";
-import {
-  findCallTargets,
-  type KeptModule,
-  type LoadedModule,
-  looseRegions,
-  modulesToKeep,
-  type Region,
-} from "./live.ts";
+import { type KeptModule, type LoadedModule, looseRegions, modulesToKeep, type Region } from "./live.ts";
 import { firstName } from "./names.ts";
-import { type BlockSource, GENERATIONS_MAX, isLaidOut, planRegion, type RegionLimits } from "./region.ts";
+import { type Gathering, planGathering, planOf } from "./plan.ts";
+import { type BlockSource, GENERATIONS_MAX, isLaidOut, type RegionLimits } from "./region.ts";
 import type { Match } from "./stored.ts";
 import { aloneAt, type RegionWish, wishOf } from "./wish.ts";
 
 /** Slow exits between two looks at whether shared checks pay. */
-const SLOW_EXITS = 2_000;
+export const SLOW_EXITS = 2_000;
+/** Instructions of a region that fail them, before it has none any more. */
+const APART_MAX = 8;
 export interface TranslatorHost {
   readonly ram: Ram;
   readonly table: WebAssembly.Table;
@@ -42,17 +38,6 @@ export interface TranslatorHost {
   readonly compile: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
   /** The same for a module that stays as it is. */
   readonly compileSettled: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
-}
-
-/** What is to be one module. */
-export interface Gathering {
-  readonly regions: readonly Region[];
-  /** Where the anchor of one of them is in the code that they are planned from. */
-  readonly anchorOf: (region: Region) => number;
-  /** Addresses there of blocks that are to be in regions too, in order. */
-  readonly warm: readonly number[];
-  /** How often what is warm was entered at least. */
-  readonly warmEntries: number;
 }
 
 export class Translator {
@@ -107,8 +92,8 @@ export class Translator {
     for (const pc of pcs) {
       if (planned.has(pc) || source.known(pc)?.entry !== 0) continue;
       const wish = this.#wishFor(source, pc, frameOf(pc));
-      if (wish.replaces?.isClaimed === true) continue; // it becomes hot again, and joins what is there then
-      const plan = this.#plan(source, wish, plans.length, { hasGroups: true, takesTables: true });
+      if (wish.replaces.some(({ isClaimed }) => isClaimed)) continue; // it becomes hot again, and joins what is there then
+      const plan = planOf(source, wish, plans.length, { hasGroups: true, takesTables: true }, this.#limits);
       if (plan === undefined) continue;
       plans.push(plan);
       for (const ir of plan.plan.irs) planned.add(ir.basePc);
@@ -126,39 +111,11 @@ export class Translator {
     return looseRegions(this.#modules);
   }
 
-  /**
-   * Makes regions anew as one module, which settles them: one after the other in the order given, so that they lie in that order in the engine's memory. Behind
-   * them come those that warm blocks begin.
-   */
-  gather(
-    source: BlockSource,
-    { regions, anchorOf, warm, warmEntries }: Gathering,
-    frameOf: (pc: number) => number,
-  ): Region[] {
-    const plans = new Map<string, Plan>();
-    const callTargets = findCallTargets(regions, this.#host.ram.view, anchorOf);
-    for (const region of regions) {
-      if (region.isClaimed) continue;
-      const { hasGroups, tables, generation, offsets } = region;
-      const limits = { ...this.#limits, blocksMax: offsets.size, instructionsMax: Infinity, inlines: true };
-      const plan = planRegion(source, wishOf(region, anchorOf(region), [], callTargets), limits);
-      if (plan === undefined) continue;
-      for (const old of plan.absorbed) old.isClaimed = true;
-      const name = `region${plans.size}`;
-      plans.set(name, { name, plan, hasGroups, takesTables: tables !== "never", generation });
-    }
-    const planned = new Set<number>();
-    const limits = { ...this.#limits, arrivalHeat: warmEntries };
-    for (const pc of warm) {
-      if (planned.has(pc)) continue;
-      const wish = { ...aloneAt(pc), callTargets };
-      const plan = this.#plan(source, wish, plans.size, { hasGroups: true, takesTables: true }, limits);
-      if (plan === undefined) continue;
-      plans.set(plan.name, plan);
-      for (const ir of plan.plan.irs) planned.add(ir.basePc);
-    }
+  /** Makes regions anew as one module, which settles them. */
+  gather(source: BlockSource, gathering: Gathering, frameOf: (pc: number) => number): Region[] {
+    const { view } = this.#host.ram;
+    const plans = planGathering(source, gathering, this.#limits, view);
     const made = this.#make(source, [...plans.values()], frameOf, true);
-    const view = this.#host.ram.view;
     for (const { data, facts } of made) {
       const { absorbed } = plans.get(facts.name)!.plan;
       // Of what is new, nobody knows which of its functions will be used.
@@ -170,16 +127,25 @@ export class Translator {
     return made;
   }
 
-  /** Makes a region anew without tables, or when there are none, without shared checks. */
+  /**
+   * Makes a region anew that often fails checks which accesses share, lately at the instruction at `pc`: without tables; when it has none, with checks of their own in
+   * the blocks that have the instruction; and when those are too many, in all.
+   */
   ungroup(
     source: BlockSource,
     region: Region,
-    anchorPc: number,
+    { anchorPc, pc }: { readonly anchorPc: number; readonly pc: number },
     frameOf: (pc: number) => number,
   ): Region[] {
-    if (!region.hasGroups) return [];
-    const what = { hasGroups: region.tables === "some", takesTables: false };
-    const plan = this.#plan(source, wishOf(region, anchorPc, []), 0, what);
+    const { hasGroups, tables, offsets, facts } = region;
+    if (!hasGroups) return [];
+    const hasTables = tables === "some";
+    const isLost = !hasTables && facts.apart.length >= APART_MAX;
+    const wish = wishOf(region, anchorPc, []);
+    const limits = { ...this.#limits, blocksMax: offsets.size, instructionsMax: Infinity };
+    const apart = hasTables ? wish.apart : [...wish.apart, pc];
+    const what = { hasGroups: !isLost, takesTables: false };
+    const plan = planOf(source, { ...wish, apart }, 0, what, limits);
     return plan === undefined ? [] : this.#make(source, [plan], frameOf);
   }
 
@@ -201,26 +167,6 @@ export class Translator {
     return joins ? wishOf(region, pc - offset, [pc]) : alone;
   }
 
-  #plan(
-    source: BlockSource,
-    wish: RegionWish,
-    number: number,
-    { hasGroups, takesTables }: Pick<Plan, "hasGroups" | "takesTables">,
-    limits: RegionLimits = this.#limits,
-  ): Plan | undefined {
-    const plan = planRegion(source, wish, limits);
-    if (plan === undefined) return undefined;
-    for (const region of plan.absorbed) region.isClaimed = true;
-    const { absorbed } = plan;
-    return {
-      name: `region${number}`,
-      plan,
-      hasGroups: hasGroups && absorbed.every((region) => region.hasGroups),
-      takesTables: takesTables && absorbed.every((region) => region.tables !== "never"),
-      generation: Math.max(-1, ...absorbed.map((region) => region.generation)) + 1,
-    };
-  }
-
   /** The regions of some plans, which know each other. */
   #make(
     source: BlockSource,
@@ -232,7 +178,8 @@ export class Translator {
     const names = new Map(plans.map(({ name, plan }) => [plan.anchorPc, name]));
     for (const plan of plans) {
       const draft = draftRegion(plan, names, module.runtime, {
-        heat: (pc) => source.heat(pc),
+        // What is in a region is not counted any more.
+        isBusy: (pc) => (source.known(pc)?.entry ?? 0) !== 0 || source.heat(pc) >= 0,
         allocate: (layout, links) => this.#allocate(layout, links),
         watchesCalls: !isSettled,
       });

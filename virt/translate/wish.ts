@@ -2,6 +2,7 @@
 // What a region is asked to be before it is planned (region.ts).
 
 import type { Region } from "./live.ts";
+import type { Merge } from "./merge.ts";
 
 /** What a region is made from: where it begins, what it must have, what must be an entry. */
 export interface RegionWish {
@@ -12,8 +13,10 @@ export interface RegionWish {
   readonly switches: ReadonlyMap<number, readonly number[]>;
   /** By guest address of a block: where its indirect call went. */
   readonly callTargets: ReadonlyMap<number, number>;
-  /** The region that it is to take the place of. */
-  readonly replaces?: Region | undefined;
+  /** Guest addresses of instructions that are not to share checks of memory. */
+  readonly apart: readonly number[];
+  /** The regions that it is to take the place of. */
+  readonly replaces: readonly Region[];
 }
 
 const NO_TARGETS: ReadonlyMap<number, number> = new Map();
@@ -21,7 +24,15 @@ const NO_SWITCHES: RegionWish["switches"] = new Map();
 
 /** A region that begins at a block. */
 export function aloneAt(pc: number): RegionWish {
-  return { headPc: pc, members: [], entries: [], switches: NO_SWITCHES, callTargets: NO_TARGETS };
+  return {
+    headPc: pc,
+    members: [],
+    entries: [],
+    switches: NO_SWITCHES,
+    callTargets: NO_TARGETS,
+    apart: [],
+    replaces: [],
+  };
 }
 
 /** A region made anew, with more blocks. */
@@ -29,7 +40,7 @@ export function wishOf(
   region: Region,
   anchorPc: number,
   more: readonly number[],
-  callTargets: ReadonlyMap<number, number> = NO_TARGETS,
+  callTargets: ReadonlyMap<number, number> = calleesAt(region, anchorPc),
 ): RegionWish {
   return {
     callTargets,
@@ -37,8 +48,32 @@ export function wishOf(
     members: [...[...region.offsets].map((offset) => anchorPc + offset), ...more],
     entries: region.facts.entries.map((offset) => anchorPc + offset),
     switches: switchesAt(region, anchorPc),
-    replaces: region,
+    apart: region.facts.apart.map((offset) => anchorPc + offset),
+    replaces: [region],
   };
+}
+
+/** One region in the place of several. */
+export function mergedWish(
+  { regions, switches }: Merge,
+  anchorOf: (region: Region) => number,
+  callTargets: ReadonlyMap<number, number>,
+): RegionWish {
+  const wishes = regions.map((region) => wishOf(region, anchorOf(region), []));
+  return {
+    headPc: wishes[0]!.headPc,
+    members: wishes.flatMap(({ members }) => members),
+    entries: wishes.flatMap(({ entries }) => entries),
+    switches,
+    callTargets,
+    apart: wishes.flatMap(({ apart }) => apart),
+    replaces: regions,
+  };
+}
+
+/** By guest address of a block of a region whose anchor is at `anchorPc`: where its indirect call went when the region was made. */
+export function calleesAt({ facts }: Region, anchorPc: number): Map<number, number> {
+  return new Map(facts.callees.map(([offset, target]) => [anchorPc + offset, anchorPc + target]));
 }
 
 /** By guest address of an indirect jump of a region whose anchor is at `anchorPc`: where it goes in the region. */
