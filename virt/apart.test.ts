@@ -109,6 +109,26 @@ test("a region whose pages stay apart is made again with checks of single access
   assert.equal(machine.count("slowExits"), slow);
 });
 
+test("a region that fails with checks of single accesses as well is made again no more", () => {
+  const machine = new Machine([
+    [TOY.push, 3],
+    [TOY.pop, 3],
+    [TOY.addi, 2, 2, 0, -1],
+    [TOY.cmpi, 0, 2, 0, 0],
+    [TOY.jcc, 5, 0, 0, -40],
+    [TOY.syscall],
+  ]);
+  const { ram, cpu } = machine;
+  cpu.gatherPagesBy(() => false);
+  for (let round = 0; round < 3; round++) {
+    setPc(ram, CODE);
+    writeGpr(ram, 2, BigInt(ROUNDS));
+    writeGpr(ram, 4, BigInt(DATA + PAGE_SIZE + 4)); // what is pushed lies over both pages
+    assert.equal(cpu.run(1e7), TRAP_SYSCALL);
+  }
+  assert.ok(machine.count("modules") < 6, `${machine.count("modules")}`);
+});
+
 test("the window of the stack takes in the pages around that may be written", () => {
   const machine = new Machine([[TOY.push, 3], [TOY.syscall]]);
   const { ram, cpu, space } = machine;

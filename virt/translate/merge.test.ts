@@ -66,6 +66,8 @@ test("nothing is done for what took little time, is taken already, or when nothi
   assert.deepEqual(merges(parts({ samples: 1000 }, { samples: 9 })), []);
   assert.deepEqual(merges(parts({ samples: 1000, isSettled: true }, { samples: 50 })), []);
   assert.equal(merges(parts({ samples: 1000, isSettled: true }, { samples: 60 })).length, 1);
+  const settled = { samples: 500, isSettled: true };
+  assert.deepEqual(merges(parts(settled, settled)), []);
   assert.deepEqual(merges(parts({ samples: 1000 }, { samples: 500, isClaimed: true })), []);
   assert.deepEqual(merges(parts({ samples: 100 }, { samples: 99 })), []);
 });

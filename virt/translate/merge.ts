@@ -22,16 +22,16 @@ export interface Merge {
 
 /** Samples without which a run says nothing. */
 const SAMPLES_LEAST = 200;
-/** A region counts from this part of all samples on. */
+/** A region counts from this part of the samples in a program or library on. */
 const SHARE_LEAST = 1 / 300;
-/** As much of all must lie outside the most used of the regions; of one that is settled more, since it is large most likely and was worth its compilation. */
+/** As much of these must lie outside the most used of the regions; of one that is settled more, since it is large most likely and was worth its compilation. */
 const OUTSIDE_LEAST = 1 / 100;
 const OUTSIDE_SETTLED_LEAST = 1 / 20;
 /** Engines allocate registers for larger functions as they come. */
 const BLOCKS_MAX = 400;
 const FUNCTION_ALIGNMENT = 16;
 
-/** `anchorOf`: where the anchor of a region is in the code of `source`. */
+/** `regions`: of a program or library. `anchorOf`: where the anchor of one is in the code of `source`. */
 export function findMerges(
   source: BlockSource,
   regions: readonly Region[],
@@ -40,6 +40,8 @@ export function findMerges(
   const total = regions.reduce((sum, { samples }) => sum + samples, 0);
   if (total < SAMPLES_LEAST) return [];
   const used = regions.filter(({ isClaimed, samples }) => !isClaimed && samples >= total * SHARE_LEAST);
+  // What is settled was looked at before, and to look takes time in each run.
+  if (used.every(({ module }) => module.isSettled)) return [];
   const switches = new Map<number, Set<number>>();
   const functions = joinedByFlow(source, used, anchorOf, switches);
   return functions.flatMap((parts) => {

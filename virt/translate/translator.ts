@@ -30,6 +30,7 @@ import { aloneAt, type RegionWish, wishOf } from "./wish.ts";
 export const SLOW_EXITS = 2_000;
 /** Instructions of a region that fail them, before it has none any more. */
 const APART_MAX = 8;
+
 export interface TranslatorHost {
   readonly ram: Ram;
   readonly table: WebAssembly.Table;
@@ -129,7 +130,7 @@ export class Translator {
 
   /**
    * Makes a region anew that often fails checks which accesses share, lately at the instruction at `pc`: without tables; when it has none, with checks of their own in
-   * the blocks that have the instruction; and when those are too many, in all.
+   * the blocks that have the instruction; and when those are too many or were no use, in all.
    */
   ungroup(
     source: BlockSource,
@@ -140,7 +141,8 @@ export class Translator {
     const { hasGroups, tables, offsets, facts } = region;
     if (!hasGroups) return [];
     const hasTables = tables === "some";
-    const isLost = !hasTables && facts.apart.length >= APART_MAX;
+    const hasFailed = facts.apart.length >= APART_MAX || facts.apart.includes(pc - anchorPc);
+    const isLost = !hasTables && hasFailed;
     const wish = wishOf(region, anchorPc, []);
     const limits = { ...this.#limits, blocksMax: offsets.size, instructionsMax: Infinity };
     const apart = hasTables ? wish.apart : [...wish.apart, pc];
