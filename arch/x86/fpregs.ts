@@ -10,30 +10,39 @@ import { hasOtherControl, MXCSR_MASK } from "./mxcsr.ts";
 export const FXSAVE_BYTES = 512;
 const ST_OFFSET = 32;
 const XMM_OFFSET = 160;
+const XMM_BYTES = 256;
 const TOP_SHIFT = 11;
 const STATUS_BITS = 0xc7ff;
 
+/** The image as bytes of its own. */
 export function saveFpu(view: DataView, base: number): Uint8Array {
   const bytes = new Uint8Array(FXSAVE_BYTES);
-  const to = new DataView(bytes.buffer);
+  storeFpu(view, base, new DataView(bytes.buffer));
+  return bytes;
+}
+
+/** The image into `to`, whose reserved bytes are zeros. */
+export function storeFpu(view: DataView, base: number, to: DataView): void {
   const top = view.getUint32(base + CPU_STATE.ftop, true);
   to.setUint16(0, view.getUint32(base + CPU_STATE.fcw, true), true);
   to.setUint16(2, (view.getUint32(base + CPU_STATE.fsw, true) & STATUS_BITS) | (top << TOP_SHIFT), true);
   to.setUint8(4, view.getUint32(base + CPU_STATE.ftag, true));
   to.setUint16(6, view.getUint32(base + CPU_STATE.fop, true), true);
-  to.setBigUint64(8, view.getBigUint64(base + CPU_STATE.fip, true), true);
-  to.setBigUint64(16, view.getBigUint64(base + CPU_STATE.fdp, true), true);
+  copyWords(to, 8, view, base + CPU_STATE.fip, 8);
+  copyWords(to, 16, view, base + CPU_STATE.fdp, 8);
   to.setUint32(24, view.getUint32(base + CPU_STATE.mxcsr, true), true);
   to.setUint32(28, MXCSR_MASK, true);
   for (let i = 0; i < 8; i++) {
     const from = base + CPU_STATE.st + 16 * ((top + i) & 7);
-    to.setBigUint64(ST_OFFSET + 16 * i, view.getBigUint64(from, true), true);
+    copyWords(to, ST_OFFSET + 16 * i, view, from, 8);
     to.setUint16(ST_OFFSET + 16 * i + 8, view.getUint16(from + 8, true), true);
   }
-  for (let i = 0; i < 256; i += 8) {
-    to.setBigUint64(XMM_OFFSET + i, view.getBigUint64(base + CPU_STATE.xmm + i, true), true);
-  }
-  return bytes;
+  copyWords(to, XMM_OFFSET, view, base + CPU_STATE.xmm, XMM_BYTES);
+}
+
+/** So many bytes, by words of 32 bits: of 64 each would be an object of the engine's. */
+export function copyWords(to: DataView, at: number, from: DataView, start: number, bytes: number): void {
+  for (let i = 0; i < bytes; i += 4) to.setUint32(at + i, from.getUint32(start + i, true), true);
 }
 
 /** Loads an image. Reserved bits of MXCSR are dropped, as Linux does. */
@@ -46,17 +55,15 @@ export function restoreFpu(view: DataView, base: number, bytes: Uint8Array): voi
   view.setUint32(base + CPU_STATE.ftop, top, true);
   view.setUint32(base + CPU_STATE.ftag, from.getUint8(4), true);
   view.setUint32(base + CPU_STATE.fop, from.getUint16(6, true), true);
-  view.setBigUint64(base + CPU_STATE.fip, from.getBigUint64(8, true), true);
-  view.setBigUint64(base + CPU_STATE.fdp, from.getBigUint64(16, true), true);
+  copyWords(view, base + CPU_STATE.fip, from, 8, 8);
+  copyWords(view, base + CPU_STATE.fdp, from, 16, 8);
   const mxcsr = from.getUint32(24, true) & MXCSR_MASK;
   view.setUint32(base + CPU_STATE.mxcsr, mxcsr, true);
   if (hasOtherControl(mxcsr)) view.setUint32(base + CPU_STATE.mxcsr + 4, 1, true);
   for (let i = 0; i < 8; i++) {
     const to = base + CPU_STATE.st + 16 * ((top + i) & 7);
-    view.setBigUint64(to, from.getBigUint64(ST_OFFSET + 16 * i, true), true);
+    copyWords(view, to, from, ST_OFFSET + 16 * i, 8);
     view.setUint16(to + 8, from.getUint16(ST_OFFSET + 16 * i + 8, true), true);
   }
-  for (let i = 0; i < 256; i += 8) {
-    view.setBigUint64(base + CPU_STATE.xmm + i, from.getBigUint64(XMM_OFFSET + i, true), true);
-  }
+  copyWords(view, base + CPU_STATE.xmm, from, XMM_OFFSET, XMM_BYTES);
 }

@@ -11,7 +11,7 @@ import type { SignalFrame, SignalStack } from "../../include/linux/cpu.ts";
 import type { Ram } from "../../lib/ram.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 import { FLAG_TF, readRflags, writeRflags } from "./flags.ts";
-import { FXSAVE_BYTES, restoreFpu, saveFpu } from "./fpregs.ts";
+import { copyWords, FXSAVE_BYTES, restoreFpu, storeFpu } from "./fpregs.ts";
 import {
   getSp,
   gpr,
@@ -76,15 +76,14 @@ export function setupSignalFrame(ram: Ram, frame: SignalFrame): { address: numbe
   const address = frameAddress(top);
   const bytes = new Uint8Array(TOTAL_BYTES);
   const view = new DataView(bytes.buffer);
-  const put = (offset: number, value: number | bigint): void =>
-    view.setBigUint64(offset, BigInt.asUintN(64, BigInt(value)), true);
+  const put = (offset: number, value: number | bigint): void => putWord(view, offset, value);
   put(0, frame.restorer);
   put(UCONTEXT, UC_FLAGS);
   put(UC_STACK, frame.altStack.sp);
   view.setInt32(UC_STACK + 8, frame.altStack.flags, true);
   put(UC_STACK + 16, frame.altStack.size);
-  MC_ORDER.forEach((n, i) => view.setBigUint64(MCONTEXT + 8 * i, ram.view.getBigUint64(gpr(n), true), true));
-  view.setBigUint64(MC_RIP, ram.view.getBigUint64(CPU_BASE + CPU_STATE.pc, true), true);
+  MC_ORDER.forEach((n, i) => copyWords(view, MCONTEXT + 8 * i, ram.view, gpr(n), 8));
+  copyWords(view, MC_RIP, ram.view, CPU_BASE + CPU_STATE.pc, 8);
   const flags = readRflags(ram.view, CPU_BASE);
   put(MC_FLAGS, flags);
   view.setUint16(MC_SEGMENTS, USER_CS, true);
@@ -96,9 +95,19 @@ export function setupSignalFrame(ram: Ram, frame: SignalFrame): { address: numbe
   put(MC_FPSTATE, address + FPSTATE_OFFSET);
   view.setBigUint64(UC_SIGMASK, BigInt.asUintN(64, frame.mask), true);
   bytes.set(frame.info.subarray(0, 128), SIGINFO);
-  bytes.set(saveFpu(ram.view, CPU_BASE), FPSTATE_OFFSET);
+  storeFpu(ram.view, CPU_BASE, new DataView(bytes.buffer, FPSTATE_OFFSET));
   enterHandler(ram, frame, address, flags);
   return { address, bytes };
+}
+
+/** A number as 64 bits: its low half and its high half, each modulo 2^32. */
+function putWord(view: DataView, offset: number, value: number | bigint): void {
+  if (typeof value === "bigint") {
+    view.setBigUint64(offset, BigInt.asUintN(64, value), true);
+    return;
+  }
+  view.setUint32(offset, value, true);
+  view.setUint32(offset + 4, Math.floor(value / 2 ** 32), true);
 }
 
 function enterHandler(ram: Ram, frame: SignalFrame, address: number, flags: number): void {
@@ -124,8 +133,8 @@ export function restoreSignalFrame(
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const address = signalFrameAddress(ram);
   const number = (offset: number): number => Number(view.getBigUint64(offset, true));
-  MC_ORDER.forEach((n, i) => ram.view.setBigUint64(gpr(n), view.getBigUint64(MCONTEXT + 8 * i, true), true));
-  ram.view.setBigUint64(CPU_BASE + CPU_STATE.pc, view.getBigUint64(MC_RIP, true), true);
+  MC_ORDER.forEach((n, i) => copyWords(ram.view, gpr(n), view, MCONTEXT + 8 * i, 8));
+  copyWords(ram.view, CPU_BASE + CPU_STATE.pc, view, MC_RIP, 8);
   writeRflags(ram.view, CPU_BASE, view.getUint32(MC_FLAGS, true));
   const fpstate = number(MC_FPSTATE);
   const offset = fpstate - address;
