@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Moves private pages to where they lie in a row in RAM (MmStruct.frameFor), out of which fork and copies on write bring them.
+// Moves private pages to where they lie in a row in RAM (MmStruct.frameFor), out of which fork and copies on write bring them, and into which the pages of a
+// file never come that a private mapping has only read.
 //
 // After a fork both sides have the frames of one. Whichever writes first would get a copy elsewhere, and the parent, whose frames those are, would lose its row page
 // by page, with each child anew. Translated code takes two pages for one where they lie in a row, and leaves for the interpreter where they do not.
-// Source: Linux's Documentation/mm/page_migration.rst for what a page may be moved for; nothing of this can be told by a program.
+// No program can tell, but by what /proc says of its memory. Source: Linux's Documentation/mm/page_migration.rst for what a page may be moved for.
 
 import { PAGE_SIZE, pageStart, PTE_DIRTY, PTE_EXEC, PTE_PRESENT, PTE_WRITE } from "../virt/layout.ts";
 import { PROT_WRITE } from "../include/uapi/mman.ts";

@@ -5,9 +5,8 @@
 //
 // Invariants: a region is in one merge at most; a merge is near enough to its first region for offsets from there.
 
-import type { BlockSource } from "./region.ts";
-import { isNear } from "./region.ts";
 import type { Region } from "./live.ts";
+import { type BlockSource, FUNCTION_ALIGNMENT, isNear } from "./region.ts";
 import { flowTargets, isSwitch, lastInstruction } from "./terminators.ts";
 import { switchesAt } from "./wish.ts";
 
@@ -29,7 +28,6 @@ const OUTSIDE_LEAST = 1 / 100;
 const OUTSIDE_SETTLED_LEAST = 1 / 20;
 /** Engines allocate registers for larger functions as they come. */
 const BLOCKS_MAX = 400;
-const FUNCTION_ALIGNMENT = 16;
 
 /** `regions`: of a program or library. `anchorOf`: where the anchor of one is in the code of `source`. */
 export function findMerges(

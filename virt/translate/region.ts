@@ -92,7 +92,8 @@ export interface RegionPlan {
 export const GENERATIONS_MAX = 4;
 /** Offsets from the anchor must fit the site word. */
 const OFFSET_MAX = 1 << 22;
-const FUNCTION_ALIGNMENT = 16;
+/** Compilers align functions. */
+export const FUNCTION_ALIGNMENT = 16;
 /** The entry word has 8 bits for the entry. */
 const ENTRIES_MAX = 240;
 const ENTRY_NUMBERS = 256;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes regions: plans them, compiles them, puts them into the table and takes them out when their code dies.
+// Makes regions: has them planned (plan.ts), compiles them, puts them into the table and takes them out when their code dies.
 //
 // Invariants: a block's home names a live region or is undefined; a region's functions know no address but by their
 // arguments. Regions made together share a module, since each module costs the host time and memory of its own.
