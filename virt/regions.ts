@@ -148,8 +148,8 @@ export class Regions {
   }
 
   /**
-   * Checks of the region that was left last fail often, `apart` of them by now since accesses lay over two pages. When that is why, such as share checks are worth less
-   * than they cost. Pages that are not there would be left for all the same.
+   * Checks of the region that was left last fail often, `apart` of them by now since accesses lay over two pages. Where that is why, accesses that share
+   * a check cost more than they save. For pages that are not there the region would be left all the same.
    */
   slowOften(retired: number, apart: number): void {
     const region = this.#translator.byData(this.#ram.u32[LAST_DATA >>> 2]!);

@@ -8,7 +8,7 @@
 import type { Region } from "./live.ts";
 import { type BlockSource, FUNCTION_ALIGNMENT, isNear } from "./region.ts";
 import { flowTargets, isSwitch, lastInstruction } from "./terminators.ts";
-import { switchesAt } from "./wish.ts";
+import { noteTargets, switchesAt } from "./wish.ts";
 
 /** Regions that are to be one, the most used first. */
 export interface Merge {
@@ -26,7 +26,7 @@ const SHARE_LEAST = 1 / 300;
 /** As much of these must lie outside the most used of the regions; of one that is settled more, since it is large most likely and was worth its compilation. */
 const OUTSIDE_LEAST = 1 / 100;
 const OUTSIDE_SETTLED_LEAST = 1 / 20;
-/** Engines allocate registers for larger functions as they come. */
+/** Some 300 are the most that was measured, and no slower than 150 are; to compile takes longer the more they are. */
 const BLOCKS_MAX = 400;
 
 /** `regions`: of a program or library. `anchorOf`: where the anchor of one is in the code of `source`. */
@@ -102,17 +102,6 @@ function join(functions: Map<Region, Region[]>, region: Region, other: Region): 
   if (into === from) return;
   into.push(...from);
   for (const moved of from) functions.set(moved, into);
-}
-
-function noteTargets(
-  switches: Map<number, Set<number>>,
-  pc: number,
-  targets: readonly number[],
-): ReadonlySet<number> {
-  const known = switches.get(pc) ?? new Set();
-  switches.set(pc, known);
-  for (const target of targets) known.add(target);
-  return known;
 }
 
 /** Whether a jump to `pc` may be a tail call of the function whose region has its anchor there. */

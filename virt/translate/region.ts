@@ -25,7 +25,7 @@ import {
   lastInstruction,
   returnPoints,
 } from "./terminators.ts";
-import { type RegionWish, switchesAt } from "./wish.ts";
+import { noteTargets, type RegionWish, switchesAt } from "./wish.ts";
 
 export interface RegionLimits {
   readonly blocksMax: number;
@@ -99,7 +99,7 @@ const ENTRIES_MAX = 240;
 const ENTRY_NUMBERS = 256;
 /** An indirect jump with more of them goes through the dispatcher. */
 const CASES_MAX = 7;
-/** All of them do where each of their targets has so many ways in: an interpreter whose handlers jump to each other. */
+/** All of them do where a target has more than so many ways in on average: an interpreter whose handlers jump to each other. */
 const THREADED_WAYS = 2;
 
 /** Whether code at `pc` may be in a region with code at `headPc`. */
@@ -137,7 +137,7 @@ class Planner {
     this.#wish = wish;
     this.#limits = limits;
     this.#entries = new Set(wish.entries);
-    for (const [pc, targets] of wish.switches) this.#noteTargets(pc, targets);
+    for (const [pc, targets] of wish.switches) noteTargets(this.#switches, pc, targets);
     for (const region of wish.replaces) this.#absorbed.add(region);
     this.#apart = new Set(wish.apart);
   }
@@ -199,17 +199,11 @@ class Planner {
       this.#nodeByPc.set(pc, this.#blocks.length);
       this.#instructions += found.ir.instructions;
       if (this.#blocks.length >= blocksMax || this.#instructions >= instructionsMax) break;
-      if (isSwitch(found.ir)) this.#noteTargets(lastInstruction(found.ir), found.targets);
+      if (isSwitch(found.ir)) noteTargets(this.#switches, lastInstruction(found.ir), found.targets);
       for (const to of [...jumpTargets(found.ir), ...returnPoints(found.ir), ...this.#allTargets()]) {
         this.#add(to, undefined);
       }
     }
-  }
-
-  #noteTargets(pc: number, targets: readonly number[]): void {
-    const known = this.#switches.get(pc) ?? new Set();
-    this.#switches.set(pc, known);
-    for (const target of targets) known.add(target);
   }
 
   #allTargets(): number[] {
@@ -328,7 +322,7 @@ class Planner {
     if (![...region.offsets].every((offset) => isNear(anchorPc + offset, this.#wish.headPc))) return false;
     this.#absorbed.add(region);
     this.#entries.add(anchorPc);
-    for (const [pc, targets] of switchesAt(region, anchorPc)) this.#noteTargets(pc, targets);
+    for (const [pc, targets] of switchesAt(region, anchorPc)) noteTargets(this.#switches, pc, targets);
     for (const offset of region.facts.apart) this.#apart.add(anchorPc + offset);
     for (const offset of region.offsets) {
       this.#seen.add(anchorPc + offset);

@@ -71,6 +71,18 @@ export function mergedWish(
   };
 }
 
+/** Notes where the indirect jump at a guest address was seen to go. What is known of it then. */
+export function noteTargets(
+  switches: Map<number, Set<number>>,
+  pc: number,
+  targets: readonly number[],
+): ReadonlySet<number> {
+  const known = switches.get(pc) ?? new Set();
+  switches.set(pc, known);
+  for (const target of targets) known.add(target);
+  return known;
+}
+
 /** By guest address of a block of a region whose anchor is at `anchorPc`: where its indirect call went when the region was made. */
 export function calleesAt({ facts }: Region, anchorPc: number): Map<number, number> {
   return new Map(facts.callees.map(([offset, target]) => [anchorPc + offset, anchorPc + target]));
