@@ -86,8 +86,8 @@ const lazyChildProcess: Plugin = {
  * the first use of one of its names loads (tools/cli/code-cache.ts). Modules that both ask for are in both, so they must have no state.
  */
 const ASIDE: readonly string[] = [
-  "arch/x86/ext-string-quick.js",
   "arch/x86/lift.js",
+  "arch/x86/quick.js",
   "tools/perf/flame-graph.js",
   "tools/perf/profiler.js",
   "tools/perf/summary.js",

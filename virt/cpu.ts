@@ -61,7 +61,7 @@ const BIG_FLUSH_PAGES = 512;
 
 export type { CpuOptions } from "./options.ts";
 
-const NO_QUICK_EXTS: QuickExts = new Map();
+const NO_QUICK_EXTS: QuickExts = () => new Map();
 const PC = CPU_BASE + CPU_STATE.pc;
 const BUDGET = CPU_BASE + CPU_STATE.budget;
 

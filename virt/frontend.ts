@@ -40,9 +40,17 @@ export interface Lifted {
 export type ExtFunction = (memory: GuestAccess) => number;
 export const EXT_LEAVE = -1;
 
-/** Makes a function () -> i32 for what an ext mostly is asked to do: 1 when it has done all of it, 0 when the ext is to do what is left.
- *  `fillTlb`: index of (va, access) -> host address of the page, or 0. */
-export type QuickExt = (fillTlb: number) => Assembler;
+/** What the runtime module has for quick functions, which are part of it. */
+export interface QuickContext {
+  /** Index of (va, access) -> host address of the page, or 0. */
+  readonly fillTlb: number;
+  /** Index of (high, low, divisor) -> quotient of a number of 128 bits. */
+  readonly divide: number;
+  /** Index of (a, b) -> the high half of their product. */
+  readonly mulHigh: number;
+  /** Adds a function; its index. */
+  add(f: Assembler): number;
+}
 
 /** Guest memory for ext functions: whole ranges are checked before anything is written. */
 export interface GuestAccess {
@@ -58,7 +66,8 @@ export interface GuestAccess {
   readonly retired: number;
 }
 
-export type QuickExts = ReadonlyMap<number, QuickExt>;
+/** Makes functions () -> i32, by ext number, for what an ext mostly is asked to do: 1 when it has done all of it, 0 when the ext is to do what is left. */
+export type QuickExts = (context: QuickContext) => ReadonlyMap<number, number>;
 
 export interface FrontEnd {
   /** Lifts one block at `pc` into `builder` (begin() was called): at least one instruction, one terminator.
@@ -67,6 +76,5 @@ export interface FrontEnd {
   /** The mode to use for the current register file. */
   mode(ram: Ram): number;
   readonly exts: readonly ExtFunction[];
-  /** By number. */
   readonly quickExts?: QuickExts;
 }

@@ -1,16 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // REP MOVS and REP STOS in WebAssembly: what compilers and C libraries copy and clear with. Forwards, with 64-bit addresses
-// and no segment, no element across pages, and a source that is not written to before it is read; ext-string.ts does the rest.
+// and no segment, no element across pages, and a source that is not written to before it is read; ext-string.ts does the rest,
+// and ext-compare-quick.ts what only looks.
 //
 // Invariant: the registers are moved on after each piece that lies within a page of each operand, so that the rest can be left at any of them.
 
 import { type Access, ACCESS_READ, ACCESS_WRITE } from "../../include/linux/cpu.ts";
-import type { QuickExt } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE, TLB_READ, TLB_WRITE } from "../../virt/layout.ts";
 import { pushTlbHit } from "../../virt/runtime/inline.ts";
 import { Assembler } from "../../virt/wasm/assembler.ts";
 import { I32, I64, VOID, W } from "../../virt/wasm/opcodes.ts";
-import { RAX, RCX, RDI, RSI, RUN_MAX, STRING_MOVS, STRING_STOS } from "./ext-string.ts";
+import {
+  RAX,
+  RCX,
+  RDI,
+  RSI,
+  RUN_MAX,
+  STRING_CMPS,
+  STRING_MOVS,
+  STRING_SCAS,
+  STRING_STOS,
+} from "./ext-string.ts";
 
 /** As ext-string.ts has them: the job, and the base of the source's segment. */
 const JOB = CPU_BASE + CPU_STATE.scratch;
@@ -30,10 +40,14 @@ const REPLICAS: ReadonlyArray<readonly [size: number, mask: bigint, factor: bigi
   [4, 0xffff_ffffn, 0x0000_0001_0000_0001n],
 ];
 
-export const quickRepString: QuickExt = (fillTlb) => new QuickRepString(fillTlb).emit();
+/** `fillTlb`: as QuickContext has it. `compare`: index of what does CMPS and SCAS. */
+export function emitQuickRepString(fillTlb: number, compare: number): Assembler {
+  return new QuickRepString(fillTlb, compare).emit();
+}
 
 class QuickRepString {
   readonly #fillTlb: number;
+  readonly #compare: number;
   readonly #f = new Assembler([], [I32]);
   readonly #job = this.#f.local(I32);
   readonly #kind = this.#f.local(I32);
@@ -52,12 +66,14 @@ class QuickRepString {
   /** What is stored, as often as a word has room for it. */
   readonly #word = this.#f.local(I64);
 
-  constructor(fillTlb: number) {
+  constructor(fillTlb: number, compare: number) {
     this.#fillTlb = fillTlb;
+    this.#compare = compare;
   }
 
   emit(): Assembler {
     const f = this.#f;
+    this.#passComparisons();
     const other = f.block();
     const done = f.block();
     this.#readJob(other);
@@ -88,6 +104,21 @@ class QuickRepString {
     f.end();
     f.i32(0);
     return f;
+  }
+
+  /** Leaves to the other function what only looks. */
+  #passComparisons(): void {
+    const f = this.#f;
+    for (const kind of [STRING_CMPS, STRING_SCAS]) {
+      f.i32(0);
+      f.memory(W.i32_load8_u, JOB);
+      f.i32(kind);
+      f.op(W.i32_eq);
+      f.if_();
+      f.call(this.#compare);
+      f.return_();
+      f.end();
+    }
   }
 
   /** The kind, and how many bytes; leaves for what is not done here. */

@@ -18,5 +18,13 @@ export const EXT = {
   approximate: 12,
 } as const;
 
-/** x87 functions start here: EXT_X87_BASE + n is the n-th of X87_EXTS. */
+/** x87 functions start here (x87.ts): EXT_X87_BASE + n is the n-th of X87_EXTS. */
 export const EXT_X87_BASE = 32;
+
+/** Offsets of them from there: one for each shape of operands. */
+export const X87_REGISTER = 0;
+export const X87_LOAD = 1;
+export const X87_STORE = 2;
+export const X87_COMPARE_FLAGS = 3;
+export const X87_MOVE_IF = 4;
+export const X87_AREA = 5;

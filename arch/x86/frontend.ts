@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The x86-64 front end of the machine: lifter, floating point mode, and the table of ext functions.
 
-import { EXT_LEAVE, type ExtFunction, type FrontEnd, type QuickExts } from "../../virt/frontend.ts";
+import { EXT_LEAVE, type ExtFunction, type FrontEnd } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 import { EXT, EXT_X87_BASE } from "./ext.ts";
 import { repString } from "./ext-string.ts";
-import { quickRepString } from "./ext-string-quick.ts";
 import {
   cpuidExt,
   ldmxcsrExt,
@@ -17,6 +16,7 @@ import {
 } from "./ext-system.ts";
 import { X86Lifter } from "./lift.ts";
 import { enterExactMode, floatingPointMode, hasOtherControl, isExact } from "./mxcsr.ts";
+import { quickExts } from "./quick.ts";
 import { sseExact } from "./sse-exact.ts";
 import { approximateExt, packedCompareStringExt } from "./sse4.ts";
 import { fxrstor, fxsave } from "./x87-fxsave.ts";
@@ -55,9 +55,6 @@ function extTable(clockNs: (() => number) | undefined): ExtFunction[] {
   return [...table, ...X87_EXTS];
 }
 
-/** Called when the runtime module is generated, which most runs find made. */
-const QUICK_EXTS: QuickExts = new Map([[EXT.repString, (fill: number) => quickRepString(fill)]]);
-
 /** The time stamp counter counts what `clockNs` does, or, without it, retired instructions. */
 export function createX86FrontEnd(clockNs?: () => number): FrontEnd {
   let lifter: X86Lifter | undefined; // made when it is needed, which in most runs it is not
@@ -66,7 +63,7 @@ export function createX86FrontEnd(clockNs?: () => number): FrontEnd {
       (lifter ??= new X86Lifter()).lift(builder, fetch, pc, limits, mode, out),
     mode: floatingPointMode,
     exts: extTable(clockNs),
-    quickExts: QUICK_EXTS,
+    quickExts: (context) => quickExts(context),
   };
 }
 

@@ -32,8 +32,6 @@ const BEFORE_RESULT = FLAG_INVALID | FLAG_DENORMAL | FLAG_ZERO_DIVIDE;
 const EXCEPTIONS = 0x3f;
 /** Results with an unmasked overflow or underflow have their exponent moved by this much into range. */
 const WRAP_EXPONENT = 24576;
-/** Selector of user code, which FNSTENV stores beside the instruction pointer. */
-const USER_CS = 0x33;
 /** Bits of precision by PC of the control word; 1 is reserved. */
 const PRECISIONS = [24, 64, 53, 64];
 
@@ -94,19 +92,6 @@ export class X87 {
     const pending = this.status & ~this.control & EXCEPTIONS;
     const rest = this.status & ~(ERROR_SUMMARY | BUSY);
     this.status = pending === 0 ? rest : rest | ERROR_SUMMARY | BUSY;
-  }
-
-  /** Notes which instruction this is, for FNSTENV and FXSAVE. `fop` is the 11-bit opcode. */
-  note(fop: number, pcLow: number, pcHigh: number): void {
-    this.#setField(CPU_STATE.fop, fop);
-    this.#setField(CPU_STATE.fselectors, USER_CS);
-    this.#setField(CPU_STATE.fip, pcLow);
-    this.#setField(CPU_STATE.fip + 4, pcHigh);
-  }
-
-  noteData(low: number, high: number): void {
-    this.#setField(CPU_STATE.fdp, low);
-    this.#setField(CPU_STATE.fdp + 4, high);
   }
 
   /** Rounding as the control word says, into the 80-bit format. */

@@ -1,22 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The x87 unit without a guest: the short way of x87-fast.ts against the general one, and fixtures taken from the
-// manual. The processor itself is asked by tools/testing/isa.
+// The x87 unit without a guest, by fixtures taken from the manual. The processor itself is asked by tools/testing/isa.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Ram } from "../../lib/ram.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
-import {
-  ADD,
-  arithmeticRegisters,
-  compareFlags,
-  MUL,
-  partialRemainderTop,
-  pushConstant,
-  SUB,
-  SUBR,
-} from "./x87-arithmetic.ts";
-import { fastCompare, fastLoad64, fastLoadInteger, fastRegisters, fastStore64 } from "./x87-fast.ts";
+import { ADD, arithmeticRegisters, partialRemainderTop, pushConstant } from "./x87-arithmetic.ts";
 import { arcTangent, sine } from "./x87-functions.ts";
 import { fxsaveImage, loadFxsaveImage } from "./x87-fxsave.ts";
 import { commit, initialize, loadFloat64, loadInteger, storeDecimal, storeFloat } from "./x87-memory.ts";
@@ -48,77 +37,6 @@ function snapshot(unit: X87): string {
   const from = CPU_BASE + CPU_STATE.st;
   return Buffer.from(unit.ram.u8.subarray(from, from + 0x90)).toString("hex");
 }
-
-/** A fixed sequence of full 64-bit significands with exponents near each other. */
-function* operands(count: number): Generator<[bigint, number]> {
-  let state = 99;
-  const next = (): number => (state = (Math.imul(state, 1664525) + 1013904223) | 0) >>> 0;
-  for (let n = 0; n < count; n++) {
-    const tail = [0, 0x400, 0x7ff, 0x800, next()][next() % 5]!;
-    const high = (next() | 0x8000_0000) >>> 0;
-    const spread = n % 3 === 0 ? 2 : 140;
-    yield [
-      (BigInt(high) << 32n) | BigInt(tail),
-      ((next() & 0x8000) | (16383 + (next() % spread) - spread / 2)) >>> 0,
-    ];
-  }
-}
-
-test("the short way of arithmetic gives what the general one gives", () => {
-  const values = [...operands(60)];
-  let taken = 0;
-  for (const [a, aWord] of values) {
-    for (const [b, bWord] of values) {
-      for (const operation of [ADD, MUL, SUB, SUBR]) {
-        const [fast, general] = [newUnitOnce(0), newUnitOnce(1)];
-        for (const unit of [fast, general]) {
-          initialize(unit);
-          unit.top = 6;
-          unit.writeRaw(0, a, aWord);
-          unit.writeRaw(1, b, bWord);
-        }
-        if (!fastRegisters(fast.ram, operation, 0, 1)) continue;
-        taken++;
-        arithmeticRegisters(general, operation, 0, 1, 0);
-        assert.equal(snapshot(fast), snapshot(general), `${operation}: ${aWord}:${a} ${bWord}:${b}`);
-      }
-    }
-  }
-  assert.ok(taken > 13_000, `${taken}`);
-});
-
-const units: X87[] = [];
-function newUnitOnce(n: number): X87 {
-  return (units[n] ??= newUnit());
-}
-
-test("the short way of loads, stores and comparisons gives what the general one gives", () => {
-  const values = [0, -0, 1, -1.5, 0.1, 1e300, -1e-300, 2 ** 52 + 1, 1 / 3];
-  for (const value of values) {
-    const [fast, general] = [newUnit(), newUnit()];
-    assert.ok(fastLoad64(fast.ram, ...words(value)));
-    pushDouble(general, value);
-    assert.equal(snapshot(fast), snapshot(general));
-    const host = 0x20_0000;
-    assert.ok(fastStore64(fast.ram, host));
-    assert.ok(Object.is(fast.ram.view.getFloat64(host, true), value));
-    for (const other of values) {
-      const [a, b] = [newUnit(), newUnit()];
-      for (const unit of [a, b]) {
-        pushDouble(unit, other);
-        pushDouble(unit, value);
-      }
-      const short = fastCompare(a.ram, 1);
-      if (short >= 0) assert.equal(short, compareFlags(b, 1, "signal", 0), `${value} ${other}`);
-    }
-  }
-  for (const value of [0n, 1n, -1n, -(1n << 63n), (1n << 63n) - 1n, 0x1_0000_0000n, -12345678901234n]) {
-    const [fast, general] = [newUnit(), newUnit()];
-    fastLoadInteger(fast.ram, Number(BigInt.asIntN(32, value)), Number(BigInt.asIntN(32, value >> 32n)));
-    loadInteger(general, value);
-    assert.equal(snapshot(fast), snapshot(general), `${value}`);
-  }
-});
 
 test("a full stack and an empty one are stack faults that C1 tells apart", () => {
   const unit = newUnit();

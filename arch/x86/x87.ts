@@ -2,20 +2,19 @@
 // The x87 unit as `ext` functions for lifted code: one for each shape of operands, told apart inside by the
 // 11-bit opcode (low three bits of the opcode byte, then ModRM), which FNSTENV must know anyway.
 //
-// Arguments stand at CPU_STATE.scratch, 16 bytes apart: 0 opcode, 1 address of the instruction, 2 address of
-// the memory operand, 3 and 4 the operand's bytes (low 64, next 16 bits) or a condition, 5 the operand's
-// offset within its segment (the data pointer).
-// The lifter has already raised a pending exception (#MF), loaded what is loaded and probed what is stored,
+// Arguments stand at CPU_STATE.scratch, 16 bytes apart: 0 opcode; of what has an operand in memory 1 its address, 2 and 3 its bytes (low 64, next
+// 16 bits), and for areas 2 the operand size; of FCMOV 1 whether its condition holds.
+// The lifter has already raised a pending exception (#MF), noted which instruction it is, loaded what is loaded and probed what is stored,
 // so no function here faults on memory except those of whole areas, which check before they change anything.
+// Common cases are done by x87-quick.ts; what must come out is defined here.
 // FXSAVE and FNSTENV report instruction and data pointers as AMD processors do: FXSAVE only while an
 // unmasked exception is pending, FNSTENV always.
 // Source: AMD64 Architecture Programmer's Manual, volume 5; volume 3, appendix A (encodings).
 
 import { type Access, ACCESS_READ, ACCESS_WRITE, TRAP_FAULT } from "../../include/linux/cpu.ts";
-import type { Ram } from "../../lib/ram.ts";
 import type { ExtFunction, GuestAccess } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE, pageOffset } from "../../virt/layout.ts";
-import { DEFAULT_NAN, type Float, fromInteger, ROUND_ZERO } from "./softfloat.ts";
+import { DEFAULT_NAN, type Float, fromInteger } from "./softfloat.ts";
 import { unpack32, unpack64 } from "./softfloat-pack.ts";
 import {
   arithmetic,
@@ -60,23 +59,6 @@ import {
   storeFloat80,
   storeInteger,
 } from "./x87-memory.ts";
-import {
-  fastCompare,
-  fastExchange,
-  fastLoad32,
-  fastLoad64,
-  fastLoad80,
-  fastLoadInteger,
-  fastLoadRegister,
-  fastMemory32,
-  fastMemory64,
-  fastPop,
-  fastRegisters,
-  fastStore64,
-  fastStore80,
-  fastStoreRegister,
-} from "./x87-fast.ts";
-import { fastStoreInteger, roundingOf } from "./x87-fast-integer.ts";
 import { C1, X87 } from "./x87-state.ts";
 import {
   arcTangent,
@@ -89,14 +71,6 @@ import {
   tangent,
 } from "./x87-functions.ts";
 
-/** Offsets of these functions from the first x87 number in the front end's table. */
-export const X87_REGISTER = 0;
-export const X87_LOAD = 1;
-export const X87_STORE = 2;
-export const X87_COMPARE_FLAGS = 3;
-export const X87_MOVE_IF = 4;
-export const X87_AREA = 5;
-
 function scratch32(memory: GuestAccess, n: number, half: number = 0): number {
   return memory.ram.i32[(CPU_BASE + CPU_STATE.scratch + 16 * n + 4 * half) >>> 2]!;
 }
@@ -107,59 +81,6 @@ function addressArgument(memory: GuestAccess, n: number): number {
   return (scratch32(memory, n, 1) >>> 0) * 0x1_0000_0000 + (scratch32(memory, n) >>> 0);
 }
 
-function start(memory: GuestAccess, operand: "register" | "memory"): X87 {
-  const unit = new X87(memory.ram);
-  unit.note(scratch32(memory, 0), scratch32(memory, 1), scratch32(memory, 1, 1));
-  if (operand === "memory") unit.noteData(scratch32(memory, 5), scratch32(memory, 5, 1));
-  return unit;
-}
-
-/** Register forms that x87-fast.ts takes. */
-function fastRegisterForm(ram: Ram, opcode: number, reg: number, rm: number): boolean {
-  switch (opcode) {
-    case 0:
-      return fastRegisters(ram, reg, 0, rm);
-    case 1:
-      return reg === 0 ? fastLoadRegister(ram, rm) : reg === 1 && fastExchange(ram, rm);
-    case 4:
-      return fastRegisters(ram, reg >= 4 ? reg ^ 1 : reg, rm, 0);
-    case 5:
-      return reg === 2 ? fastStoreRegister(ram, rm) : reg === 3 && popped(ram, fastStoreRegister(ram, rm));
-    case 6:
-      return popped(ram, fastRegisters(ram, reg >= 4 ? reg ^ 1 : reg, rm, 0));
-    default:
-      return false;
-  }
-}
-
-function popped(ram: Ram, done: boolean): boolean {
-  if (done) fastPop(ram);
-  return done;
-}
-
-/** Loads and arithmetic with memory that x87-fast.ts takes. */
-function fastLoadForm(memory: GuestAccess, opcode: number, reg: number, low: number, high: number): boolean {
-  const { ram } = memory;
-  switch (opcode) {
-    case 0:
-      return fastMemory32(ram, reg, low);
-    case 1:
-      return reg === 0 && fastLoad32(ram, low);
-    case 3:
-      if (reg === 5) return fastLoad80(ram, low, high, scratch32(memory, 4));
-      return reg === 0 && fastLoadInteger(ram, low, low >> 31);
-    case 4:
-      return fastMemory64(ram, reg, low, high);
-    case 5:
-      return fastLoad64(ram, low, high);
-    case 7:
-      if (reg === 5) return fastLoadInteger(ram, low, high);
-      return reg === 0 && fastLoadInteger(ram, low << 16 >> 16, low << 16 >> 31);
-    default:
-      return false;
-  }
-}
-
 const INTEGER_BYTES = [0, 0, 0, 4, 0, 8, 0, 2];
 
 /** What a store to memory leaves there, when it is an integer: FISTTP by reg 1, FIST and FISTP by 2 and 3, FISTP of 64 bits by 7; otherwise 0. */
@@ -167,24 +88,6 @@ function integerBytes(opcode: number, reg: number): number {
   if (reg === 1) return INTEGER_BYTES[opcode]!;
   if (opcode === 7 && reg === 7) return 8;
   return (opcode === 3 || opcode === 7) && (reg === 2 || reg === 3) ? INTEGER_BYTES[opcode]! : 0;
-}
-
-/** FST(P) m64, FSTP m80, FIST(P) and FISTTP within one page. */
-function fastStoreForm(memory: GuestAccess, opcode: number, reg: number): boolean {
-  const wide = opcode === 3 && reg === 7;
-  const integer = integerBytes(opcode, reg);
-  if (!wide && integer === 0 && opcode !== 5) return false;
-  const address = addressArgument(memory, 2);
-  if (pageOffset(address) > PAGE_SIZE - 10) return false;
-  const host = memory.translate(address, ACCESS_WRITE);
-  if (host < 0) return false;
-  const { ram } = memory;
-  const done = integer > 0
-    ? fastStoreInteger(ram, host, integer, reg === 1 ? ROUND_ZERO : roundingOf(ram))
-    : wide
-    ? fastStore80(ram, host)
-    : fastStore64(ram, host);
-  return reg === 2 ? done : popped(ram, done);
 }
 
 /** Register operations by opcode (D8 to DF) and reg field. */
@@ -302,9 +205,7 @@ function controlOperation(memory: GuestAccess, fop: number): boolean {
 function registerForm(memory: GuestAccess): number {
   const fop = scratch32(memory, 0);
   if (controlOperation(memory, fop)) return 0;
-  const unit = start(memory, "register");
-  if (fastRegisterForm(memory.ram, fop >> 8, (fop >> 3) & 7, fop & 7)) return 0;
-  REGISTER_OPERATIONS[fop >> 8]![(fop >> 3) & 7]!(unit, fop & 7);
+  REGISTER_OPERATIONS[fop >> 8]![(fop >> 3) & 7]!(new X87(memory.ram), fop & 7);
   return 0;
 }
 
@@ -330,15 +231,12 @@ function loadForm(memory: GuestAccess): number {
   const fop = scratch32(memory, 0);
   const opcode = fop >> 8;
   const reg = (fop >> 3) & 7;
-  const low = scratch32(memory, 3);
-  const high = scratch32(memory, 3, 1);
+  const low = scratch32(memory, 2);
+  const high = scratch32(memory, 2, 1);
+  const unit = new X87(memory.ram);
   if (opcode === 1 && reg === 5) {
-    new X87(memory.ram).setControl(low & 0xffff); // FLDCW leaves the pointers alone
-    return 0;
-  }
-  const unit = start(memory, "memory");
-  if (fastLoadForm(memory, opcode, reg, low, high)) return 0;
-  if ((opcode & 1) === 0) {
+    unit.setControl(low & 0xffff);
+  } else if ((opcode & 1) === 0) {
     arithmeticMemory(unit, reg, memoryOperand(unit, opcode, low, high));
   } else if (opcode === 1) {
     loadFloat32(unit, low);
@@ -347,11 +245,11 @@ function loadForm(memory: GuestAccess): number {
   } else if (reg === 0) {
     loadInteger(unit, BigInt(opcode === 3 ? low : low << 16 >> 16));
   } else if (opcode === 3) {
-    loadFloat80(unit, scratch64(memory, 3), scratch32(memory, 4) & 0xffff);
+    loadFloat80(unit, scratch64(memory, 2), scratch32(memory, 3) & 0xffff);
   } else if (reg === 4) {
-    loadDecimal(unit, scratch64(memory, 3), scratch32(memory, 4) & 0xffff);
+    loadDecimal(unit, scratch64(memory, 2), scratch32(memory, 3) & 0xffff);
   } else {
-    loadInteger(unit, BigInt.asIntN(64, scratch64(memory, 3)));
+    loadInteger(unit, BigInt.asIntN(64, scratch64(memory, 2)));
   }
   return 0;
 }
@@ -367,11 +265,10 @@ function storeResult(unit: X87, opcode: number, reg: number): Store | undefined 
 function storeForm(memory: GuestAccess): number {
   const fop = scratch32(memory, 0);
   const reg = (fop >> 3) & 7;
-  const unit = start(memory, "memory");
-  if (fastStoreForm(memory, fop >> 8, reg)) return 0;
+  const unit = new X87(memory.ram);
   const result = storeResult(unit, fop >> 8, reg);
   if (result === undefined) return 0;
-  if (!memory.write(addressArgument(memory, 2), result.bytes)) return TRAP_FAULT;
+  if (!memory.write(addressArgument(memory, 1), result.bytes)) return TRAP_FAULT;
   commit(unit, result, reg === 2 ? 0 : 1);
   return 0;
 }
@@ -379,18 +276,16 @@ function storeForm(memory: GuestAccess): number {
 /** Result 0: ZF PF CF in EFLAGS positions. */
 function compareFlagsForm(memory: GuestAccess): number {
   const fop = scratch32(memory, 0);
-  const unit = start(memory, "register");
+  const unit = new X87(memory.ram);
   const pops = fop >> 8 === 7 ? 1 : 0;
-  let flags = fastCompare(memory.ram, fop & 7);
-  if (flags < 0) flags = compareFlags(unit, fop & 7, ((fop >> 3) & 7) === 5 ? "pass" : "signal", pops);
-  else if (pops > 0) fastPop(memory.ram);
+  const flags = compareFlags(unit, fop & 7, ((fop >> 3) & 7) === 5 ? "pass" : "signal", pops);
   memory.ram.i32[(CPU_BASE + CPU_STATE.scratch) >>> 2] = flags;
   return 0;
 }
 
 function moveIfForm(memory: GuestAccess): number {
   const fop = scratch32(memory, 0);
-  moveIf(start(memory, "register"), fop & 7, scratch32(memory, 3) !== 0);
+  moveIf(new X87(memory.ram), fop & 7, scratch32(memory, 1) !== 0);
   return 0;
 }
 
@@ -408,11 +303,11 @@ function probeArea(
   return memory.translate(address + bytes - 1, access) >= 0;
 }
 
-/** FLDENV, FNSTENV (D9 /4, /6), FRSTOR, FNSAVE (DD /4, /6). Argument 3 is the operand size. */
+/** FLDENV, FNSTENV (D9 /4, /6), FRSTOR, FNSAVE (DD /4, /6). */
 function areaForm(memory: GuestAccess): number {
   const fop = scratch32(memory, 0);
-  const address = addressArgument(memory, 2);
-  const operandSize = scratch32(memory, 3);
+  const address = addressArgument(memory, 1);
+  const operandSize = scratch32(memory, 2);
   const header = environmentBytes(operandSize);
   const withStack = fop >> 8 === 5;
   const unit = new X87(memory.ram);

@@ -91,6 +91,7 @@ class RareGenerator implements SlotContext {
         this.#emitStore128();
         return RECORD_BYTES;
       case Op.ext:
+      case Op.ext_state:
         this.#emitExt();
         return RECORD_BYTES;
       default:

@@ -286,15 +286,21 @@ export class IrBuilder {
 
   /** A call to TypeScript: arguments at CPU_STATE.scratch + 16 * n, results likewise. Registers are in memory. */
   ext(id: number, args: readonly Temp[] = [], resultTypes: readonly Type[] = []): Temp[] {
-    for (let n = 0; n < args.length; n++) {
-      const arg = args[n]!;
-      this.raw(SCRATCH_SET[this.typeOf(arg)], arg, -1, -1, CPU_STATE.scratch + 16 * n, 0);
-    }
-    this.raw(Op.ext, -1, -1, -1, id, 0);
+    const results = this.#callOut(Op.ext, id, args, resultTypes);
     this.#forgetRegisters();
-    return resultTypes.map((type, n) =>
-      this.raw(SCRATCH_GET[type], -1, -1, -1, CPU_STATE.scratch + 16 * n, 0)
-    );
+    return results;
+  }
+
+  /** The same for one of the front end's quick functions that neither sees nor changes registers, flags, pc and budget. */
+  extState(id: number, args: readonly Temp[], resultTypes: readonly Type[] = []): Temp[] {
+    return this.#callOut(Op.ext_state, id, args, resultTypes);
+  }
+
+  #callOut(op: number, id: number, args: readonly Temp[], resultTypes: readonly Type[]): Temp[] {
+    const at = (n: number): number => CPU_STATE.scratch + 16 * n;
+    args.forEach((arg, n) => this.raw(SCRATCH_SET[this.typeOf(arg)], arg, -1, -1, at(n), 0));
+    this.raw(op, -1, -1, -1, id, 0);
+    return resultTypes.map((type, n) => this.raw(SCRATCH_GET[type], -1, -1, -1, at(n), 0));
   }
 
   /** Leaves with `kind` and the state of before this instruction when `cond` (i32) is not 0. */

@@ -31,7 +31,7 @@ type Call = (...args: (number | bigint)[]) => number | bigint;
 function runtime(): Record<string, Call> {
   const ram = new Ram(FRAMES_START + 65536, FRAMES_START + 65536);
   const table = new WebAssembly.Table({ element: "anyfunc", initial: 1 });
-  const module = new WebAssembly.Module(buildRuntimeModule(new Map()));
+  const module = new WebAssembly.Module(buildRuntimeModule(() => new Map()));
   const instance = new WebAssembly.Instance(module, { m: { memory: ram.memory, table, ext: () => 0 } });
   return instance.exports as Record<string, Call>;
 }

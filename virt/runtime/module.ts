@@ -44,6 +44,8 @@ export interface RuntimeFunctions extends TlbFunctions, FlagFunctions, ArithFunc
   readonly near: number;
   /** (guest address, stack pointer, depth, budget) -> as a region: runs on from there until the stack pointer is above that. */
   readonly goOn: number;
+  /** By ext number: () -> 1 when all is done that the ext is asked to do. */
+  readonly quick: ReadonlyMap<number, number>;
   /** Type of regions' functions. */
   readonly regionType: number;
   readonly hasTailCalls: boolean;
@@ -73,9 +75,14 @@ export function buildRuntimeModule(quickExts: QuickExts): Uint8Array<ArrayBuffer
   const slowExt = module.importFunction("ext", [I32], [I32]);
   const tlb = addTlbFunctions(module);
   const flags = addFlagFunctions(module);
-  const quick = [...quickExts].map(([id, make]) => [id, module.add(make(tlb.fill))] as const);
-  const ext = module.add(emitExt(slowExt, quick));
   const arith = addArithFunctions(module, flags.flagsOf);
+  const quick = quickExts({
+    fillTlb: tlb.fill,
+    divide: arith.helpers.get("udiv128_quotient")!,
+    mulHigh: arith.mulHiU,
+    add: (f) => module.add(f),
+  });
+  const ext = module.add(emitExt(slowExt, quick));
   const regionType = module.typeIndex(REGION_PARAMS, REGION_RESULTS);
   const promote = module.add(emitPromote());
   const link = module.add(emitLink(promote));
@@ -83,6 +90,7 @@ export function buildRuntimeModule(quickExts: QuickExts): Uint8Array<ArrayBuffer
   const near = module.add(emitNear(promote));
   const runtime: RuntimeFunctions = {
     ext,
+    quick,
     ...tlb,
     ...flags,
     ...arith,
@@ -114,8 +122,7 @@ interface Signature {
   readonly results: readonly number[];
 }
 
-/** Types of what regions import, by name. */
-export const runtimeSignatures: ReadonlyMap<string, Signature> = new Map<string, Signature>([
+const runtimeSignatures: ReadonlyMap<string, Signature> = new Map<string, Signature>([
   ["ext", { params: [I32], results: [I32] }],
   ["fill", { params: [I64, I32], results: [I32] }],
   ["loadSlow", { params: [I64, I32], results: [I32] }],
@@ -151,6 +158,19 @@ export const runtimeSignatures: ReadonlyMap<string, Signature> = new Map<string,
   ]),
 ]);
 
+const QUICK_PREFIX = "quick_";
+const QUICK_SIGNATURE: Signature = { params: [], results: [I32] };
+
+/** By which regions import the quick function of an ext. */
+export function quickName(id: number): string {
+  return QUICK_PREFIX + id;
+}
+
+/** Of what regions import, by name. */
+export function signatureOf(name: string): Signature | undefined {
+  return name.startsWith(QUICK_PREFIX) ? QUICK_SIGNATURE : runtimeSignatures.get(name);
+}
+
 /** What regions import from the runtime, by name. */
 function regionImports(runtime: RuntimeFunctions): Map<string, number> {
   return new Map([
@@ -172,13 +192,14 @@ function regionImports(runtime: RuntimeFunctions): Map<string, number> {
     ["condOf", runtime.condOf],
     ["mulHiU", runtime.mulHiU],
     ["mulHiS", runtime.mulHiS],
+    ...[...runtime.quick].map(([id, index]): [string, number] => [quickName(id), index]),
     ...[...runtime.helpers].map(([name, index]): [string, number] => [`helper_${name}`, index]),
     ...runtime.floats,
   ]);
 }
 
 /** By a quick function where there is one, or else by TypeScript. */
-function emitExt(slow: number, quick: ReadonlyArray<readonly [id: number, index: number]>): Assembler {
+function emitExt(slow: number, quick: ReadonlyMap<number, number>): Assembler {
   const f = new Assembler([I32], [I32]);
   for (const [id, index] of quick) {
     f.get(0);

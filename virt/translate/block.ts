@@ -19,7 +19,7 @@ import type { BlockMemory } from "./facts.ts";
 import type { RegionFrame } from "./frame.ts";
 import type { IrBlock } from "./ir-block.ts";
 import { MemoryEmitter } from "./memory.ts";
-import { emitExtCall } from "./ext-call.ts";
+import { emitExtCall, emitStateCall } from "./ext-call.ts";
 import {
   ALL_FLAGS,
   forgetFlagsAside,
@@ -358,6 +358,12 @@ export class BlockEmitter {
         this.#isDirty = true;
         emitExtCall(this, ir.imm[i]!);
         this.dirty = 0;
+        return;
+      case Op.ext_state:
+        this.hasExt = true;
+        this.#settle(-1);
+        this.#isDirty = true;
+        emitStateCall(this, ir.imm[i]!);
         return;
       default:
         this.#other(i, op);

@@ -217,6 +217,7 @@ function effectOf(ir: IrBlock, groups: Groups): Effect {
       case Op.get_cc_op:
       case Op.get_cc_a:
       case Op.get_cc_b:
+      case Op.ext_state:
         exposesCc ||= !setsCc;
         break;
       case Op.ext:

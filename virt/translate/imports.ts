@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The runtime's functions as a module of regions imports them: each when its code first names it.
 
-import { type RuntimeFunctions, runtimeSignatures } from "../runtime/module.ts";
+import { quickName, type RuntimeFunctions, signatureOf } from "../runtime/module.ts";
 import type { WasmModule } from "../wasm/encoder.ts";
 import { REGION_PARAMS, REGION_RESULTS } from "./frame.ts";
 
@@ -10,7 +10,7 @@ export function importOnUse(module: WasmModule, hasTailCalls: boolean): RuntimeF
   const index = (name: string): number => {
     let at = known.get(name);
     if (at === undefined) {
-      const signature = runtimeSignatures.get(name);
+      const signature = signatureOf(name);
       if (signature === undefined) throw new Error(`runtime has no ${name}`);
       at = module.importFunction(name, signature.params, signature.results);
       known.set(name, at);
@@ -18,7 +18,7 @@ export function importOnUse(module: WasmModule, hasTailCalls: boolean): RuntimeF
     return at;
   };
   const named = (prefix: string): ReadonlyMap<string, number> =>
-    new ImportMap((name) => index(prefix + name));
+    new ImportMap((name: string) => index(prefix + name));
   return {
     get ext(): number {
       return index("ext");
@@ -76,6 +76,7 @@ export function importOnUse(module: WasmModule, hasTailCalls: boolean): RuntimeF
     },
     flush: -1,
     flushWrites: -1,
+    quick: new ImportMap((id: number) => index(quickName(id))),
     helpers: named("helper_"),
     floats: named(""),
     regionType: module.typeIndex(REGION_PARAMS, REGION_RESULTS),
@@ -84,15 +85,15 @@ export function importOnUse(module: WasmModule, hasTailCalls: boolean): RuntimeF
 }
 
 /** Makes up an entry for every name that is asked for. */
-class ImportMap extends Map<string, number> {
-  readonly #index: (name: string) => number;
+class ImportMap<Name> extends Map<Name, number> {
+  readonly #index: (name: Name) => number;
 
-  constructor(index: (name: string) => number) {
+  constructor(index: (name: Name) => number) {
     super();
     this.#index = index;
   }
 
-  override get(name: string): number {
+  override get(name: Name): number {
     return this.#index(name);
   }
 }

@@ -95,7 +95,7 @@ class Inliner {
 
   #replaceCall(n: number): void {
     const ir = this.#irs[n]!;
-    if (!isCall(ir) || isCallAlone(ir) || ir.op.includes(Op.ext)) return;
+    if (!isCall(ir) || isCallAlone(ir) || hasExt(ir)) return;
     const target = isDirectCall(ir) ? ir.basePc + ir.target : this.#job.callTargets.get(ir.basePc);
     const back = this.#ways[n + 1]!.get(ir.basePc + ir.fallTarget);
     const body = target === undefined || back === undefined ? undefined : this.#bodyAt(target);
@@ -191,7 +191,11 @@ export function isCallAlone(ir: IrBlock): boolean {
 function mayBeCopied(ir: IrBlock): boolean {
   const ends = ir.terminator === TERM_JUMP || ir.terminator === TERM_BRANCH || isCall(ir) || isReturn(ir);
   const isLostCall = ir.termKind === JUMP_CALL && ir.terminator !== TERM_BRANCH && !isCall(ir);
-  return ends && !isLostCall && !ir.op.includes(Op.ext);
+  return ends && !isLostCall && !hasExt(ir);
+}
+
+function hasExt({ op }: IrBlock): boolean {
+  return op.includes(Op.ext) || op.includes(Op.ext_state);
 }
 
 function hasLoop(pc: number, found: ReadonlyMap<number, TakenBlock>): boolean {

@@ -10,11 +10,20 @@ import type { Temp } from "../../../virt/ir/builder.ts";
 import { CC_EXPLICIT, ccOp } from "../../../virt/ir/cc.ts";
 import { Op } from "../../../virt/ir/ops.ts";
 import { CPU_STATE } from "../../../virt/layout.ts";
-import { EXT_X87_BASE } from "../ext.ts";
-import { X87_AREA, X87_COMPARE_FLAGS, X87_LOAD, X87_MOVE_IF, X87_REGISTER, X87_STORE } from "../x87.ts";
+import {
+  EXT_X87_BASE,
+  X87_AREA,
+  X87_COMPARE_FLAGS,
+  X87_LOAD,
+  X87_MOVE_IF,
+  X87_REGISTER,
+  X87_STORE,
+} from "../ext.ts";
 import { type Lift, type Lifter, type LifterTable, RAX } from "./context.ts";
 
 const ERROR_SUMMARY = 0x80;
+/** Selector of user code, which FNSTENV stores beside the instruction pointer. */
+const USER_CS = 0x33;
 
 /** #MF when an unmasked exception of an earlier instruction is pending. */
 function raisePending(l: Lift): void {
@@ -27,8 +36,18 @@ function opcodeArgument(l: Lift): Temp {
   return l.b.const32(((l.insn.opcode & 7) << 8) | l.insn.modrm);
 }
 
-function pcArgument(l: Lift): Temp {
-  return l.b.pcConst(l.insn.pc);
+/** What FNSTENV and FXSAVE are to say of the last instruction; it cannot fault any more but in TypeScript, which undoes nothing of this. */
+function note(l: Lift): void {
+  const { b } = l;
+  b.setState32(CPU_STATE.fop, opcodeArgument(l));
+  b.setState64(CPU_STATE.fip, b.pcConst(l.insn.pc));
+  b.setState32(CPU_STATE.fselectors, b.const32(USER_CS));
+}
+
+/** The data pointer too: the offset of the operand in its segment. */
+function noteData(l: Lift, address: Temp): void {
+  note(l);
+  l.b.setState64(CPU_STATE.fdp, l.insn.segment === 0 ? address : l.effectiveAddress());
 }
 
 function addressArgument(l: Lift): Temp {
@@ -38,17 +57,13 @@ function addressArgument(l: Lift): Temp {
 
 function registerForm(l: Lift): void {
   raisePending(l);
-  l.b.ext(EXT_X87_BASE + X87_REGISTER, [opcodeArgument(l), pcArgument(l)]);
+  note(l);
+  controlForm(l);
 }
 
-/** The offset of the operand in its segment: what the data pointer holds. */
-function dataPointerArgument(l: Lift, address: Temp): Temp {
-  return l.insn.segment === 0 ? address : l.effectiveAddress();
-}
-
-/** FNINIT, FNCLEX: do not wait. */
+/** FNINIT, FNCLEX: do not wait, and are no instructions for the pointers. */
 function controlForm(l: Lift): void {
-  l.b.ext(EXT_X87_BASE + X87_REGISTER, [opcodeArgument(l), pcArgument(l)]);
+  l.b.extState(EXT_X87_BASE + X87_REGISTER, [opcodeArgument(l)]);
 }
 
 /** FENI, FDISI, FSETPM of older processors do nothing, not even wait. */
@@ -68,8 +83,15 @@ function loadOrRegister(l: Lift): void {
   const address = addressArgument(l);
   const low = size === 10 ? b.load(Op.load64, l.addr, l.disp) : l.load(size);
   const high = size === 10 ? b.load(Op.load16_u, l.addr, l.disp + 8) : b.const32(0);
-  const args = [opcodeArgument(l), pcArgument(l), address, low, high, dataPointerArgument(l, address)];
-  b.ext(EXT_X87_BASE + X87_LOAD, args);
+  noteData(l, address);
+  b.extState(EXT_X87_BASE + X87_LOAD, [opcodeArgument(l), address, low, high]);
+}
+
+/** FLDCW leaves the pointers alone. */
+function loadControl(l: Lift): void {
+  raisePending(l);
+  l.address();
+  l.b.extState(EXT_X87_BASE + X87_LOAD, [opcodeArgument(l), l.b.const32(0), l.load(2)]);
 }
 
 function storeOrRegister(l: Lift): void {
@@ -83,14 +105,13 @@ function storeOrRegister(l: Lift): void {
   const size = l.size(0);
   l.b.probeWrite(Math.min(size, 8), l.addr, l.disp);
   if (size === 10) l.b.probeWrite(2, l.addr, l.disp + 8);
-  const none = l.b.const32(0);
-  const args = [opcodeArgument(l), pcArgument(l), address, none, none, dataPointerArgument(l, address)];
-  l.b.ext(EXT_X87_BASE + X87_STORE, args);
+  noteData(l, address);
+  l.b.extState(EXT_X87_BASE + X87_STORE, [opcodeArgument(l), address]);
 }
 
 function area(l: Lift): void {
   const address = addressArgument(l);
-  l.b.ext(EXT_X87_BASE + X87_AREA, [opcodeArgument(l), pcArgument(l), address, l.b.const32(l.insn.opSize)]);
+  l.b.ext(EXT_X87_BASE + X87_AREA, [opcodeArgument(l), address, l.b.const32(l.insn.opSize)]);
 }
 
 function waitingArea(l: Lift): void {
@@ -102,7 +123,8 @@ function waitingArea(l: Lift): void {
 function compareFlags(l: Lift): void {
   const { b } = l;
   raisePending(l);
-  const [flags] = b.ext(EXT_X87_BASE + X87_COMPARE_FLAGS, [opcodeArgument(l), pcArgument(l)], ["i"]);
+  note(l);
+  const [flags] = b.extState(EXT_X87_BASE + X87_COMPARE_FLAGS, [opcodeArgument(l)], ["i"]);
   b.setCc(ccOp(CC_EXPLICIT, 8), flags!);
 }
 
@@ -111,8 +133,8 @@ function moveIf(condition: number): Lifter {
   return (l) => {
     const { b } = l;
     raisePending(l);
-    const holds = b.ccCond(condition);
-    b.ext(EXT_X87_BASE + X87_MOVE_IF, [opcodeArgument(l), pcArgument(l), b.const32(0), holds]);
+    note(l);
+    b.extState(EXT_X87_BASE + X87_MOVE_IF, [opcodeArgument(l), b.ccCond(condition)]);
   };
 }
 
@@ -141,7 +163,8 @@ export const X87_LIFTERS: LifterTable = {
     "FADD FMUL FCOM FCOMP FSUB FSUBR FDIV FDIVR FIADD FIMUL FICOM FICOMP FISUB FISUBR FIDIV FIDIVR",
     loadOrRegister,
   ),
-  ...table("FLD FILD FBLD FLDCW", loadOrRegister),
+  ...table("FLD FILD FBLD", loadOrRegister),
+  FLDCW: loadControl,
   ...table("FST FSTP FIST FISTP FISTTP FBSTP", storeOrRegister),
   ...table(
     "FADDP FMULP FSUBP FSUBRP FDIVP FDIVRP FCOMPP FUCOM FUCOMP FUCOMPP FXCH FFREE FFREEP",

@@ -83,6 +83,7 @@ export const MACHINE_OPS = {
   call_f64: "*** d @call imm",
   call_v128: "*** v @call imm",
   ext: "- - @ext imm read write trap", // imm: number in the front end's table
+  ext_state: "- - @ext_state imm read write trap", // the same; neither sees nor changes registers and flags, and has a quick function
   trap_if: "i - @trap_if imm trap", // imm: TRAP_*
   insn: "- - @insn imm imm2", // imm: offset from the block's start, imm2: length
 } as const;

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ext functions that have a quick way in WebAssembly. Asked for when the runtime module is made, which most runs find made.
+
+import type { QuickExts } from "../../virt/frontend.ts";
+import { EXT } from "./ext.ts";
+import { emitQuickCompare } from "./ext-compare-quick.ts";
+import { emitQuickRepString } from "./ext-string-quick.ts";
+import { quickX87 } from "./x87-quick.ts";
+
+export const quickExts: QuickExts = (context) =>
+  new Map([
+    [
+      EXT.repString,
+      context.add(emitQuickRepString(context.fillTlb, context.add(emitQuickCompare(context.fillTlb)))),
+    ],
+    ...quickX87(context),
+  ]);
