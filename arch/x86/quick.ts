@@ -5,6 +5,7 @@ import type { QuickExts } from "../../virt/frontend.ts";
 import { EXT } from "./ext.ts";
 import { emitQuickCompare } from "./ext-compare-quick.ts";
 import { emitQuickRepString } from "./ext-string-quick.ts";
+import { emitQuickFxrstor, emitQuickFxsave } from "./fxsave-quick.ts";
 import { quickX87 } from "./x87-quick.ts";
 
 export const quickExts: QuickExts = (context) =>
@@ -13,5 +14,7 @@ export const quickExts: QuickExts = (context) =>
       EXT.repString,
       context.add(emitQuickRepString(context.fillTlb, context.add(emitQuickCompare(context.fillTlb)))),
     ],
+    [EXT.fxsave, context.add(emitQuickFxsave(context.fillTlb))],
+    [EXT.fxrstor, context.add(emitQuickFxrstor(context.fillTlb))],
     ...quickX87(context),
   ]);

@@ -23,8 +23,9 @@ const WRITTEN_BYTES = 416;
 export const FXSAVE_BYTES = 512;
 /** Bits of MXCSR that may be set. */
 export const MXCSR_MASK = 0xffff;
-const ST_OFFSET = 32;
-const XMM_OFFSET = 160;
+/** Of the stack, from its top on, and of the vector registers. */
+export const ST_OFFSET = 32;
+export const XMM_OFFSET = 160;
 
 /** The first 416 bytes of an image. `pointers`: 64-bit as with REX.W, or 32-bit with selectors. */
 export function fxsaveImage(ram: Ram, pointers: "wide" | "narrow"): Uint8Array {

@@ -19,7 +19,7 @@ import {
   WORD_AT,
   write,
 } from "./x87-quick-arithmetic.ts";
-import { C1 } from "./x87-state.ts";
+import { BUSY, C1, ERROR_SUMMARY, EXCEPTIONS } from "./x87-state.ts";
 
 const ST = CPU_BASE + CPU_STATE.st;
 const FTOP = CPU_BASE + CPU_STATE.ftop;
@@ -28,9 +28,22 @@ export const SCRATCH: number = CPU_BASE + CPU_STATE.scratch;
 /** Bytes of an argument, and of a register. */
 const SLOT = 16;
 const REGISTER = 16;
-const ALL_MASKED = 0x3f;
 const ROUNDING_SHIFT = 10;
 const SIGNIFICAND_BITS = 64;
+const CONTROL_BITS = 0x1f3f;
+/** Bit 6 of the control word is always 1. */
+const CONTROL_FIXED = 0x40;
+
+/** Sets the control word. The summary of exceptions follows from what is masked. */
+export function setControl(c: Code, word: Value): void {
+  c.store(W.i32_store, FCW, c.op(W.i32_or, c.op(W.i32_and, word, c.i32(CONTROL_BITS)), c.i32(CONTROL_FIXED)));
+  const status = c.load(W.i32_load, FSW);
+  const unmasked = c.op(W.i32_xor, c.load(W.i32_load, FCW), c.i32(EXCEPTIONS));
+  const pending = c.op(W.i32_and, c.op(W.i32_and, status, unmasked), c.i32(EXCEPTIONS));
+  const summary = c.select(pending, c.i32(ERROR_SUMMARY | BUSY), c.i32(0));
+  const rest = c.op(W.i32_and, status, c.i32(~(ERROR_SUMMARY | BUSY)));
+  c.store(W.i32_store, FSW, c.op(W.i32_or, rest, summary));
+}
 
 export abstract class Form extends Code {
   /** The low three bits of the opcode byte, then ModRM. */
@@ -141,8 +154,8 @@ export abstract class Form extends Code {
   }
 
   leaveUnlessMasked(): void {
-    const masks = this.op(W.i32_and, this.load(W.i32_load, FCW), this.i32(ALL_MASKED));
-    this.leaveUnless(this.op(W.i32_eq, masks, this.i32(ALL_MASKED)));
+    const masks = this.op(W.i32_and, this.load(W.i32_load, FCW), this.i32(EXCEPTIONS));
+    this.leaveUnless(this.op(W.i32_eq, masks, this.i32(EXCEPTIONS)));
   }
 
   rounding(): Value {

@@ -14,7 +14,6 @@ import {
   BIAS,
   clearC1,
   EQUAL,
-  FCW,
   FSW,
   LESS,
   type QuickArithmetic,
@@ -24,17 +23,13 @@ import {
   WORD_AT,
   write,
 } from "./x87-quick-arithmetic.ts";
-import { Form, FTAG, SCRATCH } from "./x87-quick-form.ts";
+import { Form, FTAG, SCRATCH, setControl } from "./x87-quick-form.ts";
 import { StoreForm } from "./x87-quick-store.ts";
-import { BUSY, C0, C3, CONDITIONS, ERROR_SUMMARY } from "./x87-state.ts";
+import { C0, C3, CONDITIONS } from "./x87-state.ts";
 
-const EXCEPTIONS = 0x3f;
-const CONTROL_BITS = 0x1f3f;
 /** D9 /5 in memory, whatever the address. */
 const FLDCW_MASK = 0x738;
 const FLDCW = 0x128;
-/** Bit 6 of the control word is always 1. */
-const CONTROL_FIXED = 0x40;
 
 /** By ext number. */
 export function quickX87(context: QuickContext): ReadonlyMap<number, number> {
@@ -304,18 +299,11 @@ class LoadForm extends ArithmeticForm {
     ]);
   }
 
-  /** FLDCW. The summary of exceptions follows from what is masked. */
+  /** FLDCW. */
   #controlWord(): void {
     const isControl = this.op(W.i32_eq, this.op(W.i32_and, this.fop, this.i32(FLDCW_MASK)), this.i32(FLDCW));
     this.when(isControl, () => {
-      const value = this.op(W.i32_and, this.argument(W.i32_load, 2), this.i32(CONTROL_BITS));
-      this.store(W.i32_store, FCW, this.op(W.i32_or, value, this.i32(CONTROL_FIXED)));
-      const status = this.load(W.i32_load, FSW);
-      const unmasked = this.op(W.i32_xor, this.load(W.i32_load, FCW), this.i32(EXCEPTIONS));
-      const pending = this.op(W.i32_and, this.op(W.i32_and, status, unmasked), this.i32(EXCEPTIONS));
-      const summary = this.select(pending, this.i32(ERROR_SUMMARY | BUSY), this.i32(0));
-      const rest = this.op(W.i32_and, status, this.i32(~(ERROR_SUMMARY | BUSY)));
-      this.store(W.i32_store, FSW, this.op(W.i32_or, rest, summary));
+      setControl(this, this.argument(W.i32_load, 2));
       this.done();
     });
   }

@@ -29,7 +29,7 @@ export const CONDITIONS: number = C0 | C1 | C2 | C3;
 
 /** Exceptions found before a result exists: unmasked, they leave registers as they were. */
 const BEFORE_RESULT = FLAG_INVALID | FLAG_DENORMAL | FLAG_ZERO_DIVIDE;
-const EXCEPTIONS = 0x3f;
+export const EXCEPTIONS = 0x3f;
 /** Results with an unmasked overflow or underflow have their exponent moved by this much into range. */
 const WRAP_EXPONENT = 24576;
 /** Bits of precision by PC of the control word; 1 is reserved. */
