@@ -232,6 +232,28 @@ both("the fault of a call's push comes before that of its target", "48b800000000
   assert.equal(m.cpu.trapAddress, STACK - 4096 - 8);
 });
 
+// ldmxcsr [rbx]; then four times movsd xmm0, [rbx+16+16n]; mulsd xmm0, [rbx+24+16n]; movsd [rbx+96+8n], xmm0
+both(
+  "denormals are zeros, and flushed to them, in tracked mode",
+  `0fae13 ${
+    [0, 1, 2, 3].map((n) => ["1043", 16 + 16 * n, "5943", 24 + 16 * n, "1143", 96 + 8 * n]).map((code) =>
+      code.map((part) => (typeof part === "string" ? `f20f${part}` : part.toString(16).padStart(2, "0")))
+        .join("")
+    ).join("")
+  }`,
+  (m) => {
+    const control = 0x9fe0; // DAZ and FTZ, and the precision flag
+    m.ram.view.setUint32(m.data, control, true);
+    // A denormal, a product that is one, one that is rounded to the least normal number, and one that is plain.
+    const factors = [[2 ** -1050, 2 ** 100], [2 ** -1022, -0.5], [1 - 2 ** -53, 2 ** -1022], [2, 3]] as const;
+    factors.flat().forEach((factor, n) => m.ram.view.setFloat64(m.data + 16 + 8 * n, factor, true));
+    assert.equal(m.run(), TRAP_BREAKPOINT);
+    const products = [0, 1, 2, 3].map((n) => m.ram.view.getFloat64(m.data + 96 + 8 * n, true));
+    assert.deepEqual(products, [0, -0, 0, 6]);
+    assert.equal(m.ram.u32[(CPU_BASE + CPU_STATE.mxcsr) >>> 2], control | 0x10);
+  },
+);
+
 // ldmxcsr [rbx]; movups xmm0, [rbx+16]; movups xmm1, [rbx+32]; dpps xmm0, xmm1, 0x31
 both(
   "DPPS keeps the underflow of a product when the sum is refused",

@@ -22,9 +22,15 @@ export function isExact(ram: Ram): boolean {
   return ram.u32[MODE >>> 2] !== 0;
 }
 
-/** Default control word and the precision flag set: only values that are not plain can change MXCSR. */
+/** Denormal operands count as zeros; what comes out as one is flushed to zero. */
+export const DENORMALS_ARE_ZEROS = 0x40;
+export const FLUSH_TO_ZERO = 0x8000;
+/**
+ * All masked, to nearest, and the precision flag set: only values that are not plain can change MXCSR. Those are also all that the two bits about denormals
+ * say anything of, which programs linked for fast mathematics set at their start.
+ */
 const TRACKED = MXCSR_DEFAULT | 0x20;
-const TRACKED_MASK = CONTROL | 0x20;
+const TRACKED_MASK = (CONTROL & ~(DENORMALS_ARE_ZEROS | FLUSH_TO_ZERO)) | 0x20;
 
 /** The MODE_* for the current register file. */
 export function floatingPointMode(ram: Ram): number {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The common case of exact SSE arithmetic, with the engine's own floats: default control word, the precision flag
+// The common case of exact SSE arithmetic, with the engine's own floats: all masked and to nearest, the precision flag
 // already set (it is sticky, so an inexact result changes nothing), and operands and results that are zero or
-// normal, so that no other flag can be raised either. Everything else is left to sse-exact.ts.
+// above the least normal number, so that no other flag can be raised either, and it makes no difference what becomes of denormals. Everything else is left to
+// sse-exact.ts.
 //
 // Floats of 32 bits are computed in 64 and rounded once more, which gives the same result for + - * / and the
 // square root, because 53 bits are more than twice 24 plus one.
@@ -15,8 +16,8 @@ const RESULT = SCRATCH;
 const TARGET = SCRATCH + 16;
 const SOURCE = SCRATCH + 32;
 const MXCSR = CPU_BASE + CPU_STATE.mxcsr;
-/** All masked, to nearest, no DAZ and FTZ, and the precision flag. */
-const CONTROL_AND_PRECISION = 0xffe0;
+/** All masked, to nearest, and the precision flag; DAZ and FTZ as they like. */
+const CONTROL_AND_PRECISION = 0x7fa0;
 const FAST = 0x1fa0;
 
 const LEAST_NORMAL_64 = 2 ** -1022;
@@ -30,8 +31,8 @@ function isPlain(x: number, bytes: number): boolean {
   if (x === 0) return true;
   const magnitude = Math.abs(x);
   return bytes === 8
-    ? magnitude >= LEAST_NORMAL_64 && magnitude <= GREATEST_64
-    : magnitude >= LEAST_NORMAL_32 && magnitude <= GREATEST_32;
+    ? magnitude > LEAST_NORMAL_64 && magnitude <= GREATEST_64
+    : magnitude > LEAST_NORMAL_32 && magnitude <= GREATEST_32;
 }
 
 function lane(view: DataView, at: number, i: number, bytes: number): number {

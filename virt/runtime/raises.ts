@@ -2,8 +2,8 @@
 // Whether a float operation would set flags of MXCSR that are not set, as functions of the runtime module: what Op.raises_* asks about
 // numbers that are not plain, so that infinities, NaNs and denormals do not leave translated code where nothing comes of them.
 //
-// The default control word is in force and the precision flag is set. A flag too many costs the exact way, and is no error: a tiny product is taken for one
-// that has lost bits. A result that was tiny before it was rounded to the least normal number is plain. Of the NaNs, one operand's comes out of an operation as
+// Rounding and masks are those of the default control word, and the precision flag is set. A flag too many costs the exact way, and is no error: a tiny product is taken for one
+// that has lost bits. Of the NaNs, one operand's comes out of an operation as
 // it goes in, but for its quiet bit; which of two does, and the sign of one that comes of numbers, is up to an engine and its host.
 // Source: Intel SDM volume 1, 4.9.1 (floating point exceptions and their priority) and table 4-10; IEEE 754-2019, section 7.
 
@@ -20,6 +20,8 @@ const OVERFLOW = 0x08;
 const UNDERFLOW = 0x10;
 /** No flag, and not set in MXCSR: that result the exact way alone knows. */
 const UNKNOWN = 0x40;
+/** Of MXCSR: denormals are not what WebAssembly takes them for. All that is not plain is left to the exact way then. */
+const ABOUT_DENORMALS = 0x8040;
 const MXCSR = CPU_BASE + CPU_STATE.mxcsr;
 
 /** What differs between the two widths. `infinity`, `least` and `quiet` are the upper halves of magnitudes. */
@@ -143,6 +145,11 @@ class RaisesEmitter {
     f.i32(-1);
     f.op(W.i32_xor);
     f.op(W.i32_and);
+    f.i32(MXCSR);
+    f.memory(W.i32_load, 0);
+    f.i32(ABOUT_DENORMALS);
+    f.op(W.i32_and);
+    f.op(W.i32_or);
     f.i32(0);
     f.op(W.i32_ne);
     return f;
@@ -190,9 +197,11 @@ class RaisesEmitter {
     f.if_();
     this.#ofInfinity();
     f.end();
+    // The least normal number may have been a denormal before it was rounded.
     f.get(this.#result);
     this.#constant(this.#w.least);
-    f.op(this.#w.lt);
+    f.op(this.#w.gt);
+    f.op(W.i32_eqz);
     f.if_();
     this.#ofTiny();
     f.end();

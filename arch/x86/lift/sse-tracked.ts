@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SSE arithmetic in tracked mode: WebAssembly's operations, and a check that nothing but the precision flag can
-// have been raised. That flag is set already (it is what the mode depends on, with the default control word).
+// have been raised. That flag is set already (it is what the mode depends on, with rounding and masks of the default control word).
 //
-// Plain operands are zeros and normal numbers, plain results too; an infinite operand is let through, since it
-// shows in the result. Of what is not plain a second look (Op.raises_*) lets through what sets no flag that is not set. Whatever else leaves by
+// Plain operands are zeros and normal numbers, plain results too, but for the least normal number, which may have been a denormal before it was rounded; an
+// infinite operand is let through, since it shows in the result. So it makes no difference whether denormals are taken for zeros or flushed to them. Of what is not plain a second look (Op.raises_*) lets through what sets no flag that is not set. Whatever else leaves by
 // STATUS_EXACT before anything has changed.
 
 import { STATUS_EXACT } from "../../../virt/frontend.ts";
@@ -38,15 +38,15 @@ function isDenormal(l: Lift, bytes: 4 | 8, x: Temp): Temp {
   return b.emit(Op.i32_lt_u, b.emit(Op.i32_add, m, b.const32(-1)), b.const32(0x00ff_ffff));
 }
 
-/** i32: the float is zero, denormal, infinite or a NaN. */
+/** i32: the float is zero, denormal, the least normal number, infinite or a NaN. */
 function isNotNormal(l: Lift, bytes: 4 | 8, x: Temp): Temp {
   const { b } = l;
   const m = magnitude(l, bytes, x);
   if (bytes === 8) {
-    const moved = b.emit(Op.i64_add, m, b.const64(0, 0xffe0_0000));
-    return b.emit(Op.i64_ge_u, moved, b.const64(0, 0xffc0_0000));
+    const moved = b.emit(Op.i64_add, m, b.const64(-1, 0xffdf_ffff));
+    return b.emit(Op.i64_ge_u, moved, b.const64(-1, 0xffbf_ffff));
   }
-  return b.emit(Op.i32_ge_u, b.emit(Op.i32_add, m, b.const32(0xff00_0000)), b.const32(0xfe00_0000));
+  return b.emit(Op.i32_ge_u, b.emit(Op.i32_add, m, b.const32(0xfeff_ffff)), b.const32(0xfdff_ffff));
 }
 
 function isZero(l: Lift, bytes: 4 | 8, x: Temp): Temp {
@@ -97,7 +97,7 @@ export function checkScalar(
   leaveIf(l, format, special, operands, kind);
 }
 
-/** Leaves when an operand is a denormal or a NaN: compares, minimum and maximum. */
+/** Leaves when an operand is a denormal or a NaN: compares, minimum and maximum, ROUND*. */
 export function checkCompared(l: Lift, format: Format, operands: readonly Temp[], kind?: FloatKind): void {
   const { b } = l;
   const ne = format.bytes === 8 ? Op.f64_ne : Op.f32_ne;
@@ -120,7 +120,6 @@ export function checkNarrowed(l: Lift, result: Temp, operand: Temp): void {
 
 interface PackedOps {
   readonly abs: number;
-  readonly ge: number;
   readonly le: number;
   readonly lt: number;
   readonly eq: number;
@@ -129,7 +128,6 @@ interface PackedOps {
 }
 const PACKED_32: PackedOps = {
   abs: Op.f32x4_abs,
-  ge: Op.f32x4_ge,
   le: Op.f32x4_le,
   lt: Op.f32x4_lt,
   eq: Op.f32x4_eq,
@@ -138,7 +136,6 @@ const PACKED_32: PackedOps = {
 };
 const PACKED_64: PackedOps = {
   abs: Op.f64x2_abs,
-  ge: Op.f64x2_ge,
   le: Op.f64x2_le,
   lt: Op.f64x2_lt,
   eq: Op.f64x2_eq,
@@ -168,11 +165,11 @@ function notDenormal(l: Lift, bytes: 4 | 8, ops: PackedOps, x: Temp): Temp {
   return b.emit(Op.v128_not, b.emit(Op.v128_and, small, nonzero));
 }
 
-/** Lanes of ones where a number is normal. */
+/** Lanes of ones where a number is normal, and not the least. */
 function normalLanes(l: Lift, bytes: 4 | 8, ops: PackedOps, x: Temp): Temp {
   const { b } = l;
   const magnitudes = b.emit(ops.abs, x);
-  const isLarge = b.emit(ops.ge, magnitudes, least(l, bytes));
+  const isLarge = b.emit(ops.lt, least(l, bytes), magnitudes);
   return b.emit(Op.v128_and, isLarge, b.emit(ops.le, magnitudes, greatest(l, bytes)));
 }
 
@@ -217,17 +214,6 @@ export function checkComparedPacked(
     plain = plain < 0 ? good : b.emit(Op.v128_and, plain, good);
   }
   leaveIf(l, format, b.emit(Op.i32_eqz, b.emit(ops.allTrue, plain)), operands, kind);
-}
-
-/** ROUND*: leaves when an operand is a NaN. */
-export function checkNumbers(l: Lift, format: Format, source: Temp): void {
-  const { b } = l;
-  if (format.scalar) {
-    const x = b.extractLane(format.extract, source, 0);
-    return b.trapIf(STATUS_EXACT, b.emit(format.bytes === 8 ? Op.f64_ne : Op.f32_ne, x, x));
-  }
-  const ops = format.bytes === 4 ? PACKED_32 : PACKED_64;
-  b.trapIf(STATUS_EXACT, b.emit(Op.i32_eqz, b.emit(ops.allTrue, b.emit(ops.eq, source, source))));
 }
 
 /** CVTPS2PD: as compares, of the low two. */

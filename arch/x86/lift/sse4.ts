@@ -9,7 +9,7 @@ import type { Lift, Lifter, LifterTable } from "./context.ts";
 import { EXACT, exactVector } from "./sse-exact-call.ts";
 import { type Format, PD, PS, SD, SS } from "./sse-fp.ts";
 import { compareStrings } from "./sse-text.ts";
-import { checkNumbers } from "./sse-tracked.ts";
+import { checkCompared, checkComparedPacked } from "./sse-tracked.ts";
 import { lanesOf, readBoth, readVector, writeVector } from "./vector.ts";
 
 /** Lanes of the source where the immediate has a bit. */
@@ -74,7 +74,10 @@ function round(format: Format): Lifter {
     const { b } = l;
     const { imm } = l.insn;
     const source = readVector(l, 1);
-    if (l.mode === MODE_TRACKED) checkNumbers(l, format, source);
+    if (l.mode === MODE_TRACKED) {
+      if (format.scalar) checkCompared(l, format, [b.extractLane(format.extract, source, 0)]);
+      else checkComparedPacked(l, format, [source]);
+    }
     // MXCSR rounds to nearest, or this would be exact mode.
     const mode = (imm & 4) !== 0 ? 0 : imm & 3;
     const rounded = b.emit((format.bytes === 4 ? ROUND_F32 : ROUND_F64)[mode]!, source);

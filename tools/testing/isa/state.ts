@@ -107,7 +107,10 @@ export function randomIntegers(state: StartState, random: Random): void {
 export function randomMxcsr(random: Random): number {
   const kind = random.below(8);
   if (kind < 2) return 0x1f80;
-  if (kind === 2) return 0x1fa0 | random.below(32); // tracked, with some of the flags that may be set
+  if (kind === 2) { // tracked, with some of the flags that may be set
+    const modes = random.oneIn(2) ? random.below(2) << 15 | random.below(2) << 6 : 0;
+    return 0x1fa0 | random.below(32) | modes;
+  }
   const base = 0x1f80 | random.below(4) << 13 | random.below(64);
   if (kind < 5) return base;
   const modes = (random.oneIn(2) ? 0x8000 : 0) | (random.oneIn(2) ? 0x40 : 0);
