@@ -7,18 +7,8 @@ import type { Assembler, Label } from "../../virt/wasm/assembler.ts";
 import { Code, type Operand, type Value } from "../../virt/wasm/code.ts";
 import { I32, I64, W } from "../../virt/wasm/opcodes.ts";
 import { FLAG_PRECISION, ROUND_DOWN, ROUND_NEAREST, ROUND_UP } from "./softfloat.ts";
-import {
-  BIAS,
-  clearC1,
-  exponentOf,
-  FCW,
-  FSW,
-  isNormal,
-  isZero,
-  signOf,
-  WORD_AT,
-  write,
-} from "./x87-quick-arithmetic.ts";
+import { BIAS, exponentOf, isNormal, isZero, signOf } from "./quick-float.ts";
+import { clearC1, FCW, FSW, WORD_AT, write } from "./x87-quick-arithmetic.ts";
 import { BUSY, C1, ERROR_SUMMARY, EXCEPTIONS } from "./x87-state.ts";
 
 const ST = CPU_BASE + CPU_STATE.st;
@@ -144,14 +134,6 @@ export abstract class Form extends Code {
   }
 
   // Numbers
-
-  /** A magnitude that is not 0 as a significand, and its exponent in a word that has none. */
-  normalise(magnitude: number, significand: number, word: number): void {
-    const up = this.op(W.i64_clz, magnitude);
-    this.set(significand, this.op(W.i64_shl, magnitude, up));
-    const exponent = this.op(W.i32_sub, this.i32(BIAS + SIGNIFICAND_BITS - 1), this.op(W.i32_wrap_i64, up));
-    this.set(word, this.op(W.i32_or, word, exponent));
-  }
 
   leaveUnlessMasked(): void {
     const masks = this.op(W.i32_and, this.load(W.i32_load, FCW), this.i32(EXCEPTIONS));

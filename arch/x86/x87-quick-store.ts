@@ -8,7 +8,8 @@ import type { Operand, Value } from "../../virt/wasm/code.ts";
 import { I32, I64, W } from "../../virt/wasm/opcodes.ts";
 import { findHost } from "./quick-access.ts";
 import { FLAG_PRECISION, ROUND_ZERO } from "./softfloat.ts";
-import { BIAS, clearC1, exponentOf, FCW, FSW, isNormal, isZero, signOf } from "./x87-quick-arithmetic.ts";
+import { BIAS, exponentOf, isNormal, isZero, signOf } from "./quick-float.ts";
+import { clearC1, FCW, FSW } from "./x87-quick-arithmetic.ts";
 import { Form } from "./x87-quick-form.ts";
 import { C1 } from "./x87-state.ts";
 

@@ -9,17 +9,13 @@ import type { QuickContext } from "../../virt/frontend.ts";
 import type { Operand, Value } from "../../virt/wasm/code.ts";
 import { I32, I64, W } from "../../virt/wasm/opcodes.ts";
 import { EXT_X87_BASE, X87_COMPARE_FLAGS, X87_LOAD, X87_MOVE_IF, X87_REGISTER, X87_STORE } from "./ext.ts";
+import { BIAS, EQUAL, LESS, normalise, SIGN, signOf, UNKNOWN, widen, widenInteger } from "./quick-float.ts";
 import {
   addQuickArithmetic,
-  BIAS,
   clearC1,
-  EQUAL,
   FSW,
-  LESS,
+  isPlain,
   type QuickArithmetic,
-  SIGN,
-  signOf,
-  UNKNOWN,
   WORD_AT,
   write,
 } from "./x87-quick-arithmetic.ts";
@@ -61,6 +57,7 @@ abstract class ArithmeticForm extends Form {
 
   root(to: number): void {
     const [significand, word] = [this.significandAt(to), this.wordAt(to)];
+    this.leaveUnless(isPlain(this));
     this.leaveUnless(this.call(this.#arithmetic.root, to, significand, word));
   }
 
@@ -215,7 +212,7 @@ class RegisterForm extends ArithmeticForm {
     this.commitStatus();
     this.set(word, signOf(this, word));
     this.set(significand, this.i64(0));
-    this.when(this.op(W.i64_ne, magnitude, this.i64(0)), () => this.normalise(magnitude, significand, word));
+    this.when(this.op(W.i64_ne, magnitude, this.i64(0)), () => normalise(this, magnitude, significand, word));
     write(this, top, significand, word);
     this.done();
   }
@@ -327,55 +324,23 @@ class LoadForm extends ArithmeticForm {
     this.done();
   }
 
-  /** Zeros and normal numbers of the narrower formats. */
-  #widen(fractionBits: number, exponentBits: number): void {
-    const exponentMask = 2 ** exponentBits - 1;
-    const field = this.op(W.i32_wrap_i64, this.op(W.i64_shr_u, this.#value, this.i64(fractionBits)));
-    const exponent = this.op(W.i32_and, field, this.i32(exponentMask));
-    const sign = this.op(
-      W.i32_shl,
-      this.op(W.i32_shr_u, field, this.i32(exponentBits)),
-      this.i32(15),
-    );
-    const withoutSign = this.op(W.i64_shl, this.#value, this.i64(64 - fractionBits - exponentBits));
-    this.when(this.op(W.i64_eqz, withoutSign), () => {
-      this.set(this.#significand, this.i64(0));
-      this.set(this.#word, sign);
-    }, () => {
-      const isNormal = this.op(
-        W.i32_lt_u,
-        this.op(W.i32_sub, exponent, this.i32(1)),
-        this.i32(exponentMask - 1),
-      );
-      this.leaveUnless(isNormal);
-      const fraction = this.op(W.i64_shl, this.#value, this.i64(63 - fractionBits));
-      this.set(this.#significand, this.op(W.i64_or, fraction, this.topBit()));
-      const rebiased = this.op(W.i32_add, exponent, this.i32(BIAS - (exponentMask >> 1)));
-      this.set(this.#word, this.op(W.i32_or, sign, rebiased));
-    });
-  }
-
   #widen32(): void {
     this.set(this.#value, this.argument(W.i64_load32_u, 2));
-    this.#widen(23, 8);
+    widen(this, this.#value, this.#number(), 23, 8, (condition) => this.leaveUnless(condition));
   }
 
   #widen64(): void {
     this.set(this.#value, this.argument(W.i64_load, 2));
-    this.#widen(52, 11);
+    widen(this, this.#value, this.#number(), 52, 11, (condition) => this.leaveUnless(condition));
+  }
+
+  #number(): { significand: number; word: number } {
+    return { significand: this.#significand, word: this.#word };
   }
 
   #widenInteger(value: Value): void {
     this.set(this.#value, value);
-    this.set(this.#significand, this.i64(0));
-    this.set(this.#word, this.i32(0));
-    this.when(this.op(W.i64_ne, this.#value, this.i64(0)), () => {
-      this.when(this.op(W.i64_lt_s, this.#value, this.i64(0)), () => {
-        this.set(this.#word, this.i32(SIGN));
-        this.set(this.#value, this.op(W.i64_sub, this.i64(0), this.#value));
-      });
-      this.normalise(this.#value, this.#significand, this.#word);
-    });
+    widenInteger(this, this.#value, this.#number());
   }
 }
 

@@ -29,7 +29,9 @@ export function exactVector(l: Lift, format: Format, operation: number): void {
   const toMmx = l.isMmx(0);
   // The x87 stack is taken even when the conversion then raises an exception.
   if (toMmx || l.isMmx(1)) takeStack(l);
-  const [result] = l.b.ext(EXT.sseExact, [word(l, format, operation, toMmx ? 2 : 0), target, source], ["v"]);
+  const [result] = l.b.extState(EXT.sseExact, [word(l, format, operation, toMmx ? 2 : 0), target, source], [
+    "v",
+  ]);
   writeVector(l, 0, result!);
 }
 
@@ -42,7 +44,7 @@ export function exactInteger(l: Lift, format: Format, rounding: "nearest" | "tru
   const size = l.size(0);
   const operation = rounding === "nearest" ? EXACT.toRegister : EXACT.toRegisterTruncate;
   const source = readVector(l, 1);
-  const [result] = l.b.ext(EXT.sseExact, [word(l, format, operation, size), source, source], ["l"]);
+  const [result] = l.b.extState(EXT.sseExact, [word(l, format, operation, size), source, source], ["l"]);
   l.write(0, size === 8 ? result! : l.narrow(result!));
 }
 
@@ -50,6 +52,6 @@ export function exactFlags(l: Lift, format: Format, kind: "ordered" | "unordered
   const operation = kind === "ordered" ? EXACT.compareOrdered : EXACT.compareUnordered;
   const source = readVector(l, 1);
   const target = readVector(l, 0);
-  const [flags] = l.b.ext(EXT.sseExact, [word(l, format, operation), target, source], ["i"]);
+  const [flags] = l.b.extState(EXT.sseExact, [word(l, format, operation), target, source], ["i"]);
   l.b.setCc(ccOp(CC_EXPLICIT, 8), flags!);
 }
