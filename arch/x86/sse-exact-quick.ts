@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exact SSE arithmetic in WebAssembly under a rounding other than to nearest: what interval arithmetic does all the time, and fma() of the C library, and no
-// other mode than the exact one knows. Zeros and normal numbers, results above all denormals, and all exceptions masked: then the precision flag alone can be
-// set. sse-exact.ts does the rest, and what is to nearest, where it sees when tracked mode begins.
+// Exact SSE arithmetic in WebAssembly: what rounds otherwise than to nearest, as interval arithmetic does all the time, or has not set the precision flag yet, as
+// fma() of the C library. Zeros and normal numbers, results above all denormals, and all exceptions masked: then the precision flag alone can be
+// set. sse-exact.ts does the rest, and the operation that sets that flag where rounding is to nearest, since tracked mode begins with it.
 //
 // Slots: as lift/sse-exact-call.ts has them, and those behind them for what is on its way. Slot 0 stays as it is until all is done.
 // Source: AMD64 Architecture Programmer's Manual, volume 1, sections 4.8 and 4.9.
@@ -24,7 +24,7 @@ import {
   widen,
   widenInteger,
 } from "./quick-float.ts";
-import { FLAG_PRECISION, ROUND_DOWN, ROUND_UP } from "./softfloat.ts";
+import { FLAG_PRECISION, ROUND_DOWN, ROUND_NEAREST, ROUND_UP } from "./softfloat.ts";
 import { EXACT } from "./sse-exact-operations.ts";
 
 const SCRATCH = CPU_BASE + CPU_STATE.scratch;
@@ -77,7 +77,7 @@ function setFormat(c: Code, { fractionBits, bias, greatest }: Format): void {
   c.store(W.i32_store, FORMAT + GREATEST_AT, c.i32(greatest));
 }
 
-/** (target, sign, exponent with bias, significand, below) -> 1: rounded as MXCSR says, but to nearest, and written in the format. */
+/** (target, sign, exponent with bias, significand, below) -> 1: rounded as MXCSR says, and written in the format. */
 function emitDeliver(): Code {
   const c = new Code([I32, I32, I32, I64, I64], [I32]);
   const [sign, exponent, significand, below] = [1, 2, 3, 4];
@@ -98,20 +98,21 @@ function emitDeliver(): Code {
     );
     c.when(isOutside, () => c.return(c.i32(0)));
     c.set(dropped, c.op(W.i64_sub, c.i64(BITS - 1), fraction));
-    c.set(rest, c.op(W.i64_or, c.op(W.i64_shl, significand, c.op(W.i64_sub, c.i64(BITS), dropped)), below));
+    const sticky = c.op(W.i64_extend_i32_u, c.op(W.i64_ne, below, c.i64(0)));
+    c.set(rest, c.op(W.i64_or, c.op(W.i64_shl, significand, c.op(W.i64_sub, c.i64(BITS), dropped)), sticky));
+    c.set(significand, c.op(W.i64_shr_u, significand, dropped));
     c.when(c.op(W.i64_ne, rest, c.i64(0)), () => {
       const isNegative = c.op(W.i32_ne, sign, c.i32(0));
       const away = c.select(isNegative, c.i32(ROUND_DOWN), c.i32(ROUND_UP));
-      c.set(isUp, c.op(W.i32_eq, rounding(c), away));
+      const isOdd = c.op(W.i64_and, significand, c.i64(1));
+      const isMore = c.op(W.i64_gt_u, rest, c.op(W.i64_sub, c.topBit(), isOdd));
+      const isNearest = c.op(W.i32_eq, rounding(c), c.i32(ROUND_NEAREST));
+      c.set(isUp, c.select(isNearest, isMore, c.op(W.i32_eq, rounding(c), away)));
       c.store(W.i32_store, FLAGS, c.i32(FLAG_PRECISION));
     });
     // The integer bit raises the exponent by one, and so does a carry out of the fraction.
     const lower = c.op(W.i64_extend_i32_u, c.op(W.i32_sub, exponent, c.i32(1)));
-    const magnitude = c.op(
-      W.i64_add,
-      c.op(W.i64_shl, lower, fraction),
-      c.op(W.i64_shr_u, significand, dropped),
-    );
+    const magnitude = c.op(W.i64_add, c.op(W.i64_shl, lower, fraction), significand);
     c.set(bits, c.op(W.i64_add, magnitude, c.op(W.i64_extend_i32_u, isUp)));
   });
   const wideSign = c.op(W.i64_extend_i32_u, sign);
@@ -210,7 +211,6 @@ class QuickExact extends Code {
   #begin(): void {
     const masks = this.op(W.i32_and, this.load(W.i32_load, MXCSR), this.i32(ALL_MASKED));
     this.#leaveUnless(this.op(W.i32_eq, masks, this.i32(ALL_MASKED)));
-    this.#leaveUnless(rounding(this));
     this.set(this.#word, this.load(W.i32_load, RESULT));
     this.set(this.#bytes, this.op(W.i32_and, this.op(W.i32_shr_u, this.#word, this.i32(8)), this.i32(0xff)));
     this.set(this.#isDouble, this.op(W.i32_eq, this.#bytes, this.i32(8)));
@@ -221,6 +221,12 @@ class QuickExact extends Code {
 
   /** The result and the flags are known. */
   #finish(): void {
+    const isNew = this.op(
+      W.i32_and,
+      this.load(W.i32_load, FLAGS),
+      this.op(W.i32_xor, this.load(W.i32_load, MXCSR), this.i32(-1)),
+    );
+    this.#leaveUnless(this.op(W.i32_or, rounding(this), this.op(W.i32_eqz, isNew)));
     this.store(W.v128_store, RESULT, this.load(W.v128_load, RAW));
     this.store(
       W.i32_store,
@@ -316,6 +322,8 @@ class QuickExact extends Code {
     this.#scalar(SOURCE, this.#a);
     this.set(this.#b, this.op(W.f64_trunc, this.#a));
     this.when(this.op(W.i32_eq, this.#operation(), this.i32(EXACT.toRegister)), () => {
+      const isNearest = this.op(W.i32_eq, rounding(this), this.i32(ROUND_NEAREST));
+      this.when(isNearest, () => this.set(this.#b, this.op(W.f64_nearest, this.#a)));
       const [isDown, isUp] = [ROUND_DOWN, ROUND_UP].map((mode) =>
         this.op(W.i32_eq, rounding(this), this.i32(mode))
       );

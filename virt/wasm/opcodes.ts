@@ -98,6 +98,7 @@ export const W = {
   f64_ceil: 0x9b,
   f64_floor: 0x9c,
   f64_trunc: 0x9d,
+  f64_nearest: 0x9e,
   f64_sqrt: 0x9f,
   f64_mul: 0xa2,
   i32_wrap_i64: 0xa7,
