@@ -254,6 +254,21 @@ both(
   },
 );
 
+// ldmxcsr [rbx]; movsd xmm0, [rbx+8]; mov ecx, 9; L: divsd xmm0, [rbx+16+8*rcx]; dec ecx; jnz L
+both(
+  "divisions are tracked until one traps",
+  "0fae13 f20f104308 b909000000 f20f5e44cb10 ffc9 75f6",
+  (m) => {
+    const control = 0x1d20; // a division by zero traps; the precision flag is set
+    m.ram.view.setUint32(m.data, control, true);
+    m.ram.view.setFloat64(m.data + 8, 10, true);
+    for (let n = 4; n <= 9; n++) m.ram.view.setFloat64(m.data + 16 + 8 * n, 3, true); // below is 0
+    assert.equal(m.run(), TRAP_FPU);
+    assert.deepEqual([x86.getPc(m.ram), m.get(RCX)], [CODE + 13, 3n]);
+    assert.equal(m.ram.u32[(CPU_BASE + CPU_STATE.mxcsr) >>> 2], control | 0x04);
+  },
+);
+
 // ldmxcsr [rbx]; movups xmm0, [rbx+16]; movups xmm1, [rbx+32]; dpps xmm0, xmm1, 0x31
 both(
   "DPPS keeps the underflow of a product when the sum is refused",

@@ -22,15 +22,15 @@ export function isExact(ram: Ram): boolean {
   return ram.u32[MODE >>> 2] !== 0;
 }
 
-/** Denormal operands count as zeros; what comes out as one is flushed to zero. */
-export const DENORMALS_ARE_ZEROS = 0x40;
-export const FLUSH_TO_ZERO = 0x8000;
+const ROUNDING = 0x6000;
+const PRECISION_MASK = 0x1000;
+const PRECISION = 0x20;
 /**
- * All masked, to nearest, and the precision flag set: only values that are not plain can change MXCSR. Those are also all that the two bits about denormals
- * say anything of, which programs linked for fast mathematics set at their start.
+ * To nearest, and the precision flag set and masked: only values that are not plain can change MXCSR, or trap. Those are also all that the other masks and
+ * the two bits about denormals say anything of, which programs set at their start that were built to trap, or for fast mathematics.
  */
-const TRACKED = MXCSR_DEFAULT | 0x20;
-const TRACKED_MASK = (CONTROL & ~(DENORMALS_ARE_ZEROS | FLUSH_TO_ZERO)) | 0x20;
+const TRACKED = PRECISION_MASK | PRECISION;
+const TRACKED_MASK = ROUNDING | PRECISION_MASK | PRECISION;
 
 /** The MODE_* for the current register file. */
 export function floatingPointMode(ram: Ram): number {

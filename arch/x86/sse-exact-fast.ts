@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The common case of exact SSE arithmetic, with the engine's own floats: all masked and to nearest, the precision flag
+// The common case of exact SSE arithmetic, with the engine's own floats: to nearest, the precision flag masked and
 // already set (it is sticky, so an inexact result changes nothing), and operands and results that are zero or
 // above the least normal number, so that no other flag can be raised either, and it makes no difference what becomes of denormals. Everything else is left to
 // sse-exact.ts.
@@ -16,9 +16,9 @@ const RESULT = SCRATCH;
 const TARGET = SCRATCH + 16;
 const SOURCE = SCRATCH + 32;
 const MXCSR = CPU_BASE + CPU_STATE.mxcsr;
-/** All masked, to nearest, and the precision flag; DAZ and FTZ as they like. */
-const CONTROL_AND_PRECISION = 0x7fa0;
-const FAST = 0x1fa0;
+/** To nearest, and the precision flag and its mask; the others as they like. */
+const ROUNDING_AND_PRECISION = 0x7020;
+const FAST = 0x1020;
 
 const LEAST_NORMAL_64 = 2 ** -1022;
 const GREATEST_64 = Number.MAX_VALUE;
@@ -148,7 +148,7 @@ function toRegister(memory: GuestAccess, bytes: number, size: number, truncate: 
 
 /** Performs the operation of `word` if it is of the common kind; false: nothing but slot 0 has changed. */
 export function sseExactFast(memory: GuestAccess, word: number): boolean {
-  if ((memory.ram.u32[MXCSR >>> 2]! & CONTROL_AND_PRECISION) !== FAST) return false;
+  if ((memory.ram.u32[MXCSR >>> 2]! & ROUNDING_AND_PRECISION) !== FAST) return false;
   const operation = word & 0xff;
   const bytes = (word >> 8) & 0xff;
   const scalar = ((word >> 16) & 1) !== 0;

@@ -81,7 +81,7 @@ function makeJob(random: Random): Job {
   const isDouble = instruction.includes(0x66) || instruction[0] === 0xf2;
   if (isDouble) { for (let at = 0; at < STATE_BYTES; at += 8) view.setFloat64(at, double(random), true); }
   else for (let at = 0; at < STATE_BYTES; at += 4) view.setFloat32(at, single(random), true);
-  const control = pick(random, [0x3f80, 0x5f80, 0x7f80, 0x1f80]) | pick(random, [0, 0, 0x8040]);
+  const control = pick(random, [0x3f80, 0x5f80, 0x7f80, 0x1f80, 0x3980]) | pick(random, [0, 0, 0x8040]);
   return {
     code: [...instruction, 0xc1, INT3],
     mxcsr: control | pick(random, [0, 0x20, 0x3f]),

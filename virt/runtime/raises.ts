@@ -2,7 +2,7 @@
 // Whether a float operation would set flags of MXCSR that are not set, as functions of the runtime module: what Op.raises_* asks about
 // numbers that are not plain, so that infinities, NaNs and denormals do not leave translated code where nothing comes of them.
 //
-// Rounding and masks are those of the default control word, and the precision flag is set. A flag too many costs the exact way, and is no error: a tiny product is taken for one
+// Rounding is to nearest, and the precision flag is set and masked. A flag too many costs the exact way, and is no error: a tiny product is taken for one
 // that has lost bits. Of the NaNs, one operand's comes out of an operation as
 // it goes in, but for its quiet bit; which of two does, and the sign of one that comes of numbers, is up to an engine and its host.
 // Source: Intel SDM volume 1, 4.9.1 (floating point exceptions and their priority) and table 4-10; IEEE 754-2019, section 7.
@@ -20,8 +20,9 @@ const OVERFLOW = 0x08;
 const UNDERFLOW = 0x10;
 /** No flag, and not set in MXCSR: that result the exact way alone knows. */
 const UNKNOWN = 0x40;
-/** Of MXCSR: denormals are not what WebAssembly takes them for. All that is not plain is left to the exact way then. */
-const ABOUT_DENORMALS = 0x8040;
+/** Of MXCSR: all is masked, and denormals are what WebAssembly takes them for. Otherwise what is not plain is left to the exact way. */
+const MASKS_AND_DENORMALS = 0x9fc0;
+const USUAL = 0x1f80;
 const MXCSR = CPU_BASE + CPU_STATE.mxcsr;
 
 /** What differs between the two widths. `infinity`, `least` and `quiet` are the upper halves of magnitudes. */
@@ -147,8 +148,10 @@ class RaisesEmitter {
     f.op(W.i32_and);
     f.i32(MXCSR);
     f.memory(W.i32_load, 0);
-    f.i32(ABOUT_DENORMALS);
+    f.i32(MASKS_AND_DENORMALS);
     f.op(W.i32_and);
+    f.i32(USUAL);
+    f.op(W.i32_xor);
     f.op(W.i32_or);
     f.i32(0);
     f.op(W.i32_ne);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SSE arithmetic in tracked mode: WebAssembly's operations, and a check that nothing but the precision flag can
-// have been raised. That flag is set already (it is what the mode depends on, with rounding and masks of the default control word).
+// have been raised. That flag is set already and masked (it is what the mode depends on, with rounding to nearest).
 //
 // Plain operands are zeros and normal numbers, plain results too, but for the least normal number, which may have been a denormal before it was rounded; an
-// infinite operand is let through, since it shows in the result. So it makes no difference whether denormals are taken for zeros or flushed to them. Of what is not plain a second look (Op.raises_*) lets through what sets no flag that is not set. Whatever else leaves by
+// infinite operand is let through, since it shows in the result. So it makes no difference what else is masked, and whether denormals are taken for zeros or flushed to them. Of what is not plain a second look (Op.raises_*) lets through what sets no flag that is not set. Whatever else leaves by
 // STATUS_EXACT before anything has changed.
 
 import { STATUS_EXACT } from "../../../virt/frontend.ts";

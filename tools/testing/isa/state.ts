@@ -109,7 +109,8 @@ export function randomMxcsr(random: Random): number {
   if (kind < 2) return 0x1f80;
   if (kind === 2) { // tracked, with some of the flags that may be set
     const modes = random.oneIn(2) ? random.below(2) << 15 | random.below(2) << 6 : 0;
-    return 0x1fa0 | random.below(32) | modes;
+    const masks = random.oneIn(2) ? random.u32() & 0xf80 : 0xf80;
+    return 0x1020 | random.below(32) | masks | modes;
   }
   const base = 0x1f80 | random.below(4) << 13 | random.below(64);
   if (kind < 5) return base;
