@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arithmetic of the x87 on zeros and normal numbers (quick-float.ts), with all exceptions masked, rounded to nearest with 64 bits: functions that
-// x87-quick.ts calls. x87-arithmetic.ts defines what must come out.
+// Arithmetic of the x87 on zeros and normal numbers (quick-float.ts), rounded to nearest with 64 bits: functions that x87-quick.ts calls. The precision
+// exception alone can come of it, and is masked. x87-arithmetic.ts defines what must come out.
 //
 // Source: AMD64 Architecture Programmer's Manual, volume 1, sections 6.3 and 6.4.
 
@@ -16,9 +16,9 @@ export const FCW: number = CPU_BASE + CPU_STATE.fcw;
 export const FSW: number = CPU_BASE + CPU_STATE.fsw;
 /** Of a register, its sign and exponent. */
 export const WORD_AT = 8;
-/** Masks, precision and rounding of the control word, and what they are here. */
-const PLAIN_MASK = 0xf3f;
-const PLAIN = 0x33f;
+/** Precision, rounding and the mask of the precision exception in the control word, and what they are here. */
+const PLAIN_MASK = 0xf20;
+const PLAIN = 0x320;
 
 /** Indexes of the functions. */
 export interface QuickArithmetic {
@@ -44,7 +44,7 @@ export function addQuickArithmetic(context: QuickContext): QuickArithmetic {
   };
 }
 
-/** All masked, 64 bits, to nearest. */
+/** The precision exception masked, 64 bits, to nearest. */
 export function isPlain(c: Code): Value {
   return c.op(W.i32_eq, c.op(W.i32_and, c.load(W.i32_load, FCW), c.i32(PLAIN_MASK)), c.i32(PLAIN));
 }

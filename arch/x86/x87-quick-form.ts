@@ -135,9 +135,9 @@ export abstract class Form extends Code {
 
   // Numbers
 
+  /** The precision exception is masked. */
   leaveUnlessMasked(): void {
-    const masks = this.op(W.i32_and, this.load(W.i32_load, FCW), this.i32(EXCEPTIONS));
-    this.leaveUnless(this.op(W.i32_eq, masks, this.i32(EXCEPTIONS)));
+    this.leaveUnless(this.op(W.i32_and, this.load(W.i32_load, FCW), this.i32(FLAG_PRECISION)));
   }
 
   rounding(): Value {

@@ -13,9 +13,9 @@ import { clearC1, FCW, FSW } from "./x87-quick-arithmetic.ts";
 import { Form } from "./x87-quick-form.ts";
 import { C1 } from "./x87-state.ts";
 
-/** Masks and rounding of the control word: all masked, to nearest. */
-const NEAREST_MASK = 0xc3f;
-const NEAREST = 0x03f;
+/** Rounding and the mask of the precision exception in the control word: to nearest. */
+const NEAREST_MASK = 0xc20;
+const NEAREST = 0x020;
 const SIGN_BIT = 15;
 /** Of the significand, behind its integer bit. */
 const FRACTION_BITS = 63;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What programs mostly ask the x87 for, in WebAssembly: the functions of x87.ts on zeros and normal numbers, with all exceptions masked. Where a case is
-// not done here, nothing has been changed, and TypeScript does it.
+// What programs mostly ask the x87 for, in WebAssembly: the functions of x87.ts on zeros and normal numbers, with the precision exception masked. Where a case
+// is not done here, nothing has been changed, and TypeScript does it.
 //
 // Arguments: as x87.ts has them. Which instruction it was is noted by the lifter.
 // Source: AMD64 Architecture Programmer's Manual, volume 5; volume 3, appendix A (encodings).
