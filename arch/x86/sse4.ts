@@ -8,19 +8,18 @@ import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 import { reciprocal, reciprocalRoot } from "./sse-approximate.ts";
 
 const SCRATCH = CPU_BASE + CPU_STATE.scratch;
+/** The slots, as words of 32 bits. */
+const RESULT = SCRATCH >>> 2;
+const [TARGET, SOURCE] = [RESULT + 4, RESULT + 8];
 
 /** Slot 0: 0 reciprocal, 1 of the root | lanes << 8; slot 1 target, slot 2 source. Result in slot 0. */
 export function approximateExt(memory: GuestAccess): number {
-  const { view, u8 } = memory.ram;
-  const word = view.getUint32(SCRATCH, true);
+  const { u32 } = memory.ram;
+  const word = u32[RESULT]!;
   const lanes = word >> 8;
   const approximate = (word & 1) === 0 ? reciprocal : reciprocalRoot;
-  const target = u8.slice(SCRATCH + 16, SCRATCH + 32);
-  const result = new DataView(target.buffer);
-  for (let i = 0; i < lanes; i++) {
-    result.setUint32(4 * i, approximate(view.getUint32(SCRATCH + 32 + 4 * i, true)), true);
-  }
-  u8.set(target, SCRATCH);
+  // No arrays: this runs in loops.
+  for (let i = 0; i < 4; i++) u32[RESULT + i] = i < lanes ? approximate(u32[SOURCE + i]!) : u32[TARGET + i]!;
   return 0;
 }
 
