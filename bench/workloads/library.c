@@ -93,12 +93,34 @@ static void b_raise(long n) {
   while (n--) raise(SIGUSR1);
 }
 
+/* A product and a sum, as programs compute that have set the control word: plain numbers all the time. */
+static void compute(long n, unsigned control) {
+  unsigned usual = _mm_getcsr();
+  __asm__ volatile("ldmxcsr %0" ::"m"(control) : "memory");
+  double x = third;
+  while (n--) {
+    x = x * 0.999 + 0.1;
+    __asm__ volatile("" : "+x"(x));
+  }
+  __asm__ volatile("ldmxcsr %0" ::"m"(usual) : "memory");
+  fsink = x;
+}
+static void b_float_flush(long n) { compute(n, 0x9fc0); } /* denormals are zeros and flushed to them: -ffast-math */
+static void b_float_traps(long n) { compute(n, 0x1900); } /* feenableexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW) */
+static void b_float_upward(long n) { compute(n, 0x5f80); } /* fesetround(FE_UPWARD) */
+
+static void b_rcpps(long n) {
+  __m128 v = _mm_set1_ps(third);
+  while (n--) v = _mm_rcp_ps(v);
+  fsink = _mm_cvtss_f32(v);
+}
+
 static const struct { const char *name; void (*f)(long); } W[] = {
 #define W_(name) { #name, b_##name }
   W_(strlen), W_(strcmp), W_(strcasecmp), W_(strchr), W_(strstr), W_(strcspn), W_(strcpy), W_(memcmp), W_(memcpy_4k), W_(memset_4k),
   W_(wcslen), W_(malloc), W_(strtol), W_(strtod), W_(snprintf), W_(snprintf_f), W_(fnmatch), W_(regexec), W_(qsort), W_(longjmp),
   W_(mutex), W_(raise), W_(time), W_(sin), W_(pow), W_(floor), W_(fma), W_(infinite), W_(div128), W_(crc32), W_(rep_cmpsb),
-  W_(x87_divide), W_(x87_integer),
+  W_(x87_divide), W_(x87_integer), W_(float_flush), W_(float_traps), W_(float_upward), W_(rcpps),
 };
 
 int main(int argc, char **argv) {
