@@ -6,6 +6,7 @@ import { TRAP_ILLEGAL, TRAP_PROTECTION } from "../../../include/linux/cpu.ts";
 import type { Temp } from "../../../virt/ir/builder.ts";
 import { CC_EXPLICIT, ccOp } from "../../../virt/ir/cc.ts";
 import { Op } from "../../../virt/ir/ops.ts";
+import { MODE_RELAXED } from "../../../virt/frontend.ts";
 import { CPU_STATE } from "../../../virt/layout.ts";
 import { EXT } from "../ext.ts";
 import { type Lift, type LifterTable, RAX, RBX, RCX, RDX, RSP } from "./context.ts";
@@ -143,10 +144,11 @@ function timeStamp(l: Lift, withProcessor: boolean): void {
   if (withProcessor) b.setGpr(RCX, processor!);
 }
 
-/** The store comes before the call, which may leave translated code because the mode has changed. */
+/** A process is relaxed until then: the store comes before the call, which leaves translated code because the mode has changed. */
 function storeMxcsr(l: Lift): void {
   const { b } = l;
   l.store(4, b.getState32(CPU_STATE.mxcsr));
+  if (l.mode !== MODE_RELAXED) return;
   b.ext(EXT.stmxcsr);
   l.jump(l.nextPc);
 }
