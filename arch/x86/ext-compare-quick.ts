@@ -8,11 +8,12 @@
 import { ACCESS_READ } from "../../include/linux/cpu.ts";
 import { CC_SUB, ccOp } from "../../virt/ir/cc.ts";
 import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "../../virt/layout.ts";
-import type { Assembler, Label } from "../../virt/wasm/assembler.ts";
-import { Code, type Operand, type Value } from "../../virt/wasm/code.ts";
+import type { Assembler } from "../../virt/wasm/assembler.ts";
+import type { Operand, Value } from "../../virt/wasm/code.ts";
 import { I32, I64, W } from "../../virt/wasm/opcodes.ts";
 import { RAX, RCX, RDI, RSI, RUN_MAX, STRING_CMPS } from "./ext-string.ts";
 import { findHost } from "./quick-access.ts";
+import { QuickCode } from "./quick-code.ts";
 
 /** As ext-string.ts has them: the job, and the base of the source's segment. */
 const JOB = CPU_BASE + CPU_STATE.scratch;
@@ -32,7 +33,7 @@ export function emitQuickCompare(fillTlb: number): Assembler {
   return new QuickCompare(fillTlb).make();
 }
 
-class QuickCompare extends Code {
+class QuickCompare extends QuickCode {
   readonly #fillTlb: number;
   readonly #job = this.local(I32);
   readonly #sizeLog = this.local(I32);
@@ -54,40 +55,28 @@ class QuickCompare extends Code {
   readonly #entry = this.local(I32);
   readonly #a = this.local(I64);
   readonly #b = this.local(I64);
-  #other: Label = 0;
 
   constructor(fillTlb: number) {
-    super([], [I32]);
+    super();
     this.#fillTlb = fillTlb;
   }
 
   make(): Assembler {
-    const { f } = this;
-    this.#other = f.block();
-    this.#readJob();
-    const next = f.loop();
-    this.#cut();
-    this.#find(RDI, this.#to);
-    this.when(this.#hasSource, () => this.#find(RSI, this.#from));
-    this.set(this.#at, this.i32(0));
-    this.#compareWords();
-    this.#compareElements();
-    this.when(this.#isOver, () => this.#move(this.#at, this.#size()));
-    this.#commit();
-    this.when(
-      this.op(W.i32_or, this.#isOver, this.op(W.i32_eqz, this.#rest)),
-      () => this.return(this.i32(1)),
-    );
-    f.br(next);
-    f.end();
-    f.end();
-    f.i32(0);
-    return f;
-  }
-
-  #leaveUnless(condition: Operand): void {
-    this.push(this.op(W.i32_eqz, condition));
-    this.f.brIf(this.#other);
+    return this.finish(() => {
+      this.#readJob();
+      const next = this.f.loop();
+      this.#cut();
+      this.#find(RDI, this.#to);
+      this.when(this.#hasSource, () => this.#find(RSI, this.#from));
+      this.set(this.#at, this.i32(0));
+      this.#compareWords();
+      this.#compareElements();
+      this.when(this.#isOver, () => this.#move(this.#at, this.#size()));
+      this.#commit();
+      this.when(this.op(W.i32_or, this.#isOver, this.op(W.i32_eqz, this.#rest)), () => this.done());
+      this.f.br(next);
+      this.f.end();
+    });
   }
 
   #field(shift: number): Value {
@@ -104,15 +93,15 @@ class QuickCompare extends Code {
 
   #readJob(): void {
     this.set(this.#job, this.load(W.i32_load, JOB));
-    this.#leaveUnless(this.op(W.i32_eqz, this.op(W.i32_shr_u, this.#job, this.i32(ADDRESS_32_SHIFT))));
-    this.#leaveUnless(this.op(W.i32_eqz, this.load(W.i32_load, CPU_BASE + CPU_STATE.df)));
+    this.leaveUnless(this.op(W.i32_eqz, this.op(W.i32_shr_u, this.#job, this.i32(ADDRESS_32_SHIFT))));
+    this.leaveUnless(this.op(W.i32_eqz, this.load(W.i32_load, CPU_BASE + CPU_STATE.df)));
     this.set(this.#hasSource, this.op(W.i32_eq, this.#field(0), this.i32(STRING_CMPS)));
     const isPlain = this.op(W.i64_eqz, this.load(W.i64_load, SEGMENT_BASE));
-    this.#leaveUnless(this.op(W.i32_or, isPlain, this.op(W.i32_eqz, this.#hasSource)));
+    this.leaveUnless(this.op(W.i32_or, isPlain, this.op(W.i32_eqz, this.#hasSource)));
     this.set(this.#sizeLog, this.op(W.i32_ctz, this.#field(8)));
     this.set(this.#whileEqual, this.op(W.i32_eq, this.#field(16), this.i32(1)));
     const count = this.load(W.i64_load, RCX);
-    this.when(this.op(W.i64_eqz, count), () => this.return(this.i32(1)));
+    this.when(this.op(W.i64_eqz, count), () => this.done());
     // An instruction with more takes several calls, which are counted.
     const isLong = this.op(W.i64_gt_u, count, this.i64(RUN_MAX));
     const elements = this.select(isLong, this.i32(RUN_MAX), this.op(W.i32_wrap_i64, count));
@@ -145,7 +134,7 @@ class QuickCompare extends Code {
     this.#cutAtPage(RDI);
     this.when(this.#hasSource, () => this.#cutAtPage(RSI));
     this.set(this.#bytes, this.op(W.i32_and, this.#bytes, this.op(W.i32_shl, this.i32(-1), this.#sizeLog)));
-    this.#leaveUnless(this.#bytes);
+    this.leaveUnless(this.#bytes);
   }
 
   #cutAtPage(register: number): void {
@@ -159,7 +148,7 @@ class QuickCompare extends Code {
     this.set(this.#address, this.load(W.i64_load, register));
     const place = { address: this.#address, entry: this.#entry, host };
     const bytes: Value = () => this.f.get(this.#bytes);
-    findHost(this, this.#fillTlb, place, ACCESS_READ, bytes, (condition) => this.#leaveUnless(condition));
+    findHost(this, this.#fillTlb, place, ACCESS_READ, bytes);
   }
 
   #compareWords(): void {

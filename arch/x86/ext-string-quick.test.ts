@@ -5,14 +5,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Ram } from "../../lib/ram.ts";
-import { WasmCpu } from "../../virt/cpu.ts";
-import type { ExtFunction, FrontEnd } from "../../virt/frontend.ts";
-import { CPU_BASE, CPU_STATE, FRAMES_START, PAGE_SIZE, PTE_EXEC, PTE_WRITE } from "../../virt/layout.ts";
-import { ToySpace } from "../../virt/testing/toy.ts";
-import { x86, x86FrontEnd } from "./index.ts";
+import { CPU_BASE, CPU_STATE, PAGE_SIZE, PTE_WRITE } from "../../virt/layout.ts";
+import { makeRandom, QuickMachine, type Random } from "./testing/quick.ts";
 
-const CODE = 0x40_0000;
 const DATA = 0x60_0000;
 /** Writable, but for the third, and nothing behind the last. */
 const PAGES = 5;
@@ -23,15 +18,6 @@ const STRIDE = 77;
 const JOBS = 6000;
 const INT3 = 0xcc;
 const STD = 0xfd;
-
-/** (r >>> 0) / 2^32 of a linear congruence: the same jobs every time. */
-function makeRandom(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
 
 interface Job {
   readonly code: readonly number[];
@@ -46,7 +32,7 @@ const OPCODES = [[0xa4], [0xa5], [0x66, 0xa5], [0x48, 0xa5], [0xaa], [0xab], [0x
 const COMPARISONS = [[0xa6], [0xa7], [0x66, 0xa7], [0x48, 0xa7], [0xae], [0xaf], [0x66, 0xaf], [0x48, 0xaf]];
 const REPS = [0xf2, 0xf3];
 
-function makeJob(random: (below: number) => number): Job {
+function makeJob(random: Random): Job {
   const opcodes = random(2) === 0 ? OPCODES : COMPARISONS;
   const opcode = opcodes[random(opcodes.length)]!;
   const rep = opcodes === OPCODES ? 0xf3 : REPS[random(2)]!;
@@ -65,59 +51,49 @@ function makeJob(random: (below: number) => number): Job {
   };
 }
 
-class Machine {
-  readonly #ram = new Ram(FRAMES_START + (4 << 20), FRAMES_START + (4 << 20));
-  readonly #cpu: WasmCpu;
-  readonly #code: number;
+class Machine extends QuickMachine {
   readonly #data: readonly number[];
-  /** How often TypeScript was asked. */
-  slow = 0;
 
-  constructor(frontEnd: FrontEnd) {
-    const exts = frontEnd.exts.map((ext): ExtFunction => (memory) => {
-      this.slow++;
-      return ext(memory);
+  constructor(quick: "with quick functions" | "without") {
+    const data: number[] = [];
+    super(quick, (space) => {
+      for (let n = 0; n < PAGES; n++) {
+        data.push(space.frame());
+        space.map(DATA + n * PAGE_SIZE, data[n]!, n === READ_ONLY ? 0 : PTE_WRITE);
+      }
     });
-    this.#cpu = new WasmCpu(this.#ram, { ...frontEnd, exts });
-    const space = new ToySpace(this.#ram, FRAMES_START);
-    this.#code = space.frame();
-    space.map(CODE, this.#code, PTE_EXEC);
-    this.#data = Array.from({ length: PAGES }, () => space.frame());
+    this.#data = data;
     this.#data.forEach((frame, n) => {
-      for (let at = 0; at < PAGE_SIZE; at++) this.#ram.u8[frame + at] = Math.imul(at + n * STRIDE, 31) >>> 3;
-      space.map(DATA + n * PAGE_SIZE, frame, n === READ_ONLY ? 0 : PTE_WRITE);
+      for (let at = 0; at < PAGE_SIZE; at++) this.ram.u8[frame + at] = Math.imul(at + n * STRIDE, 31) >>> 3;
     });
-    this.#cpu.setAddressSpace(space.root, 1);
   }
 
   /** The trap, what is left of the registers, and the data. */
   run({ code, count, from, to, value }: Job): { readonly state: readonly unknown[]; readonly data: Buffer } {
-    const { view, u8 } = this.#ram;
-    this.#cpu.invalidateFrame(this.#code);
-    u8.set(code, this.#code);
-    x86.startThread(this.#ram, CODE, 0);
+    const { view, u8 } = this.ram;
+    this.load(code);
     const register = (n: number): number => CPU_BASE + CPU_STATE.gpr + 8 * n;
     view.setBigUint64(register(RAX), value, true);
     view.setBigUint64(register(RCX), BigInt(count), true);
     view.setBigUint64(register(RSI), BigInt(from), true);
     view.setBigUint64(register(RDI), BigInt(to), true);
-    const trap = this.#cpu.run(1_000_000);
+    const trap = this.cpu.run(1_000_000);
     const registers = [RAX, RCX, RSI, RDI].map((n) => view.getBigUint64(register(n), true));
     const flags = [CPU_STATE.ccOp, CPU_STATE.ccA, CPU_STATE.ccB].map((field) =>
-      this.#ram.readU64(CPU_BASE + field)
+      this.ram.readU64(CPU_BASE + field)
     );
-    const pc = this.#ram.readU64(CPU_BASE + CPU_STATE.pc);
-    const fault = trap === 0 ? 0n : this.#cpu.trapAddress64;
+    const pc = this.ram.readU64(CPU_BASE + CPU_STATE.pc);
+    const fault = trap === 0 ? 0n : this.cpu.trapAddress64;
     return {
-      state: [trap, pc, this.#cpu.retired, fault, ...registers, ...flags],
+      state: [trap, pc, this.cpu.retired, fault, ...registers, ...flags],
       data: Buffer.concat(this.#data.map((frame) => u8.subarray(frame, frame + PAGE_SIZE))),
     };
   }
 }
 
 test("the quick way does what the other does", () => {
-  const quick = new Machine(x86FrontEnd);
-  const plain = new Machine({ ...x86FrontEnd, quickExts: () => new Map() });
+  const quick = new Machine("with quick functions");
+  const plain = new Machine("without");
   const random = makeRandom(1);
   for (let n = 0; n < JOBS; n++) {
     const job = makeJob(random);

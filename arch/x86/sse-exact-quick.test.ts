@@ -5,14 +5,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Ram } from "../../lib/ram.ts";
-import { WasmCpu } from "../../virt/cpu.ts";
-import type { ExtFunction, FrontEnd } from "../../virt/frontend.ts";
-import { CPU_BASE, CPU_STATE, FRAMES_START, PTE_EXEC } from "../../virt/layout.ts";
-import { ToySpace } from "../../virt/testing/toy.ts";
-import { x86, x86FrontEnd } from "./index.ts";
+import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
+import { makeRandom, pick, QuickMachine, type Random } from "./testing/quick.ts";
 
-const CODE = 0x40_0000;
 const INT3 = 0xcc;
 const JOBS = 12_000;
 const RAX = CPU_BASE + CPU_STATE.gpr;
@@ -21,21 +16,6 @@ const MXCSR = CPU_BASE + CPU_STATE.mxcsr;
 const STATE_BYTES = 32;
 /** Behind MXCSR: the mode is exact. */
 const MODE = MXCSR + 4;
-
-type Random = (below: number) => number;
-
-/** (r >>> 0) / 2^32 of a linear congruence: the same jobs every time. */
-function makeRandom(seed: number): Random {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
-
-function pick<T>(random: Random, list: readonly T[]): T {
-  return list[random(list.length)]!;
-}
 
 /** SQRT, ADD, MUL, SUB and DIV of all four kinds. */
 const ARITHMETIC = [0x51, 0x58, 0x59, 0x5c, 0x5e].flatMap((opcode) =>
@@ -90,57 +70,35 @@ function makeJob(random: Random): Job {
   };
 }
 
-class Machine {
-  readonly #ram = new Ram(FRAMES_START + (4 << 20), FRAMES_START + (4 << 20));
-  readonly #cpu: WasmCpu;
-  readonly #code: number;
-  /** How often TypeScript was asked. */
-  slow = 0;
-
-  constructor(frontEnd: FrontEnd) {
-    const exts = frontEnd.exts.map((ext): ExtFunction => (memory) => {
-      this.slow++;
-      return ext(memory);
-    });
-    this.#cpu = new WasmCpu(this.#ram, { ...frontEnd, exts });
-    const space = new ToySpace(this.#ram, FRAMES_START);
-    this.#code = space.frame();
-    space.map(CODE, this.#code, PTE_EXEC);
-    this.#cpu.setAddressSpace(space.root, 1);
-  }
-
-  run(job: Job): readonly unknown[] {
-    const { view, u8, u32 } = this.#ram;
-    this.#cpu.invalidateFrame(this.#code);
-    u8.set(job.code, this.#code);
-    x86.startThread(this.#ram, CODE, 0);
-    u32[MXCSR >>> 2] = job.mxcsr;
-    u32[MODE >>> 2] = 1;
-    view.setBigUint64(RAX, BigInt.asUintN(64, job.rax), true);
-    u8.set(job.vectors, XMM);
-    const trap = this.#cpu.run(1000);
-    const gpr = [0, 1].map((n) => view.getBigUint64(RAX + 8 * n, true));
-    const flags = [CPU_STATE.ccOp, CPU_STATE.ccA].map((field) => this.#ram.readU64(CPU_BASE + field));
-    return [
-      trap,
-      gpr,
-      flags,
-      u32[MXCSR >>> 2],
-      Buffer.from(u8.subarray(XMM, XMM + STATE_BYTES)).toString("hex"),
-    ];
-  }
+function run(machine: QuickMachine, job: Job): readonly unknown[] {
+  const { view, u8, u32 } = machine.ram;
+  machine.load(job.code);
+  u32[MXCSR >>> 2] = job.mxcsr;
+  u32[MODE >>> 2] = 1;
+  view.setBigUint64(RAX, BigInt.asUintN(64, job.rax), true);
+  u8.set(job.vectors, XMM);
+  const trap = machine.cpu.run(1000);
+  const gpr = [0, 1].map((n) => view.getBigUint64(RAX + 8 * n, true));
+  const flags = [CPU_STATE.ccOp, CPU_STATE.ccA].map((field) => machine.ram.readU64(CPU_BASE + field));
+  return [
+    trap,
+    gpr,
+    flags,
+    u32[MXCSR >>> 2],
+    Buffer.from(u8.subarray(XMM, XMM + STATE_BYTES)).toString("hex"),
+  ];
 }
 
 test("the quick way does what the other does", () => {
-  const quick = new Machine(x86FrontEnd);
-  const plain = new Machine({ ...x86FrontEnd, quickExts: () => new Map() });
+  const quick = new QuickMachine("with quick functions");
+  const plain = new QuickMachine("without");
   const random = makeRandom(754);
   const taken = new Set<string>();
   for (let n = 0; n < JOBS; n++) {
     const job = makeJob(random);
     const name = job.code.map((byte) => byte.toString(16)).join(" ");
     const [before, beforePlain] = [quick.slow, plain.slow];
-    assert.deepEqual(quick.run(job), plain.run(job), `job ${n}: ${name}, ${job.mxcsr.toString(16)}`);
+    assert.deepEqual(run(quick, job), run(plain, job), `job ${n}: ${name}, ${job.mxcsr.toString(16)}`);
     if (plain.slow > beforePlain && quick.slow === before) taken.add(name);
   }
   assert.equal(taken.size, new Set(INSTRUCTIONS).size);

@@ -7,9 +7,10 @@
 
 import type { QuickContext } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
-import type { Label } from "../../virt/wasm/assembler.ts";
+import type { Assembler } from "../../virt/wasm/assembler.ts";
 import { Code, type Operand, type Value } from "../../virt/wasm/code.ts";
 import { F64, I32, I64, W } from "../../virt/wasm/opcodes.ts";
+import { QuickCode } from "./quick-code.ts";
 import {
   addOperations,
   BIAS,
@@ -147,7 +148,7 @@ function emitUnpack(): Code {
   return c;
 }
 
-class QuickExact extends Code {
+class QuickExact extends QuickCode {
   readonly #operations: Operations;
   readonly #deliver: number;
   readonly #unpack: number;
@@ -162,20 +163,16 @@ class QuickExact extends Code {
   readonly #sign = this.local(I32);
   readonly #a = this.local(F64);
   readonly #b = this.local(F64);
-  #other: Label = 0;
 
   constructor(operations: Operations, deliver: number, unpack: number) {
-    super([], [I32]);
+    super();
     this.#operations = operations;
     this.#deliver = deliver;
     this.#unpack = unpack;
   }
 
-  make(): Code["f"] {
-    const { f } = this;
+  make(): Assembler {
     const { add, multiply, divide, root } = this.#operations;
-    this.#other = f.block();
-    this.#begin();
     const ways: (() => void)[] = [];
     ways[EXACT.add] = () => this.#lanes(add);
     ways[EXACT.sub] = () => this.#lanes(add, "negated");
@@ -188,15 +185,10 @@ class QuickExact extends Code {
     ways[EXACT.compareUnordered] = () => this.#compare();
     ways[EXACT.toRegister] = () => this.#toRegister();
     ways[EXACT.toRegisterTruncate] = () => this.#toRegister();
-    this.choose(this.#operation(), Array.from(ways));
-    f.end();
-    f.i32(0);
-    return f;
-  }
-
-  #leaveUnless(condition: Operand): void {
-    this.push(this.op(W.i32_eqz, condition));
-    this.f.brIf(this.#other);
+    return this.finish(() => {
+      this.#begin();
+      this.choose(this.#operation(), Array.from(ways));
+    });
   }
 
   #operation(): Value {
@@ -208,7 +200,7 @@ class QuickExact extends Code {
   }
 
   #begin(): void {
-    this.#leaveUnless(this.op(W.i32_and, this.load(W.i32_load, MXCSR), this.i32(PRECISION_MASK)));
+    this.leaveUnless(this.op(W.i32_and, this.load(W.i32_load, MXCSR), this.i32(PRECISION_MASK)));
     this.set(this.#word, this.load(W.i32_load, RESULT));
     this.set(this.#bytes, this.op(W.i32_and, this.op(W.i32_shr_u, this.#word, this.i32(8)), this.i32(0xff)));
     this.set(this.#isDouble, this.op(W.i32_eq, this.#bytes, this.i32(8)));
@@ -218,25 +210,25 @@ class QuickExact extends Code {
   }
 
   /** The result and the flags are known. */
-  #finish(): void {
+  #commit(): void {
     const isNew = this.op(
       W.i32_and,
       this.load(W.i32_load, FLAGS),
       this.op(W.i32_xor, this.load(W.i32_load, MXCSR), this.i32(-1)),
     );
-    this.#leaveUnless(this.op(W.i32_or, rounding(this), this.op(W.i32_eqz, isNew)));
+    this.leaveUnless(this.op(W.i32_or, rounding(this), this.op(W.i32_eqz, isNew)));
     this.store(W.v128_store, RESULT, this.load(W.v128_load, RAW));
     this.store(
       W.i32_store,
       MXCSR,
       this.op(W.i32_or, this.load(W.i32_load, MXCSR), this.load(W.i32_load, FLAGS)),
     );
-    this.return(this.i32(1));
+    this.done();
   }
 
   #take(operand: number, into: number, isDouble: Operand = this.#isDouble): void {
     const from = this.op(W.i32_add, this.i32(operand), this.#at);
-    this.#leaveUnless(this.call(this.#unpack, from, this.i32(into), isDouble));
+    this.leaveUnless(this.call(this.#unpack, from, this.i32(into), isDouble));
   }
 
   /** Where the lane at hand goes. */
@@ -253,7 +245,7 @@ class QuickExact extends Code {
     this.push(this.op(W.i32_lt_u, this.#at, this.#end));
     f.brIf(loop);
     f.end();
-    this.#finish();
+    this.#commit();
   }
 
   #lanes(operation: number, second: "as it is" | "negated" = "as it is"): void {
@@ -263,7 +255,7 @@ class QuickExact extends Code {
       const word = this.load(W.i32_load, SECOND + WORD_AT);
       const otherWord = second === "negated" ? this.op(W.i32_xor, word, this.i32(SIGN)) : word;
       const [a, aWord] = [this.load(W.i64_load, FIRST), this.load(W.i32_load, FIRST + WORD_AT)];
-      this.#leaveUnless(
+      this.leaveUnless(
         this.call(operation, this.#target(), a, aWord, this.load(W.i64_load, SECOND), otherWord),
       );
     });
@@ -272,13 +264,13 @@ class QuickExact extends Code {
   #root(root: number): void {
     this.#take(SOURCE, FIRST);
     const word = this.load(W.i32_load, FIRST + WORD_AT);
-    this.#leaveUnless(this.call(root, this.#target(), this.load(W.i64_load, FIRST), word));
+    this.leaveUnless(this.call(root, this.#target(), this.load(W.i64_load, FIRST), word));
   }
 
   #deliverNumber(significand: Value, word: Value): void {
     const [sign, exponent] = [signOf(this, word), exponentOf(this, word)];
-    this.#leaveUnless(this.call(this.#deliver, this.i32(RAW), sign, exponent, significand, this.i64(0)));
-    this.#finish();
+    this.leaveUnless(this.call(this.#deliver, this.i32(RAW), sign, exponent, significand, this.i64(0)));
+    this.#commit();
   }
 
   #fromInteger(): void {
@@ -289,7 +281,7 @@ class QuickExact extends Code {
 
   /** CVTSS2SD and CVTSD2SS. */
   #convert(): void {
-    this.#leaveUnless(this.#isScalar());
+    this.leaveUnless(this.#isScalar());
     this.#take(SOURCE, FIRST, this.op(W.i32_eqz, this.#isDouble));
     this.#deliverNumber(this.load(W.i64_load, FIRST), this.load(W.i32_load, FIRST + WORD_AT));
   }
@@ -312,7 +304,7 @@ class QuickExact extends Code {
     const less = this.op(W.f64_lt, this.#a, this.#b);
     const equal = this.op(W.i32_shl, this.op(W.f64_eq, this.#a, this.#b), this.i32(6));
     this.store(W.i32_store, RAW, this.op(W.i32_or, less, equal));
-    this.#finish();
+    this.#commit();
   }
 
   /** What fits a register of 4 or 8 bytes. */
@@ -330,13 +322,13 @@ class QuickExact extends Code {
     });
     const isLong = this.op(W.i32_eq, this.op(W.i32_shr_u, this.#word, this.i32(24)), this.i32(8));
     const limit = this.select(isLong, this.#power(63), this.#power(31));
-    this.#leaveUnless(this.op(W.f64_lt, this.op(W.f64_abs, this.#b), limit));
+    this.leaveUnless(this.op(W.f64_lt, this.op(W.f64_abs, this.#b), limit));
     this.store(W.i64_store, RAW, this.op(W.i64_trunc_sat_f64_s, this.#b));
     this.when(
       this.op(W.f64_ne, this.#a, this.#b),
       () => this.store(W.i32_store, FLAGS, this.i32(FLAG_PRECISION)),
     );
-    this.#finish();
+    this.#commit();
   }
 
   /** 2^n as a double. */

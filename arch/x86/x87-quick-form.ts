@@ -3,9 +3,10 @@
 // something is not as it mostly is.
 
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
-import type { Assembler, Label } from "../../virt/wasm/assembler.ts";
-import { Code, type Operand, type Value } from "../../virt/wasm/code.ts";
+import type { Assembler } from "../../virt/wasm/assembler.ts";
+import type { Code, Operand, Value } from "../../virt/wasm/code.ts";
 import { I32, I64, W } from "../../virt/wasm/opcodes.ts";
+import { QuickCode } from "./quick-code.ts";
 import { FLAG_PRECISION, ROUND_DOWN, ROUND_NEAREST, ROUND_UP } from "./softfloat.ts";
 import { BIAS, exponentOf, isNormal, isZero, signOf } from "./quick-float.ts";
 import { clearC1, FCW, FSW, WORD_AT, write } from "./x87-quick-arithmetic.ts";
@@ -35,7 +36,7 @@ export function setControl(c: Code, word: Value): void {
   c.store(W.i32_store, FSW, c.op(W.i32_or, rest, summary));
 }
 
-export abstract class Form extends Code {
+export abstract class Form extends QuickCode {
   /** The low three bits of the opcode byte, then ModRM. */
   readonly fop: number = this.local(I32);
   readonly #at = this.local(I32);
@@ -44,19 +45,12 @@ export abstract class Form extends Code {
   readonly #magnitude = this.local(I64);
   readonly #status = this.local(I32);
   readonly #isUp = this.local(I32);
-  #other: Label = 0;
-
-  constructor() {
-    super([], [I32]);
-  }
 
   make(): Assembler {
-    this.#other = this.f.block();
-    this.set(this.fop, this.argument(W.i32_load, 0));
-    this.body();
-    this.f.end();
-    this.f.i32(0);
-    return this.f;
+    return this.finish(() => {
+      this.set(this.fop, this.argument(W.i32_load, 0));
+      this.body();
+    });
   }
 
   /** Ends by done() on each way that is done. */
@@ -76,15 +70,6 @@ export abstract class Form extends Code {
 
   rm(): Value {
     return this.op(W.i32_and, this.fop, this.i32(7));
-  }
-
-  done(): void {
-    this.return(this.i32(1));
-  }
-
-  leaveUnless(condition: Operand): void {
-    this.push(this.op(W.i32_eqz, condition));
-    this.f.brIf(this.#other);
   }
 
   // Registers

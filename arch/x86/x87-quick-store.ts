@@ -4,7 +4,7 @@
 // Invariant: memory is written when nothing can go wrong any more, and before what is known of the stack is.
 
 import { ACCESS_WRITE } from "../../include/linux/cpu.ts";
-import type { Operand, Value } from "../../virt/wasm/code.ts";
+import type { Operand } from "../../virt/wasm/code.ts";
 import { I32, I64, W } from "../../virt/wasm/opcodes.ts";
 import { findHost } from "./quick-access.ts";
 import { FLAG_PRECISION, ROUND_ZERO } from "./softfloat.ts";
@@ -66,8 +66,7 @@ export class StoreForm extends Form {
   /** The host address of what is written. */
   #find(bytes: number): void {
     const place = { address: this.#address, entry: this.#entry, host: this.#host };
-    const leaveUnless = (condition: Value): void => this.leaveUnless(condition);
-    findHost(this, this.#fillTlb, place, ACCESS_WRITE, this.i32(bytes), leaveUnless);
+    findHost(this, this.#fillTlb, place, ACCESS_WRITE, this.i32(bytes));
   }
 
   /** All but FST and FIST, whose reg field is 2, pop. */

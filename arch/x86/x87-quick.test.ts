@@ -6,15 +6,10 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 
-import { Ram } from "../../lib/ram.ts";
-import { WasmCpu } from "../../virt/cpu.ts";
-import type { ExtFunction, FrontEnd } from "../../virt/frontend.ts";
-import { CPU_BASE, CPU_STATE, FRAMES_START, PAGE_SIZE, PTE_EXEC, PTE_WRITE } from "../../virt/layout.ts";
-import { ToySpace } from "../../virt/testing/toy.ts";
-import { x86, x86FrontEnd } from "./index.ts";
+import { CPU_BASE, CPU_STATE, PAGE_SIZE, PTE_WRITE } from "../../virt/layout.ts";
 import { MXCSR_DEFAULT } from "./mxcsr.ts";
+import { makeRandom, pick, QuickMachine, type Random } from "./testing/quick.ts";
 
-const CODE = 0x40_0000;
 const DATA = 0x60_0000;
 const RBX = 3;
 const INT3 = 0xcc;
@@ -26,21 +21,6 @@ const UNIT = CPU_BASE + CPU_STATE.st;
 const VECTORS = CPU_BASE + CPU_STATE.xmm;
 /** Registers, words and pointers; the code selector is behind them. */
 const UNIT_BYTES = 0xac;
-
-type Random = (below: number) => number;
-
-/** (r >>> 0) / 2^32 of a linear congruence: the same jobs every time. */
-function makeRandom(seed: number): Random {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
-
-function pick<T>(random: Random, list: readonly T[]): T {
-  return list[random(list.length)]!;
-}
 
 /** Low halves at and around halves of what narrower formats drop. */
 const TAILS = [0n, 1n, 0x400n, 0x401n, 0x3ffn, 0x7ffn, 0x800n, 0x8000_0000n, 0xffff_ffffn, 0x80_0000_0000n];
@@ -153,75 +133,27 @@ const ARITHMETIC = ["d8", "d8 m", "da m", "dc", "dc m", "de", "de m"].flatMap((f
     .map((reg) => form.replace(/^../, `$& /${reg}`))
 );
 const OTHERS = [
-  ...[
-    "d9 /0",
-    "d9 /1",
-    "d9 e0",
-    "d9 e1",
-    "d9 e8",
-    "d9 ee",
-    "d9 fa",
-    "d9 fc",
-    "da /5",
-    "dd /2",
-    "dd /3",
-    "dd /4",
-    "dd /5",
-  ],
-  ...["da /0", "db /0", "db /5", "db /6", "df /5", "df /6"],
-  ...[
-    "d9 /0 m",
-    "d9 /2 m",
-    "d9 /3 m",
-    "d9 /5 m",
-    "db /0 m",
-    "db /1 m",
-    "db /2 m",
-    "db /3 m",
-    "db /5 m",
-    "db /7 m",
-  ],
-  ...[
-    "dd /0 m",
-    "dd /1 m",
-    "dd /2 m",
-    "dd /3 m",
-    "df /0 m",
-    "df /1 m",
-    "df /2 m",
-    "df /3 m",
-    "df /5 m",
-    "df /7 m",
-  ],
+  ..."d9 /0,d9 /1,d9 e0,d9 e1,d9 e8,d9 ee,d9 fa,d9 fc,da /5,dd /2,dd /3,dd /4,dd /5".split(","),
+  ..."da /0,db /0,db /5,db /6,df /5,df /6".split(","),
+  ..."d9 /0 m,d9 /2 m,d9 /3 m,d9 /5 m,db /0 m,db /1 m,db /2 m,db /3 m,db /5 m,db /7 m".split(","),
+  ..."dd /0 m,dd /1 m,dd /2 m,dd /3 m,df /0 m,df /1 m,df /2 m,df /3 m,df /5 m,df /7 m".split(","),
 ];
 
-class Machine {
-  readonly #ram = new Ram(FRAMES_START + (4 << 20), FRAMES_START + (4 << 20));
-  readonly #cpu: WasmCpu;
-  readonly #code: number;
+class Machine extends QuickMachine {
   readonly #data: number;
-  /** How often TypeScript was asked. */
-  slow = 0;
 
-  constructor(frontEnd: FrontEnd) {
-    const exts = frontEnd.exts.map((ext): ExtFunction => (memory) => {
-      this.slow++;
-      return ext(memory);
+  constructor(quick: "with quick functions" | "without") {
+    let data = 0;
+    super(quick, (space) => {
+      data = space.frame();
+      space.map(DATA, data, PTE_WRITE);
     });
-    this.#cpu = new WasmCpu(this.#ram, { ...frontEnd, exts });
-    const space = new ToySpace(this.#ram, FRAMES_START);
-    this.#code = space.frame();
-    space.map(CODE, this.#code, PTE_EXEC);
-    this.#data = space.frame();
-    space.map(DATA, this.#data, PTE_WRITE);
-    this.#cpu.setAddressSpace(space.root, 1);
+    this.#data = data;
   }
 
   run(job: Job): readonly unknown[] {
-    const { view, u8, i32 } = this.#ram;
-    this.#cpu.invalidateFrame(this.#code);
-    u8.set(job.code, this.#code);
-    x86.startThread(this.#ram, CODE, 0);
+    const { view, u8, i32 } = this.ram;
+    this.load(job.code);
     view.setBigUint64(CPU_BASE + CPU_STATE.gpr + 8 * RBX, BigInt(DATA + job.at), true);
     job.stack.forEach(({ significand, word }, n) => {
       view.setBigUint64(UNIT + 16 * n, significand, true);
@@ -237,14 +169,14 @@ class Machine {
     for (let n = 0; n < 64; n++) view.setUint32(VECTORS + 4 * n, Math.imul(job.vectors, n + 1), true);
     u8.fill(0x55, this.#data, this.#data + PAGE_SIZE);
     u8.set(job.memory.subarray(0, PAGE_SIZE - job.at), this.#data + job.at);
-    const trap = this.#cpu.run(1000);
+    const trap = this.cpu.run(1000);
     for (let n = 0; n < 8; n++) view.setUint16(UNIT + 16 * n + 10, 0); // nothing is there
     const hex = (from: number, bytes: number): string =>
       Buffer.from(u8.subarray(from, from + bytes)).toString("hex");
     return [
       trap,
-      this.#ram.readU64(CPU_BASE + CPU_STATE.pc),
-      [CPU_STATE.ccOp, CPU_STATE.ccA, CPU_STATE.ccB].map((field) => this.#ram.readU64(CPU_BASE + field)),
+      this.ram.readU64(CPU_BASE + CPU_STATE.pc),
+      [CPU_STATE.ccOp, CPU_STATE.ccA, CPU_STATE.ccB].map((field) => this.ram.readU64(CPU_BASE + field)),
       [hex(UNIT, UNIT_BYTES), hex(VECTORS, 256), hex(CPU_BASE + CPU_STATE.mxcsr, 8)],
       createHash("sha1").update(u8.subarray(this.#data, this.#data + PAGE_SIZE)).digest("hex"),
     ];
@@ -267,8 +199,8 @@ function makeAreaJob(random: Random): Job {
 }
 
 test("so do the areas that all of it is saved in", () => {
-  const quick = new Machine(x86FrontEnd);
-  const plain = new Machine({ ...x86FrontEnd, quickExts: () => new Map() });
+  const quick = new Machine("with quick functions");
+  const plain = new Machine("without");
   const random = makeRandom(16);
   for (let n = 0; n < AREA_JOBS; n++) {
     const job = makeAreaJob(random);
@@ -278,8 +210,8 @@ test("so do the areas that all of it is saved in", () => {
 });
 
 test("the quick way does what the other does", () => {
-  const quick = new Machine(x86FrontEnd);
-  const plain = new Machine({ ...x86FrontEnd, quickExts: () => new Map() });
+  const quick = new Machine("with quick functions");
+  const plain = new Machine("without");
   const random = makeRandom(87);
   const taken = new Set<string>();
   for (let n = 0; n < JOBS; n++) {
