@@ -6,6 +6,7 @@ import { EXT } from "./ext.ts";
 import { emitQuickCompare } from "./ext-compare-quick.ts";
 import { emitQuickRepString } from "./ext-string-quick.ts";
 import { emitQuickFxrstor, emitQuickFxsave } from "./fxsave-quick.ts";
+import { emitQuickApproximate } from "./sse-approximate-quick.ts";
 import { addQuickExact } from "./sse-exact-quick.ts";
 import { quickX87 } from "./x87-quick.ts";
 
@@ -18,5 +19,6 @@ export const quickExts: QuickExts = (context) =>
     [EXT.fxsave, context.add(emitQuickFxsave(context.fillTlb))],
     [EXT.fxrstor, context.add(emitQuickFxrstor(context.fillTlb))],
     [EXT.sseExact, addQuickExact(context)],
+    [EXT.approximate, context.add(emitQuickApproximate())],
     ...quickX87(context),
   ]);

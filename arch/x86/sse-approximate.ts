@@ -8,8 +8,9 @@
 // Denormal operands count as zero; MXCSR has no influence and no flag is raised.
 // Source: measurement; AMD64 Architecture Programmer's Manual, volume 4 (special cases).
 
+import { ENTRIES, ENTRY_BASE, ENTRY_SHIFT } from "./sse-approximate-layout.ts";
+
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-const ENTRIES = 4096;
 
 /** Bits of the approximation for operands in [1, 2). */
 function unpackTable(first: number, text: string): Uint32Array {
@@ -93,6 +94,12 @@ const ROOT_EVEN = unpackTable(
     + "IAIAIAIAIAIAIAIIIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIIIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAII"
     + "IAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIAIA",
 );
+
+/** The three as sse-approximate-layout.ts has them. */
+export function tablesInShort(): Uint16Array {
+  const entries = [RECIPROCAL, ROOT_ODD, ROOT_EVEN].flatMap((table) => [...table]);
+  return Uint16Array.from(entries, (entry) => (entry - ENTRY_BASE) >>> ENTRY_SHIFT);
+}
 
 const INFINITY = 0x7f80_0000;
 const QUIET = 0x0040_0000;

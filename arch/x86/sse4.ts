@@ -5,7 +5,8 @@
 
 import type { GuestAccess } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
-import { reciprocal, reciprocalRoot } from "./sse-approximate.ts";
+import { reciprocal, reciprocalRoot, tablesInShort } from "./sse-approximate.ts";
+import { TABLES } from "./sse-approximate-layout.ts";
 
 const SCRATCH = CPU_BASE + CPU_STATE.scratch;
 /** The slots, as words of 32 bits. */
@@ -14,7 +15,8 @@ const [TARGET, SOURCE] = [RESULT + 4, RESULT + 8];
 
 /** Slot 0: 0 reciprocal, 1 of the root | lanes << 8; slot 1 target, slot 2 source. Result in slot 0. */
 export function approximateExt(memory: GuestAccess): number {
-  const { u32 } = memory.ram;
+  const { u16, u32 } = memory.ram;
+  if (u16[TABLES >>> 1] === 0) u16.set(tablesInShort(), TABLES >>> 1); // for sse-approximate-quick.ts
   const word = u32[RESULT]!;
   const lanes = word >> 8;
   const approximate = (word & 1) === 0 ? reciprocal : reciprocalRoot;

@@ -80,6 +80,9 @@ export const MISSES_STAYED_AT = 6;
 export const WINDOW_LOG: number = WINDOW_MISSES + 2 * WINDOW_PAIRS * MISSES_BYTES;
 /** The tables of CRC-32C (crc32c.ts), once they are needed: zeros until then. */
 export const CRC_TABLES = 0x7_0000;
+/** Room for tables of a front end's quick functions, once they are needed: zeros until then. */
+export const FRONT_END_TABLES = 0x7_2000;
+export const FRONT_END_TABLES_BYTES = 0x6000;
 /** Two i64: the operands of the flags while a region asks where memory lies. */
 export const CC_ASIDE: number = CPU_BASE + 0x578;
 export const REGIONS_MAX = 60_000;

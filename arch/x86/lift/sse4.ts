@@ -123,7 +123,7 @@ function leastWord(l: Lift): void {
 function approximate(kind: 0 | 1, lanes: number): Lifter {
   return (l) => {
     const [x, y] = readBoth(l);
-    const [result] = l.b.ext(EXT.approximate, [l.b.const32(kind | (lanes << 8)), x, y], ["v"]);
+    const [result] = l.b.extState(EXT.approximate, [l.b.const32(kind | (lanes << 8)), x, y], ["v"]);
     writeVector(l, 0, result!);
   };
 }
