@@ -211,18 +211,19 @@ class QuickExact extends QuickCode {
 
   /** The result and the flags are known. */
   #commit(): void {
-    const isNew = this.op(
-      W.i32_and,
-      this.load(W.i32_load, FLAGS),
-      this.op(W.i32_xor, this.load(W.i32_load, MXCSR), this.i32(-1)),
-    );
+    const flags = this.load(W.i32_load, FLAGS);
+    const clear = this.op(W.i32_xor, this.load(W.i32_load, MXCSR), this.i32(-1));
+    const isNew = this.op(W.i32_and, flags, clear);
     this.leaveUnless(this.op(W.i32_or, rounding(this), this.op(W.i32_eqz, isNew)));
-    this.store(W.v128_store, RESULT, this.load(W.v128_load, RAW));
-    this.store(
-      W.i32_store,
-      MXCSR,
-      this.op(W.i32_or, this.load(W.i32_load, MXCSR), this.load(W.i32_load, FLAGS)),
-    );
+    // A processor would wait for a vector of which a part has just been stored.
+    this.when(this.op(W.i32_and, this.#isDouble, this.#isScalar()), () => {
+      this.store(W.v128_store, RESULT, () => {
+        this.push(this.load(W.v128_load, TARGET));
+        this.push(this.load(W.i64_load, RAW));
+        this.f.lane(W.i64x2_replace_lane, 0);
+      });
+    }, () => this.store(W.v128_store, RESULT, this.load(W.v128_load, RAW)));
+    this.store(W.i32_store, MXCSR, this.op(W.i32_or, this.load(W.i32_load, MXCSR), flags));
     this.done();
   }
 
