@@ -11,15 +11,14 @@ import { findHost } from "./quick-access.ts";
 import { QuickCode } from "./quick-code.ts";
 import { FXSAVE_BYTES, MXCSR_MASK, ST_OFFSET, XMM_OFFSET } from "./x87-fxsave.ts";
 import { FCW, FSW, WORD_AT, write } from "./x87-quick-arithmetic.ts";
-import { setControl } from "./x87-quick-form.ts";
-import { CONDITIONS, ERROR_SUMMARY, EXCEPTIONS, STACK_FAULT } from "./x87-state.ts";
+import { setControl, setStatus, statusWord } from "./x87-quick-form.ts";
+import { ERROR_SUMMARY } from "./x87-state.ts";
 
 const state = (field: keyof typeof CPU_STATE): number => CPU_BASE + CPU_STATE[field];
 const [ADDRESS, IS_WIDE] = [state("scratch"), state("scratch") + 16];
 const REGISTER = 16;
 const REGISTERS = 8;
 const XMM_BYTES = 256;
-const TOP_SHIFT = 11;
 const OPCODE_MASK = 0x7ff;
 
 /** `fillTlb`: as QuickContext has it. */
@@ -75,9 +74,8 @@ class QuickArea extends QuickCode {
   #write(): void {
     const put = (opcode: number, offset: number, value: Value): void =>
       this.store(opcode, offset, value, this.#host);
-    const top = this.op(W.i32_shl, this.load(W.i32_load, state("ftop")), this.i32(TOP_SHIFT));
     put(W.i32_store16, 0, this.load(W.i32_load, FCW));
-    put(W.i32_store16, 2, this.op(W.i32_or, this.load(W.i32_load, FSW), top));
+    put(W.i32_store16, 2, statusWord(this));
     // No opcode and no pointers are reported.
     put(W.i32_store, 4, this.load(W.i32_load8_u, state("ftag")));
     put(W.i64_store, 8, this.i64(0));
@@ -94,9 +92,7 @@ class QuickArea extends QuickCode {
   #read(): void {
     const put = (field: keyof typeof CPU_STATE, value: Value): void =>
       this.store(W.i32_store, state(field), value);
-    const status = this.#at(W.i32_load16_u, 2);
-    put("ftop", this.op(W.i32_and, this.op(W.i32_shr_u, status, this.i32(TOP_SHIFT)), this.i32(7)));
-    put("fsw", this.op(W.i32_and, status, this.i32(CONDITIONS | STACK_FAULT | EXCEPTIONS)));
+    setStatus(this, this.#at(W.i32_load16_u, 2));
     setControl(this, this.#at(W.i32_load16_u, 0));
     put("ftag", this.#at(W.i32_load8_u, 4));
     put("fop", this.op(W.i32_and, this.#at(W.i32_load16_u, 6), this.i32(OPCODE_MASK)));

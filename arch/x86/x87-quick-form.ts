@@ -10,7 +10,7 @@ import { QuickCode } from "./quick-code.ts";
 import { FLAG_PRECISION, ROUND_DOWN, ROUND_NEAREST, ROUND_UP } from "./softfloat.ts";
 import { BIAS, exponentOf, isNormal, isZero, signOf } from "./quick-float.ts";
 import { clearC1, FCW, FSW, WORD_AT, write } from "./x87-quick-arithmetic.ts";
-import { BUSY, C1, ERROR_SUMMARY, EXCEPTIONS } from "./x87-state.ts";
+import { BUSY, C1, CONDITIONS, ERROR_SUMMARY, EXCEPTIONS, STACK_FAULT } from "./x87-state.ts";
 
 const ST = CPU_BASE + CPU_STATE.st;
 const FTOP = CPU_BASE + CPU_STATE.ftop;
@@ -22,8 +22,20 @@ const REGISTER = 16;
 const ROUNDING_SHIFT = 10;
 const SIGNIFICAND_BITS = 64;
 const CONTROL_BITS = 0x1f3f;
+const TOP_SHIFT = 11;
 /** Bit 6 of the control word is always 1. */
 const CONTROL_FIXED = 0x40;
+
+/** The status word with the top of the stack in it. */
+export function statusWord(c: Code): Value {
+  return c.op(W.i32_or, c.load(W.i32_load, FSW), c.op(W.i32_shl, c.load(W.i32_load, FTOP), c.i32(TOP_SHIFT)));
+}
+
+/** Sets what a status word holds; the summary of exceptions is left to setControl(). */
+export function setStatus(c: Code, word: Value): void {
+  c.store(W.i32_store, FTOP, c.op(W.i32_and, c.op(W.i32_shr_u, word, c.i32(TOP_SHIFT)), c.i32(7)));
+  c.store(W.i32_store, FSW, c.op(W.i32_and, word, c.i32(CONDITIONS | STACK_FAULT | EXCEPTIONS)));
+}
 
 /** Sets the control word. The summary of exceptions follows from what is masked. */
 export function setControl(c: Code, word: Value): void {

@@ -60,6 +60,11 @@ const FUNCTIONS = [0xe0, 0xe1, 0xe8, 0xee, 0xfa, 0xfa, 0xfa, 0xfc];
 function operand(random: Random): Uint8Array {
   const view = new DataView(new ArrayBuffer(16));
   const { significand, word } = number80(random);
+  if (random(8) === 0) { // an environment with an empty stack
+    const image = new Uint8Array(28).map(() => random(256));
+    image.set([0xff, 0xff], 8);
+    return image;
+  }
   switch (random(4)) {
     case 0:
       view.setFloat32(
@@ -134,7 +139,7 @@ const ARITHMETIC = ["d8", "d8 m", "da m", "dc", "dc m", "de", "de m"].flatMap((f
 );
 const OTHERS = [
   ..."d9 /0,d9 /1,d9 e0,d9 e1,d9 e8,d9 ee,d9 fa,d9 fc,da /5,dd /2,dd /3,dd /4,dd /5".split(","),
-  ..."da /0,db /0,db /5,db /6,df /5,df /6".split(","),
+  ..."d9 /4 m,d9 /6 m,da /0,db /0,db /5,db /6,df /5,df /6".split(","),
   ..."d9 /0 m,d9 /2 m,d9 /3 m,d9 /5 m,db /0 m,db /1 m,db /2 m,db /3 m,db /5 m,db /7 m".split(","),
   ..."dd /0 m,dd /1 m,dd /2 m,dd /3 m,df /0 m,df /1 m,df /2 m,df /3 m,df /5 m,df /7 m".split(","),
 ];

@@ -8,7 +8,15 @@
 import type { QuickContext } from "../../virt/frontend.ts";
 import type { Operand, Value } from "../../virt/wasm/code.ts";
 import { I32, I64, W } from "../../virt/wasm/opcodes.ts";
-import { EXT_X87_BASE, X87_COMPARE_FLAGS, X87_LOAD, X87_MOVE_IF, X87_REGISTER, X87_STORE } from "./ext.ts";
+import {
+  EXT_X87_BASE,
+  X87_AREA,
+  X87_COMPARE_FLAGS,
+  X87_LOAD,
+  X87_MOVE_IF,
+  X87_REGISTER,
+  X87_STORE,
+} from "./ext.ts";
 import { BIAS, EQUAL, LESS, normalise, SIGN, signOf, UNKNOWN, widen, widenInteger } from "./quick-float.ts";
 import {
   addQuickArithmetic,
@@ -19,6 +27,7 @@ import {
   WORD_AT,
   write,
 } from "./x87-quick-arithmetic.ts";
+import { EnvironmentForm } from "./x87-quick-environment.ts";
 import { Form, FTAG, SCRATCH, setControl } from "./x87-quick-form.ts";
 import { StoreForm } from "./x87-quick-store.ts";
 import { C0, C3, CONDITIONS } from "./x87-state.ts";
@@ -36,6 +45,7 @@ export function quickX87(context: QuickContext): ReadonlyMap<number, number> {
     [X87_STORE, new StoreForm(context.fillTlb)],
     [X87_COMPARE_FLAGS, new CompareForm(arithmetic)],
     [X87_MOVE_IF, new MoveIfForm()],
+    [X87_AREA, new EnvironmentForm(context.fillTlb)],
   ];
   return new Map(forms.map(([form, code]) => [EXT_X87_BASE + form, context.add(code.make())]));
 }

@@ -111,7 +111,7 @@ function storeOrRegister(l: Lift): void {
 
 function area(l: Lift): void {
   const address = addressArgument(l);
-  l.b.ext(EXT_X87_BASE + X87_AREA, [opcodeArgument(l), address, l.b.const32(l.insn.opSize)]);
+  l.b.extState(EXT_X87_BASE + X87_AREA, [opcodeArgument(l), address, l.b.const32(l.insn.opSize)]);
 }
 
 function waitingArea(l: Lift): void {
