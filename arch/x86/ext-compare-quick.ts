@@ -12,7 +12,7 @@ import type { Assembler } from "../../virt/wasm/assembler.ts";
 import type { Operand, Value } from "../../virt/wasm/code.ts";
 import { I32, I64, W } from "../../virt/wasm/opcodes.ts";
 import { RAX, RCX, RDI, RSI, RUN_MAX, STRING_CMPS } from "./ext-string.ts";
-import { findHost } from "./quick-access.ts";
+import { GuestMemory } from "./quick-access.ts";
 import { QuickCode } from "./quick-code.ts";
 
 /** As ext-string.ts has them: the job, and the base of the source's segment. */
@@ -34,7 +34,7 @@ export function emitQuickCompare(fillTlb: number): Assembler {
 }
 
 class QuickCompare extends QuickCode {
-  readonly #fillTlb: number;
+  readonly #memory: GuestMemory;
   readonly #job = this.local(I32);
   readonly #sizeLog = this.local(I32);
   readonly #hasSource = this.local(I32);
@@ -51,14 +51,12 @@ class QuickCompare extends QuickCode {
   readonly #isOver = this.local(I32);
   readonly #from = this.local(I32);
   readonly #to = this.local(I32);
-  readonly #address = this.local(I64);
-  readonly #entry = this.local(I32);
   readonly #a = this.local(I64);
   readonly #b = this.local(I64);
 
   constructor(fillTlb: number) {
     super();
-    this.#fillTlb = fillTlb;
+    this.#memory = new GuestMemory(this, fillTlb);
   }
 
   make(): Assembler {
@@ -145,10 +143,7 @@ class QuickCompare extends QuickCode {
   }
 
   #find(register: number, host: number): void {
-    this.set(this.#address, this.load(W.i64_load, register));
-    const place = { address: this.#address, entry: this.#entry, host };
-    const bytes: Value = () => this.f.get(this.#bytes);
-    findHost(this, this.#fillTlb, place, ACCESS_READ, bytes);
+    this.#memory.find(host, this.load(W.i64_load, register), ACCESS_READ, () => this.f.get(this.#bytes));
   }
 
   #compareWords(): void {

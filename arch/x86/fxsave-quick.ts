@@ -3,19 +3,19 @@
 // with the MXCSR that is there already. x87-fxsave.ts does the rest, and says what the image consists of.
 
 import { type Access, ACCESS_READ, ACCESS_WRITE } from "../../include/linux/cpu.ts";
-import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
+import type { CPU_STATE } from "../../virt/layout.ts";
+import { stateAddress } from "../../virt/runtime/status.ts";
 import type { Assembler } from "../../virt/wasm/assembler.ts";
 import type { Value } from "../../virt/wasm/code.ts";
-import { I32, I64, W } from "../../virt/wasm/opcodes.ts";
-import { findHost } from "./quick-access.ts";
+import { I32, W } from "../../virt/wasm/opcodes.ts";
+import { GuestMemory } from "./quick-access.ts";
 import { QuickCode } from "./quick-code.ts";
 import { FXSAVE_BYTES, MXCSR_MASK, ST_OFFSET, XMM_OFFSET } from "./x87-fxsave.ts";
 import { FCW, FSW, WORD_AT, write } from "./x87-quick-arithmetic.ts";
-import { setControl, setStatus, statusWord } from "./x87-quick-form.ts";
+import { addressOf, physicalOf, setControl, setStatus, statusWord } from "./x87-quick-form.ts";
 import { ERROR_SUMMARY } from "./x87-state.ts";
 
-const state = (field: keyof typeof CPU_STATE): number => CPU_BASE + CPU_STATE[field];
-const [ADDRESS, IS_WIDE] = [state("scratch"), state("scratch") + 16];
+const [ADDRESS, IS_WIDE] = [stateAddress("scratch"), stateAddress("scratch") + 16];
 const REGISTER = 16;
 const REGISTERS = 8;
 const XMM_BYTES = 256;
@@ -31,15 +31,13 @@ export function emitQuickFxrstor(fillTlb: number): Assembler {
 }
 
 class QuickArea extends QuickCode {
-  readonly #fillTlb: number;
-  readonly #address = this.local(I64);
-  readonly #entry = this.local(I32);
+  readonly #memory: GuestMemory;
   readonly #host = this.local(I32);
   readonly #register = this.local(I32);
 
   constructor(fillTlb: number) {
     super();
-    this.#fillTlb = fillTlb;
+    this.#memory = new GuestMemory(this, fillTlb);
   }
 
   save(): Assembler {
@@ -55,16 +53,16 @@ class QuickArea extends QuickCode {
   restore(): Assembler {
     return this.finish(() => {
       this.#find(ACCESS_READ);
-      this.leaveUnless(this.op(W.i32_eq, this.#at(W.i32_load, 24), this.load(W.i32_load, state("mxcsr"))));
+      this.leaveUnless(
+        this.op(W.i32_eq, this.#at(W.i32_load, 24), this.load(W.i32_load, stateAddress("mxcsr"))),
+      );
       this.#read();
       this.done();
     });
   }
 
   #find(access: Access): void {
-    this.set(this.#address, this.load(W.i64_load, ADDRESS));
-    const place = { address: this.#address, entry: this.#entry, host: this.#host };
-    findHost(this, this.#fillTlb, place, access, this.i32(FXSAVE_BYTES));
+    this.#memory.find(this.#host, this.load(W.i64_load, ADDRESS), access, this.i32(FXSAVE_BYTES));
   }
 
   #at(opcode: number, offset: number): Value {
@@ -77,21 +75,21 @@ class QuickArea extends QuickCode {
     put(W.i32_store16, 0, this.load(W.i32_load, FCW));
     put(W.i32_store16, 2, statusWord(this));
     // No opcode and no pointers are reported.
-    put(W.i32_store, 4, this.load(W.i32_load8_u, state("ftag")));
+    put(W.i32_store, 4, this.load(W.i32_load8_u, stateAddress("ftag")));
     put(W.i64_store, 8, this.i64(0));
     put(W.i64_store, 16, this.i64(0));
-    put(W.i32_store, 24, this.load(W.i32_load, state("mxcsr")));
+    put(W.i32_store, 24, this.load(W.i32_load, stateAddress("mxcsr")));
     put(W.i32_store, 28, this.i32(MXCSR_MASK));
     this.#eachRegister((offset) => {
       put(W.i64_store, offset, this.load(W.i64_load, 0, this.#register));
       put(W.i64_store, offset + WORD_AT, this.load(W.i64_load16_u, WORD_AT, this.#register));
     });
-    this.#copy(this.op(W.i32_add, this.#host, this.i32(XMM_OFFSET)), this.i32(state("xmm")));
+    this.#copy(this.op(W.i32_add, this.#host, this.i32(XMM_OFFSET)), this.i32(stateAddress("xmm")));
   }
 
   #read(): void {
     const put = (field: keyof typeof CPU_STATE, value: Value): void =>
-      this.store(W.i32_store, state(field), value);
+      this.store(W.i32_store, stateAddress(field), value);
     setStatus(this, this.#at(W.i32_load16_u, 2));
     setControl(this, this.#at(W.i32_load16_u, 0));
     put("ftag", this.#at(W.i32_load8_u, 4));
@@ -105,7 +103,7 @@ class QuickArea extends QuickCode {
       const word = this.#at(W.i32_load16_u, offset + WORD_AT);
       write(this, this.#register, this.#at(W.i64_load, offset), word);
     });
-    this.#copy(this.i32(state("xmm")), this.op(W.i32_add, this.#host, this.i32(XMM_OFFSET)));
+    this.#copy(this.i32(stateAddress("xmm")), this.op(W.i32_add, this.#host, this.i32(XMM_OFFSET)));
   }
 
   #isWide(): Value {
@@ -118,7 +116,7 @@ class QuickArea extends QuickCode {
     const wide = this.op(W.i64_shr_s, this.op(W.i64_shl, this.#at(W.i64_load, offset), unused), unused);
     this.store(
       W.i64_store,
-      state(field),
+      stateAddress(field),
       this.select(this.#isWide(), wide, this.#at(W.i64_load32_u, offset)),
     );
   }
@@ -126,15 +124,7 @@ class QuickArea extends QuickCode {
   /** #register = the address of each of the stack, and where it is in the image. */
   #eachRegister(act: (offset: number) => void): void {
     for (let i = 0; i < REGISTERS; i++) {
-      const physical = this.op(
-        W.i32_and,
-        this.op(W.i32_add, this.load(W.i32_load, state("ftop")), this.i32(i)),
-        this.i32(7),
-      );
-      this.set(
-        this.#register,
-        this.op(W.i32_add, this.op(W.i32_mul, physical, this.i32(REGISTER)), this.i32(state("st"))),
-      );
+      this.set(this.#register, addressOf(this, physicalOf(this, this.i32(i))));
       act(ST_OFFSET + REGISTER * i);
     }
   }

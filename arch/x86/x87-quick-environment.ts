@@ -3,10 +3,10 @@
 // x87.ts does the rest.
 
 import { type Access, ACCESS_READ, ACCESS_WRITE } from "../../include/linux/cpu.ts";
-import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
+import { stateAddress } from "../../virt/runtime/status.ts";
 import type { Operand, Value } from "../../virt/wasm/code.ts";
-import { I32, I64, W } from "../../virt/wasm/opcodes.ts";
-import { findHost } from "./quick-access.ts";
+import { I32, W } from "../../virt/wasm/opcodes.ts";
+import { GuestMemory } from "./quick-access.ts";
 import { FCW } from "./x87-quick-arithmetic.ts";
 import { Form, FTAG, setControl, setStatus, statusWord } from "./x87-quick-form.ts";
 import { EXCEPTIONS } from "./x87-state.ts";
@@ -16,17 +16,14 @@ const ALL_EMPTY = 0xffff;
 /** Of the upper halves of words. */
 const UNUSED = 0xffff_0000 | 0;
 const OPCODE_MASK = 0x7ff;
-const state = (field: keyof typeof CPU_STATE): number => CPU_BASE + CPU_STATE[field];
 
 export class EnvironmentForm extends Form {
-  readonly #fillTlb: number;
-  readonly #address = this.local(I64);
-  readonly #entry = this.local(I32);
+  readonly #memory: GuestMemory;
   readonly #host = this.local(I32);
 
   constructor(fillTlb: number) {
     super();
-    this.#fillTlb = fillTlb;
+    this.#memory = new GuestMemory(this, fillTlb);
   }
 
   /** FNSAVE and FRSTOR, which have the same reg fields, are of another opcode. */
@@ -46,9 +43,7 @@ export class EnvironmentForm extends Form {
   }
 
   #find(access: Access): void {
-    this.set(this.#address, this.argument(W.i64_load, 1));
-    const place = { address: this.#address, entry: this.#entry, host: this.#host };
-    findHost(this, this.#fillTlb, place, access, this.i32(BYTES));
+    this.#memory.find(this.#host, this.argument(W.i64_load, 1), access, this.i32(BYTES));
   }
 
   /** After it all exceptions are masked. */
@@ -59,11 +54,11 @@ export class EnvironmentForm extends Form {
     putHalf(0, this.load(W.i32_load, FCW));
     putHalf(4, statusWord(this));
     put(8, this.i32(-1));
-    put(12, this.load(W.i32_load, state("fip")));
-    const opcode = this.op(W.i32_shl, this.load(W.i32_load, state("fop")), this.i32(16));
-    put(16, this.op(W.i32_or, this.load(W.i32_load16_u, state("fselectors")), opcode));
-    put(20, this.load(W.i32_load, state("fdp")));
-    putHalf(24, this.load(W.i32_load16_u, state("fselectors") + 2));
+    put(12, this.load(W.i32_load, stateAddress("fip")));
+    const opcode = this.op(W.i32_shl, this.load(W.i32_load, stateAddress("fop")), this.i32(16));
+    put(16, this.op(W.i32_or, this.load(W.i32_load16_u, stateAddress("fselectors")), opcode));
+    put(20, this.load(W.i32_load, stateAddress("fdp")));
+    putHalf(24, this.load(W.i32_load16_u, stateAddress("fselectors") + 2));
     setControl(this, this.op(W.i32_or, this.load(W.i32_load, FCW), this.i32(EXCEPTIONS)));
   }
 
@@ -71,11 +66,11 @@ export class EnvironmentForm extends Form {
     this.store(W.i32_store, FTAG, this.i32(0));
     setStatus(this, this.#half(4));
     setControl(this, this.#half(0));
-    this.store(W.i64_store, state("fip"), this.load(W.i64_load32_u, 12, this.#host));
-    this.store(W.i64_store, state("fdp"), this.load(W.i64_load32_u, 20, this.#host));
-    this.store(W.i32_store, state("fop"), this.op(W.i32_and, this.#half(18), this.i32(OPCODE_MASK)));
+    this.store(W.i64_store, stateAddress("fip"), this.load(W.i64_load32_u, 12, this.#host));
+    this.store(W.i64_store, stateAddress("fdp"), this.load(W.i64_load32_u, 20, this.#host));
+    this.store(W.i32_store, stateAddress("fop"), this.op(W.i32_and, this.#half(18), this.i32(OPCODE_MASK)));
     const dataSelector = this.op(W.i32_shl, this.#half(24), this.i32(16));
-    this.store(W.i32_store, state("fselectors"), this.op(W.i32_or, this.#half(16), dataSelector));
+    this.store(W.i32_store, stateAddress("fselectors"), this.op(W.i32_or, this.#half(16), dataSelector));
   }
 
   #half(offset: number): Value {

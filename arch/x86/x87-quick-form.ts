@@ -26,6 +26,16 @@ const TOP_SHIFT = 11;
 /** Bit 6 of the control word is always 1. */
 const CONTROL_FIXED = 0x40;
 
+/** The number of the register that is ST(i). */
+export function physicalOf(c: Code, i: Operand): Value {
+  return c.op(W.i32_and, c.op(W.i32_add, c.load(W.i32_load, FTOP), i), c.i32(7));
+}
+
+/** Where a register is, by its number. */
+export function addressOf(c: Code, physical: Operand): Value {
+  return c.op(W.i32_add, c.op(W.i32_mul, physical, c.i32(REGISTER)), c.i32(ST));
+}
+
 /** The status word with the top of the stack in it. */
 export function statusWord(c: Code): Value {
   return c.op(W.i32_or, c.load(W.i32_load, FSW), c.op(W.i32_shl, c.load(W.i32_load, FTOP), c.i32(TOP_SHIFT)));
@@ -86,21 +96,13 @@ export abstract class Form extends QuickCode {
 
   // Registers
 
-  physical(i: Operand): Value {
-    return this.op(W.i32_and, this.op(W.i32_add, this.load(W.i32_load, FTOP), i), this.i32(7));
-  }
-
-  addressOf(physical: Operand): Value {
-    return this.op(W.i32_add, this.op(W.i32_mul, physical, this.i32(REGISTER)), this.i32(ST));
-  }
-
   /** The address of ST(i), which must not be empty. */
   findRegister(i: Operand, address: number): void {
-    this.set(address, this.physical(i));
+    this.set(address, physicalOf(this, i));
     this.leaveUnless(
       this.op(W.i32_and, this.op(W.i32_shr_u, this.load(W.i32_load, FTAG), address), this.i32(1)),
     );
-    this.set(address, this.addressOf(address));
+    this.set(address, addressOf(this, address));
   }
 
   significandAt(address: Operand): Value {
@@ -112,13 +114,13 @@ export abstract class Form extends QuickCode {
   }
 
   pushNumber(significand: Operand, word: Operand): void {
-    this.set(this.#at, this.physical(this.i32(-1)));
+    this.set(this.#at, physicalOf(this, this.i32(-1)));
     this.set(this.#tags, this.load(W.i32_load, FTAG));
     const bit = this.op(W.i32_shl, this.i32(1), this.#at);
     this.leaveUnless(this.op(W.i32_eqz, this.op(W.i32_and, this.#tags, bit)));
     this.store(W.i32_store, FTAG, this.op(W.i32_or, this.#tags, bit));
     this.store(W.i32_store, FTOP, this.#at);
-    write(this, this.addressOf(this.#at), significand, word);
+    write(this, addressOf(this, this.#at), significand, word);
     clearC1(this);
   }
 
@@ -127,7 +129,7 @@ export abstract class Form extends QuickCode {
     const bit = this.op(W.i32_shl, this.i32(1), this.#at);
     const others = this.op(W.i32_xor, bit, this.i32(-1));
     this.store(W.i32_store, FTAG, this.op(W.i32_and, this.load(W.i32_load, FTAG), others));
-    this.store(W.i32_store, FTOP, this.physical(this.i32(1)));
+    this.store(W.i32_store, FTOP, physicalOf(this, this.i32(1)));
   }
 
   // Numbers

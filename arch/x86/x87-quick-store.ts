@@ -6,7 +6,7 @@
 import { ACCESS_WRITE } from "../../include/linux/cpu.ts";
 import type { Operand } from "../../virt/wasm/code.ts";
 import { I32, I64, W } from "../../virt/wasm/opcodes.ts";
-import { findHost } from "./quick-access.ts";
+import { GuestMemory } from "./quick-access.ts";
 import { FLAG_PRECISION, ROUND_ZERO } from "./softfloat.ts";
 import { BIAS, exponentOf, isNormal, isZero, signOf } from "./quick-float.ts";
 import { clearC1, FCW, FSW } from "./x87-quick-arithmetic.ts";
@@ -26,25 +26,22 @@ const STORES = new Map<number, number>([
 ]);
 
 export class StoreForm extends Form {
-  readonly #fillTlb: number;
+  readonly #memory: GuestMemory;
   readonly #top = this.local(I32);
   readonly #significand = this.local(I64);
   readonly #word = this.local(I32);
-  readonly #address = this.local(I64);
-  readonly #entry = this.local(I32);
   readonly #host = this.local(I32);
   readonly #bits = this.local(I64);
 
   constructor(fillTlb: number) {
     super();
-    this.#fillTlb = fillTlb;
+    this.#memory = new GuestMemory(this, fillTlb);
   }
 
   body(): void {
     this.findRegister(this.i32(0), this.#top);
     this.set(this.#significand, this.significandAt(this.#top));
     this.set(this.#word, this.wordAt(this.#top));
-    this.set(this.#address, this.argument(W.i64_load, 1));
     const float = (fractionBits: number, exponentBits: number, bytes: number) => () =>
       this.#storeFloat(fractionBits, exponentBits, bytes);
     const integer = (bytes: number) => () => this.#storeInteger(bytes, this.rounding());
@@ -65,8 +62,7 @@ export class StoreForm extends Form {
 
   /** The host address of what is written. */
   #find(bytes: number): void {
-    const place = { address: this.#address, entry: this.#entry, host: this.#host };
-    findHost(this, this.#fillTlb, place, ACCESS_WRITE, this.i32(bytes));
+    this.#memory.find(this.#host, this.argument(W.i64_load, 1), ACCESS_WRITE, this.i32(bytes));
   }
 
   /** All but FST and FIST, whose reg field is 2, pop. */

@@ -28,7 +28,7 @@ import {
   write,
 } from "./x87-quick-arithmetic.ts";
 import { EnvironmentForm } from "./x87-quick-environment.ts";
-import { Form, FTAG, SCRATCH, setControl } from "./x87-quick-form.ts";
+import { addressOf, Form, FTAG, physicalOf, SCRATCH, setControl } from "./x87-quick-form.ts";
 import { StoreForm } from "./x87-quick-store.ts";
 import { C0, C3, CONDITIONS } from "./x87-state.ts";
 
@@ -260,10 +260,10 @@ class RegisterForm extends ArithmeticForm {
 
   #storeRegister(pops: number): void {
     this.findRegister(this.i32(0), this.#top);
-    const physical = this.physical(this.rm());
+    const physical = physicalOf(this, this.rm());
     const tags = this.op(W.i32_or, this.load(W.i32_load, FTAG), this.op(W.i32_shl, this.i32(1), physical));
     this.store(W.i32_store, FTAG, tags);
-    write(this, this.addressOf(physical), this.significandAt(this.#top), this.wordAt(this.#top));
+    write(this, addressOf(this, physical), this.significandAt(this.#top), this.wordAt(this.#top));
     clearC1(this);
     for (let n = 0; n < pops; n++) this.pop();
     this.done();

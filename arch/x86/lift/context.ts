@@ -66,7 +66,7 @@ export const NE: Pair = { i: Op.i32_ne, l: Op.i64_ne };
 export class Lift {
   readonly b: IrBuilder;
   readonly insn: Insn;
-  /** MODE_RELAXED or MODE_EXACT. */
+  /** MODE_RELAXED, MODE_TRACKED or MODE_EXACT. */
   readonly mode: number;
   nextPc = 0;
   /** True once a terminator has been set. */
