@@ -2,11 +2,10 @@
 // Where translated blocks are found: by frame, offset and mode. Also the bytecode arena.
 //
 // Invariants: a frame that a live block was made from has FRAME_CODE set; a dead block is in no table and in
-// no jump-cache entry (the jump cache is emptied when blocks die). Bytecode of dead blocks stays where it is
-// until the arena is full and everything is dropped.
+// no jump-cache entry (they are taken out when blocks die). Bytecode of dead blocks stays where it is until the arena is
+// full and everything is dropped.
 
 import { DATA_ALIGNMENT } from "./translate/data.ts";
-import type { Region } from "./translate/live.ts";
 import type { Ram } from "../lib/ram.ts";
 import {
   BYTECODE_ARENA,
@@ -20,10 +19,14 @@ import {
   NEAR_CACHE_ENTRIES,
   PAGE_SIZE,
 } from "./layout.ts";
+import { EnteredPages, forgetEntered, type LiveTags } from "./entered.ts";
 import { blockKey, type PageBytecode } from "./interp/kept.ts";
 import { unlinkBlock } from "./interp/links.ts";
 import { TERM_NONE } from "./ir/terminators.ts";
 import { SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
+import type { Region } from "./translate/live.ts";
+import { findTargets, type FrameTargets } from "./targets.ts";
+import { WrittenCode } from "./written-code.ts";
 
 /** The upper end of the arena is for single steps. */
 export const STEP_AREA: number = FRAMES_START - 0x4_0000;
@@ -34,6 +37,8 @@ export interface Block {
   secondFrame: number;
   /** How many bytes of it lie in the second frame. */
   tailBytes: number;
+  /** How many bytes of guest code it was made from; 0 while nothing was, or where a store had it: not in a watched frame. */
+  bytes: number;
   readonly offset: number;
   readonly mode: number;
   /** Address of the first bytecode record; 0 while there is no bytecode, for an entry of a region out of a store. */
@@ -64,6 +69,7 @@ export function newBlock(frame: number, offset: number, mode: number): Block {
     frame,
     secondFrame: -1,
     tailBytes: 0,
+    bytes: 0,
     offset,
     mode,
     record: 0,
@@ -91,27 +97,16 @@ export function setBytecode(block: Block, { record, end, terminator, instruction
 /** Notes where the guest code of a block ends, of `bytes` bytes. `nextFrame`: the frame of the next page, if it ends there. */
 export function setTail(block: Block, bytes: number, nextFrame: () => number): void {
   const tail = block.offset + bytes - PAGE_SIZE;
+  block.bytes = bytes;
   block.secondFrame = tail > 0 ? nextFrame() : -1;
   block.tailBytes = Math.max(tail, 0);
 }
 
-/** The targets in a frame, as address spaces that come to it are told of them. */
-export interface FrameTargets {
-  readonly mode: number;
-  /** The count of changes to regions that it was made at. */
-  readonly age: number;
-  /** Of bytecode: offset in the frame and record, by turns. */
-  readonly records: readonly number[];
-  readonly regions: readonly RegionTargets[];
-}
-
-/** Entries of a region, which may have died since. */
-export interface RegionTargets {
-  readonly region: Region;
-  /** Distance of the frame's start from the region's anchor. */
-  readonly distance: number;
-  /** Offset in the frame and entry word, by turns. */
-  readonly entries: readonly number[];
+/** What dies with code in a frame. */
+export interface Dependant {
+  /** All frames that it was made from. */
+  readonly frames: readonly number[];
+  readonly die: () => void;
 }
 
 interface FrameCode {
@@ -123,8 +118,10 @@ interface FrameCode {
   targets: FrameTargets | undefined;
   /** Blocks of other frames whose last instruction ends here. */
   readonly guests: Set<Block>;
-  /** Called when the frame's code dies. */
-  readonly dependants: Set<() => void>;
+  /** They die with the frame's code. */
+  readonly dependants: Set<Dependant>;
+  /** Where the jump cache may have places of this frame's code. */
+  readonly entered: EnteredPages;
 }
 
 export class CodeCache {
@@ -134,10 +131,15 @@ export class CodeCache {
   #liveBlocks = 0;
   /** Changes to regions: what FrameTargets say is out of date then, though never wrong. */
   #regionsAge = 0;
+  /** Of address spaces (spaces.ts). */
+  readonly liveTags: LiveTags = new Uint8Array(0x1_0000);
+  /** Frames with code that the guest writes to. */
+  readonly written: WrittenCode;
 
   /** The jump cache is empty in memory that nobody has written to. */
   constructor(ram: Ram) {
     this.#ram = ram;
+    this.written = new WrittenCode(ram);
   }
 
   get liveBlocks(): number {
@@ -182,8 +184,10 @@ export class CodeCache {
     if (old !== undefined && old !== block) this.#kill(old);
     frame.blocks.set(blockKey(block.offset, block.mode), block);
     frame.targets = undefined;
+    this.written.addCode(block.frame, block.offset, endIn(block));
     let isNew = this.#mark(block.frame);
     if (block.secondFrame >= 0) {
+      this.written.addCode(block.secondFrame, 0, block.tailBytes);
       this.#frameCode(block.secondFrame).guests.add(block);
       if (this.#mark(block.secondFrame)) isNew = true;
     }
@@ -280,46 +284,107 @@ export class CodeCache {
     return this.#mark(frame);
   }
 
-  /** `onDeath` runs when the code of `frame` is dropped. */
-  depend(frame: number, onDeath: () => void): void {
-    this.#frameCode(frame).dependants.add(onDeath);
+  /** It dies when code in one of its frames does. */
+  depend(dependant: Dependant): void {
+    for (const frame of dependant.frames) this.#frameCode(frame).dependants.add(dependant);
   }
 
-  undepend(frame: number, onDeath: () => void): void {
-    this.#frames.get(frame)?.dependants.delete(onDeath);
+  undepend(dependant: Dependant): void {
+    for (const frame of dependant.frames) this.#frames.get(frame)?.dependants.delete(dependant);
+  }
+
+  /** The jump cache has a place of code in a frame, for its page as a space with some tag has it. */
+  noteEntered(frame: number, page: number, tag: number): void {
+    this.#frames.get(frame)?.entered.note(page, tag, this.liveTags);
   }
 
   dropFrame(frame: number): void {
-    const code = this.#frames.get(frame);
-    const flagsAt = FRAME_FLAGS + (frame >>> 12);
-    // A frame with code has no write translations.
-    if ((this.#ram.u8[flagsAt]! & FRAME_CODE) !== 0) this.#ram.u8[flagsAt] = 0;
+    const code = this.#takeOut(frame);
     if (code === undefined) return;
-    this.#frames.delete(frame);
-    for (const onDeath of [...code.dependants]) onDeath();
-    const killed = new Set<number>();
+    const frames = framesOf(code);
+    for (const { die } of [...code.dependants]) die();
+    const dead = [...code.blocks.values(), ...code.guests];
+    for (const block of dead) this.#kill(block);
+    for (const block of code.guests) this.#remove(block);
+    const records = new Set(dead.map(({ record }) => record));
     const { kept } = code;
-    for (const key of kept?.keys() ?? []) if (!code.blocks.has(key)) this.#liveBlocks--;
-    for (const block of [...code.blocks.values(), ...code.guests]) {
-      this.#kill(block);
-      killed.add(block.record);
-    }
-    for (const block of code.guests) {
-      const blocks = this.#frames.get(block.frame)?.blocks;
-      if (blocks?.get(blockKey(block.offset, block.mode)) === block) {
-        blocks.delete(blockKey(block.offset, block.mode));
-      }
-    }
-    // The regions of the frame died above; what the jump cache knows of regions is little, and filled anew.
-    this.#purgeJumpCache((tableIndex, entry) =>
-      tableIndex !== 0 || killed.has(entry) || kept?.owns(entry) === true
+    this.#forgetPlaces(
+      [code.entered, ...this.#enteredIn(frames)],
+      (record) => records.has(record) || kept?.owns(record) === true,
     );
+  }
+
+  /**
+   * Drops what was made from some bytes of a watched frame, and all regions with code in that frame if there is any. False when there was nothing.
+   */
+  dropBytes(frame: number, from: number, to: number): boolean {
+    const code = this.#frames.get(frame);
+    if (code === undefined) return false;
+    const dead = [...code.blocks.values()].filter((block) => block.offset < to && endIn(block) > from);
+    dead.push(...[...code.guests].filter(({ tailBytes }) => tailBytes > from));
+    if (dead.length === 0) return false;
+    const frames = framesOf(code);
+    for (const { die } of [...code.dependants]) die();
+    for (const block of dead) {
+      this.unlink(block);
+      this.#kill(block);
+      this.#remove(block);
+      code.guests.delete(block);
+    }
+    code.targets = undefined;
+    const records = new Set(dead.map(({ record }) => record));
+    this.#forgetPlaces(this.#enteredIn([frame, ...frames]), (record) => records.has(record));
+    this.written.setCode(frame, (add) => {
+      for (const block of code.blocks.values()) add(block.offset, endIn(block));
+      for (const { tailBytes } of code.guests) add(0, tailBytes);
+    });
+    return true;
+  }
+
+  /** Takes a block out of the table of the frame that it begins in. */
+  #remove(block: Block): void {
+    const blocks = this.#frames.get(block.frame)?.blocks;
+    const key = blockKey(block.offset, block.mode);
+    if (blocks?.get(key) === block) blocks.delete(key);
+  }
+
+  /** A frame is none with code any more, and none that a write entry could not be had for. */
+  #takeOut(frame: number): FrameCode | undefined {
+    const flagsAt = FRAME_FLAGS + (frame >>> 12);
+    if ((this.#ram.u8[flagsAt]! & FRAME_CODE) !== 0) this.#ram.u8[flagsAt] = 0;
+    const code = this.#frames.get(frame);
+    if (code === undefined) return undefined;
+    this.written.forget(frame);
+    this.#frames.delete(frame);
+    for (const key of code.kept?.keys() ?? []) if (!code.blocks.has(key)) this.#liveBlocks--;
+    return code;
+  }
+
+  #enteredIn(frames: Iterable<number>): EnteredPages[] {
+    const found = [...frames].map((frame) => this.#frames.get(frame)?.entered);
+    return found.filter((entered) => entered !== undefined);
+  }
+
+  /** Some records are gone, and regions with them: what the caches know of regions is little, and filled anew. */
+  #forgetPlaces(entered: readonly EnteredPages[], isGone: (record: number) => boolean): void {
+    forgetEntered(
+      this.#ram,
+      entered,
+      this.liveTags,
+      (tableIndex, entry) => tableIndex !== 0 || isGone(entry),
+    );
+    this.#clearNearCache();
     this.#clearSlowCache();
   }
 
   /** Forgets everything and empties the arena. */
   dropAll(): void {
-    for (const frame of [...this.#frames.keys()]) this.dropFrame(frame);
+    for (const frame of [...this.#frames.keys()]) {
+      const code = this.#takeOut(frame);
+      if (code === undefined) continue;
+      for (const { die } of [...code.dependants]) die();
+      for (const block of [...code.blocks.values(), ...code.guests]) this.#kill(block);
+    }
     this.#arenaEnd = BYTECODE_ARENA;
     this.clearJumpCache();
   }
@@ -347,17 +412,6 @@ export class CodeCache {
     }
   }
 
-  /** Takes out of the jump cache what `isStale` says of (table index, entry or record). */
-  #purgeJumpCache(isStale: (tableIndex: number, entry: number) => boolean): void {
-    this.#clearNearCache();
-    const i32 = this.#ram.i32;
-    const end = (JUMP_CACHE >>> 2) + JUMP_CACHE_ENTRIES * 4;
-    for (let at = JUMP_CACHE >>> 2; at < end; at += 4) {
-      if (i32[at + 1] === 0) continue; // empty: 0 is no tag
-      if (isStale(i32[at + 2]!, i32[at + 3]!)) i32[at] = i32[at + 1] = 0;
-    }
-  }
-
   #clearNearCache(): void {
     this.#ram.u8.fill(0, NEAR_CACHE, NEAR_CACHE + NEAR_CACHE_ENTRIES * 16);
   }
@@ -381,6 +435,7 @@ export class CodeCache {
         targets: undefined,
         guests: new Set(),
         dependants: new Set(),
+        entered: new EnteredPages(),
       };
       this.#frames.set(frame, code);
     }
@@ -396,21 +451,15 @@ export class CodeCache {
   }
 }
 
-function findTargets({ blocks, kept }: FrameCode, mode: number, age: number): FrameTargets {
-  const records: number[] = [];
-  const regions = new Map<Region, { readonly distance: number; readonly entries: number[] }>();
-  for (const block of blocks.values()) {
-    const { home, entry, record, offset } = block;
-    if (block.mode !== mode || block.isDead || block.secondFrame >= 0) continue;
-    if (entry !== 0 && home !== undefined) {
-      const known = regions.get(home.region);
-      if (known !== undefined) known.entries.push(offset, entry);
-      else regions.set(home.region, { distance: home.offset - offset, entries: [offset, entry] });
-    } else if (block.isTarget && record !== 0) {
-      block.isEntered = true;
-      records.push(offset, record);
-    }
-  }
-  kept?.enterTargets(mode, (key) => blocks.has(key), (offset, record) => records.push(offset, record));
-  return { mode, age, records, regions: [...regions].map(([region, found]) => ({ region, ...found })) };
+/** Where a block ends in the frame that it begins in. */
+function endIn({ offset, bytes }: Block): number {
+  return Math.min(offset + bytes, PAGE_SIZE);
+}
+
+/** Other frames of what is partly in one. */
+function framesOf({ guests, dependants }: FrameCode): Set<number> {
+  const frames = new Set<number>();
+  for (const { frame } of guests) frames.add(frame);
+  for (const dependant of dependants) for (const frame of dependant.frames) frames.add(frame);
+  return frames;
 }

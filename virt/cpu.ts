@@ -24,7 +24,7 @@ import { HEADER_BYTES } from "./interp/bytecode.ts";
 import { linkTo } from "./interp/links.ts";
 import { writeTables } from "./interp/steps.ts";
 import { KeptCode } from "./kept-code.ts";
-import { CPU_BASE, CPU_STATE, PAGE_SIZE } from "./layout.ts";
+import { CPU_BASE, CPU_STATE, PAGE_SIZE, pageOffset } from "./layout.ts";
 import { MappedCode } from "./mapped-code.ts";
 import { type CpuOptions, HOT_BATCH, HOT_ENTRIES, REGION_LIMITS } from "./options.ts";
 import { Regions } from "./regions.ts";
@@ -33,6 +33,7 @@ import type { RuntimeExports } from "./runtime/instance.ts";
 import {
   APART_AT,
   APART_COUNT,
+  CODE_WRITE_BYTES,
   COUNT_DISPATCHES,
   COUNT_FILLS,
   COUNT_SLOW,
@@ -58,6 +59,8 @@ const STACK_ASKED_OFTEN = 1000;
 /** In the place of a trap: the block at pc is in the slow cache. */
 const IS_SLOW = -1;
 const BIG_FLUSH_PAGES = 512;
+/** An instruction that still finds code after so many tries writes more than it said. */
+const TRIES_MAX = 4;
 
 export type { CpuOptions } from "./options.ts";
 
@@ -325,7 +328,7 @@ export class WasmCpu implements Cpu, AccessOwner {
           this.#hot();
           break;
         case STATUS_CODE_WRITE: {
-          this.#dropWritten();
+          this.#dropWritten(0);
           const trap = this.#stepOnce();
           if (trap !== TRAP_PREEMPTED) return trap;
           if (this.#budgetLeft() <= 0) return TRAP_PREEMPTED;
@@ -407,11 +410,23 @@ export class WasmCpu implements Cpu, AccessOwner {
     this.#regions.translateHot();
   }
 
-  /** Drops the code of the frame that a store was about to change. */
-  #dropWritten(): void {
+  /** Drops the code that a store was about to change: of the whole frame, or where that is watched what the store writes. `tries` of the same instruction went before. */
+  #dropWritten(tries: number): void {
     this.#counters.codeWrites++;
-    const frame = walk(this.ram, this.trapAddress, ACCESS_WRITE);
-    if (frame >= 0) this.invalidateFrame(frame);
+    const { trapAddress } = this;
+    const frame = walk(this.ram, trapAddress, ACCESS_WRITE);
+    if (frame < 0) return;
+    const { written } = this.#cache;
+    const bytes = tries < TRIES_MAX ? this.ram.u32[CODE_WRITE_BYTES >>> 2]! : 0;
+    const isOver = written.isOver(frame);
+    if (bytes > 0 && written.isWatched(frame) && !isOver) {
+      const from = pageOffset(trapAddress);
+      if (this.#cache.dropBytes(frame, from, from + bytes)) this.#spaces.breakLinks();
+      written.open(frame, from, from + bytes);
+      return;
+    }
+    this.invalidateFrame(frame);
+    if (bytes > 0 && !isOver && written.noteDrop(frame)) this.#cache.protect(frame);
   }
 
   /** The instruction at pc met a value that only MODE_EXACT handles. */
@@ -427,7 +442,7 @@ export class WasmCpu implements Cpu, AccessOwner {
     this.#counters.steps++;
     const left = this.#budgetLeft();
     const aside = this.#setAside;
-    for (;;) {
+    for (let tries = 1;; tries++) {
       const pc = this.ram.readU64(PC);
       if (walk(this.ram, pc, ACCESS_EXEC) < 0) return recordFault(this.ram, pc, ACCESS_EXEC);
       const trap = this.#code.lowerStep(pc);
@@ -439,12 +454,13 @@ export class WasmCpu implements Cpu, AccessOwner {
       this.#setAside = aside;
       this.ram.writeU64(BUDGET, left - used);
       if (status !== STATUS_CODE_WRITE) {
+        this.#cache.written.close();
         if (status === STATUS_CONTINUE) throw new Error("a step went past its instruction");
         if (status === STATUS_EXACT) return this.#stepExactly();
         this.#refreshMode();
         return status;
       }
-      this.#dropWritten();
+      this.#dropWritten(tries);
     }
   }
 

@@ -125,8 +125,11 @@ export class KeptCode implements EarlierBlocks {
 
   /** `page`: where `frame` is mapped. */
   #adopt(page: number, frame: number, mode: number, reads: boolean): Region[] {
-    const { ram, translator, code } = this.#host;
-    const frameAt = (distance: number): number => walk(ram, page + distance * PAGE_SIZE, ACCESS_EXEC);
+    const { ram, cache, translator, code } = this.#host;
+    const frameAt = (distance: number): number => {
+      const there = walk(ram, page + distance * PAGE_SIZE, ACCESS_EXEC);
+      return cache.written.isWatched(there) ? -1 : there;
+    };
     const found: Region[] = [];
     for (const match of this.#regions.match(frame, mode, frameAt, reads)) {
       const anchorPc = page + match.stored.anchorOffset;
@@ -194,7 +197,9 @@ export class KeptCode implements EarlierBlocks {
   save(isEnd: boolean): void {
     const { ram, cache, translator, hotEntries } = this.#host;
     let more = this.#isAtRest() ? MORE_PAGES_MAX : 0;
-    this.#store.save(translator.modulesToKeep((frame) => this.#regions.hashOf(frame), isEnd));
+    const hashOf = (frame: number): string | undefined =>
+      cache.written.isWatched(frame) ? undefined : this.#regions.hashOf(frame);
+    this.#store.save(translator.modulesToKeep(hashOf, isEnd));
     // Each run counts for itself: a block that does not become hot in one is not worth it later, and code that came bit by bit would have all
     // regions made anew run after run. A block that has a region starts lower: its region is likely to be there, and those of its module come with it.
     const entriesLeft = ({ entry = 0 }: WholeBlock, now: number, codeBytes: number): number => {

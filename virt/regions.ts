@@ -76,6 +76,7 @@ export class Regions {
     if (frame < 0) return undefined;
     const known = this.#code.knownIn(frame, pc);
     if (this.#kept === undefined || (known !== undefined && known.entry !== 0)) return known;
+    if (this.#cache.written.isWatched(frame)) return known;
     const regions = this.#kept.offer(pc, frame, this.#code.mode, isHot);
     if (regions === undefined) return known;
     this.#entriesChanged(regions);

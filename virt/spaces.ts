@@ -8,6 +8,7 @@
 import { ACCESS_EXEC } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import type { Block, CodeCache } from "./cache.ts";
+import type { LiveTags } from "./entered.ts";
 import { CPU_BASE, CPU_STATE, JUMP_CACHE, PAGE_SIZE, pageStart } from "./layout.ts";
 import { jumpCacheIndex, OTHER_PLACES } from "./runtime/inline.ts";
 import { FAR_KEY, LINK_KEY, SLOW_CACHE, SLOW_CACHE_ENTRIES } from "./runtime/status.ts";
@@ -41,8 +42,7 @@ export class AddressSpaces {
   readonly #cache: CodeCache;
   readonly #spaces = new Map<number, Space>();
   #space: Space = newSpace(0);
-  /** By tag: 1 while it can be looked for. */
-  readonly #isLive = new Uint8Array(TAGS_MAX + 1);
+  readonly #isLive: LiveTags;
   /** Takes what #bringNear reads, so that an engine does not leave it out. */
   readonly #near = new Int32Array(1);
   #mmId = -1;
@@ -58,6 +58,7 @@ export class AddressSpaces {
   constructor(ram: Ram, cache: CodeCache) {
     this.#ram = ram;
     this.#cache = cache;
+    this.#isLive = cache.liveTags;
   }
 
   isCurrent(root: number, mmId: number): boolean {
@@ -148,6 +149,7 @@ export class AddressSpaces {
     const hi = Math.floor(page / 0x1_0000_0000) ^ this.#ram.i32[TAG_WORD + 1]!;
     const targets = this.#cache.targetsIn(frame, this.#mode);
     if (targets === undefined) return;
+    this.#noteEntered(frame, page / PAGE_SIZE);
     for (const { region, distance, entries } of targets.regions) {
       if (region.isDead || !this.#isMapped(region, page - distance)) continue;
       for (let n = 0; n < entries.length; n += 2) {
@@ -191,6 +193,7 @@ export class AddressSpaces {
 
   #enter(pc: number, block: Block, tableIndex: number, entry: number): void {
     this.#noteCodePages(pc, block);
+    this.#noteEntered(block.frame, Math.floor(pc / PAGE_SIZE));
     const first = this.#firstPlace(pc);
     const known = this.#find(first, pc);
     if (known < 0) this.#makeRoom(first);
@@ -250,6 +253,10 @@ export class AddressSpaces {
     i32[at] = pc | 0;
     i32[at + 1] = Math.floor(pc / 0x1_0000_0000) ^ i32[TAG_WORD + 1]!;
     i32[at + 2] = block.record;
+  }
+
+  #noteEntered(frame: number, page: number): void {
+    this.#cache.noteEntered(frame, page, this.#ram.u32[TAG_WORD + 1]! >>> 16);
   }
 
   #noteCodePages(pc: number, block: Block): void {

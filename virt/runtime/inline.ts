@@ -197,7 +197,7 @@ export function jumpCacheIndex(pcLo: number, tagHi: number): number {
 /** Multiplicative hashing (D. Knuth, The Art of Computer Programming, volume 3, 6.4): 2^32 over the golden ratio. */
 const JUMP_CACHE_FACTOR = 0x9e37_79b1 | 0;
 /** What a page of guest code leads to has its places in two pages of the jump cache: fewer pages of the host are touched, and few such groups overflow. */
-const GROUP_ENTRIES = 512;
+export const GROUP_ENTRIES = 512;
 const GROUP_BYTES: number = GROUP_ENTRIES * 16;
 const GROUP_SHIFT: number = shiftFor(JUMP_CACHE_ENTRIES);
 export const OTHER_PLACES: readonly number[] = [16, 32, 48];

@@ -83,6 +83,19 @@ export const CRC_TABLES = 0x7_0000;
 /** Room for tables of a front end's quick functions, once they are needed: zeros until then. */
 export const FRONT_END_TABLES = 0x7_2000;
 export const FRONT_END_TABLES_BYTES = 0x6000;
+/**
+ * Frames with code that stores go through to (written-code.ts), by frame number: u32 frame number, 0 for none; u32 stores left; 64 bytes with a bit for each
+ * word of which code was made.
+ */
+export const CODE_WORDS = 0x7_8000;
+export const CODE_WORDS_ENTRIES = 256;
+export const CODE_WORDS_LEFT_AT = 4;
+export const CODE_WORDS_AT = 8;
+export const CODE_WORDS_BYTES = 72;
+export const CODE_WORD_BITS = 3;
+/** u32: number of the frame of the last STATUS_CODE_WRITE, and how many bytes of it were to be written; 0: not known. */
+export const CODE_WRITE_FRAME: number = CPU_BASE + 0x33c;
+export const CODE_WRITE_BYTES: number = CPU_BASE + 0x340;
 /** Two i64: the operands of the flags while a region asks where memory lies. */
 export const CC_ASIDE: number = CPU_BASE + 0x578;
 export const REGIONS_MAX = 60_000;

@@ -15,7 +15,22 @@ import { countUp, emitFits, emitIsHigh, emitWalk, pushEntryOf } from "./inline.t
 import { emitPageOf, emitReach, emitReachStack } from "./reach.ts";
 import { emitReachWindow } from "./windows.ts";
 import { emitFlush, emitFlushWrites } from "./tlb-flush.ts";
-import { BOUNCE, COUNT_FILLS, stateAddress, STATUS_CODE_WRITE, TLB_LOG, TLB_LOG_ENTRIES } from "./status.ts";
+import {
+  BOUNCE,
+  CODE_WORD_BITS,
+  CODE_WORDS,
+  CODE_WORDS_AT,
+  CODE_WORDS_BYTES,
+  CODE_WORDS_ENTRIES,
+  CODE_WORDS_LEFT_AT,
+  CODE_WRITE_BYTES,
+  CODE_WRITE_FRAME,
+  COUNT_FILLS,
+  stateAddress,
+  STATUS_CODE_WRITE,
+  TLB_LOG,
+  TLB_LOG_ENTRIES,
+} from "./status.ts";
 
 export interface TlbFunctions {
   /** (va, access) -> host address of the page, or 0 with CPU_STATE.trapKind set. */
@@ -39,14 +54,15 @@ export interface TlbFunctions {
 
 export function addTlbFunctions(module: WasmModule): TlbFunctions {
   const fill = module.add(emitFill());
-  const commit = module.add(emitCommit(fill));
+  const through = module.add(emitThrough());
+  const commit = module.add(emitCommit(fill, through));
   const reach = module.add(emitReach(module.add(emitPageOf(fill))));
   return {
     fill,
     loadSlow: module.add(emitLoadSlow(fill)),
     storeSlow: module.add(emitStoreSlow(commit)),
     storeSlow128: module.add(emitStoreSlow128(commit)),
-    probeSlow: module.add(emitProbeSlow(fill)),
+    probeSlow: module.add(emitProbeSlow(fill, through)),
     reach,
     reachStack: module.add(emitReachStack(reach)),
     reachWindow: module.add(emitReachWindow(reach)),
@@ -82,6 +98,17 @@ function emitFill(): Assembler {
   f.i32(FRAME_CODE);
   f.op(W.i32_and);
   f.if_();
+  f.i32(CODE_WRITE_FRAME);
+  f.get(entry);
+  f.memory(W.i32_store, 0);
+  f.i32(CODE_WRITE_BYTES);
+  f.i32(0);
+  f.memory(W.i32_store, 0);
+  f.get(table);
+  f.get(pte);
+  f.i32(PTE_ACCESSED | PTE_DIRTY);
+  f.op(W.i32_or);
+  f.memory(W.i32_store, 0);
   emitTrap(f, STATUS_CODE_WRITE, va, access);
   f.end();
   f.get(entry);
@@ -267,8 +294,90 @@ function emitFirstPart(f: Assembler, offset: number): void {
   f.op(W.i32_sub);
 }
 
+/**
+ * (offset in its page, bytes) -> host address where a store goes that found a frame with code, or 0: that of a watched frame, in words of which no code was
+ * made (written-code.ts).
+ */
+function emitThrough(): Assembler {
+  const f = new Assembler([I32, I32], [I32]);
+  const [offset, bytes] = [0, 1];
+  const frame = f.local(I32);
+  const entry = f.local(I32);
+  const left = f.local(I32);
+  const word = f.local(I32);
+  const no = f.block();
+  f.i32(stateAddress("trapKind"));
+  f.memory(W.i32_load, 0);
+  f.i32(STATUS_CODE_WRITE);
+  f.op(W.i32_ne);
+  f.brIf(no);
+  f.i32(CODE_WRITE_BYTES);
+  f.get(bytes);
+  f.memory(W.i32_store, 0);
+  f.i32(CODE_WRITE_FRAME);
+  f.memory(W.i32_load, 0);
+  f.tee(frame);
+  f.i32(CODE_WORDS_ENTRIES - 1);
+  f.op(W.i32_and);
+  f.i32(CODE_WORDS_BYTES);
+  f.op(W.i32_mul);
+  f.tee(entry);
+  f.memory(W.i32_load, CODE_WORDS);
+  f.get(frame);
+  f.op(W.i32_ne);
+  f.brIf(no);
+  // The bits of up to three words, from the first on, which lie in two bytes.
+  f.get(entry);
+  f.get(offset);
+  f.i32(CODE_WORD_BITS + 3);
+  f.op(W.i32_shr_u);
+  f.op(W.i32_add);
+  f.memory(W.i32_load16_u, CODE_WORDS + CODE_WORDS_AT);
+  f.get(offset);
+  f.i32(CODE_WORD_BITS);
+  f.op(W.i32_shr_u);
+  f.tee(word);
+  f.i32(7);
+  f.op(W.i32_and);
+  f.op(W.i32_shr_u);
+  f.i32(-2);
+  f.get(offset);
+  f.get(bytes);
+  f.op(W.i32_add);
+  f.i32(1);
+  f.op(W.i32_sub);
+  f.i32(CODE_WORD_BITS);
+  f.op(W.i32_shr_u);
+  f.get(word);
+  f.op(W.i32_sub);
+  f.op(W.i32_shl);
+  f.i32(-1);
+  f.op(W.i32_xor);
+  f.op(W.i32_and);
+  f.brIf(no);
+  f.get(entry);
+  f.memory(W.i32_load, CODE_WORDS + CODE_WORDS_LEFT_AT);
+  f.tee(left);
+  f.op(W.i32_eqz);
+  f.brIf(no);
+  f.get(entry);
+  f.get(left);
+  f.i32(1);
+  f.op(W.i32_sub);
+  f.memory(W.i32_store, CODE_WORDS + CODE_WORDS_LEFT_AT);
+  f.get(frame);
+  f.i32(12);
+  f.op(W.i32_shl);
+  f.get(offset);
+  f.op(W.i32_add);
+  f.return_();
+  f.end();
+  f.i32(0);
+  return f;
+}
+
 /** (va, bytes) -> status: copies BOUNCE to the guest. */
-function emitCommit(fill: number): Assembler {
+function emitCommit(fill: number, through: number): Assembler {
   const f = new Assembler([I64, I32], [I32]);
   const [va, bytes] = [0, 1];
   const offset = f.local(I32);
@@ -277,7 +386,22 @@ function emitCommit(fill: number): Assembler {
   const fault = (): void => emitStatus(f);
   emitFits(f, va, bytes, offset);
   f.if_();
-  emitPage(f, fill, va, false, ACCESS_WRITE, first, fault);
+  emitPage(f, fill, va, false, ACCESS_WRITE, first, () => {
+    f.get(offset);
+    f.get(bytes);
+    f.call(through);
+    f.tee(first);
+    f.op(W.i32_eqz);
+    f.if_();
+    fault();
+    f.end();
+    f.get(first);
+    f.i32(BOUNCE);
+    f.get(bytes);
+    f.memoryCopy();
+    f.i32(0);
+    f.return_();
+  });
   f.get(first);
   f.get(offset);
   f.op(W.i32_add);
@@ -336,22 +460,29 @@ function emitStoreSlow128(commit: number): Assembler {
   return f;
 }
 
-function emitProbeSlow(fill: number): Assembler {
+function emitProbeSlow(fill: number, through: number): Assembler {
   const f = new Assembler([I64, I32], [I32]);
+  const [va, bytes] = [0, 1];
   const offset = f.local(I32);
   const page = f.local(I32);
   const fault = (): void => emitStatus(f);
-  emitFits(f, 0, 1, offset);
-  f.op(W.i32_eqz);
+  emitFits(f, va, bytes, offset);
   f.if_();
-  emitUpperEdge(f, fill, 0, ACCESS_WRITE, page, fault);
+  emitPage(f, fill, va, false, ACCESS_WRITE, page, () => {
+    f.get(offset);
+    f.get(bytes);
+    f.call(through);
+    f.op(W.i32_eqz);
+    f.if_();
+    fault();
+    f.end();
+  });
+  f.i32(0);
+  f.return_();
   f.end();
-  emitPage(f, fill, 0, false, ACCESS_WRITE, page, fault);
-  emitFits(f, 0, 1, offset);
-  f.op(W.i32_eqz);
-  f.if_();
-  emitPage(f, fill, 0, true, ACCESS_WRITE, page, fault);
-  f.end();
+  emitUpperEdge(f, fill, va, ACCESS_WRITE, page, fault);
+  emitPage(f, fill, va, false, ACCESS_WRITE, page, fault);
+  emitPage(f, fill, va, true, ACCESS_WRITE, page, fault);
   f.i32(0);
   return f;
 }

@@ -70,11 +70,14 @@ export interface KeptModule {
   readonly from: StoredModule | undefined;
 }
 
+/** Names the content of a frame; undefined when that does not last. */
+export type HashOf = (frame: number) => string | undefined;
+
 /** Modules for a store, but for those of which it has seen all there is. `isEnd`: also those that came from it. */
 export function modulesToKeep(
   modules: Iterable<LoadedModule>,
   ram: Ram,
-  hashOf: (frame: number) => string,
+  hashOf: HashOf,
   isEnd: boolean,
 ): KeptModule[] {
   const found: KeptModule[] = [];
@@ -89,21 +92,34 @@ export function modulesToKeep(
   return found;
 }
 
-/** What of a module is worth keeping. `hashOf` names the content of a frame. */
+/** The pages of a region for a store; undefined when one of them does not last. */
+function keepPages({ pages }: Region, hashOf: HashOf): (readonly [number, string])[] | undefined {
+  const kept: (readonly [number, string])[] = [];
+  for (const { distance, frame } of pages) {
+    const hash = hashOf(frame);
+    if (hash === undefined) return undefined;
+    kept.push([distance, hash]);
+  }
+  return kept;
+}
+
+/** What of a module is worth keeping. */
 function keepModule(
   { bytes, module, exports, from, isSettled, regions }: LoadedModule,
   ram: Ram,
-  hashOf: (frame: number) => string,
+  hashOf: HashOf,
 ): KeptModule {
-  const kept = regions.filter((region) => !region.isDead);
+  const pagesOf = new Map<Region, (readonly [number, string])[]>();
+  for (const region of regions) {
+    const pages = region.isDead ? undefined : keepPages(region, hashOf);
+    if (pages !== undefined) pagesOf.set(region, pages);
+  }
+  const kept = [...pagesOf.keys()];
   // Of a module of the store, what was not used this time stays as it is.
   const seen = regions.filter(({ isReplaced, isDead }) => isReplaced || !isDead);
   const names = new Set(seen.map(({ facts }) => facts.name));
   const unused = from?.regions.filter(({ name }) => !names.has(name)) ?? [];
-  const live = kept.map((region): StoredRegion => ({
-    ...region.facts,
-    pages: region.pages.map(({ distance, frame }) => [distance, hashOf(frame)] as const),
-  }));
+  const live = [...pagesOf].map(([{ facts }, pages]): StoredRegion => ({ ...facts, pages }));
   const functions = kept.flatMap(({ facts: { name }, data }) => {
     const first = exports[firstName(name)];
     if (first === undefined) return [exports[name]];

@@ -6,7 +6,7 @@
 
 import type { StoredModule } from "../../include/host/translations.ts";
 import type { Ram } from "../../lib/ram.ts";
-import type { Block, CodeCache } from "../cache.ts";
+import type { Block, CodeCache, Dependant } from "../cache.ts";
 import { REGIONS_MAX } from "../runtime/status.ts";
 import {
   DATA_ALIGNMENT,
@@ -19,7 +19,14 @@ import {
   writeData,
 } from "./data.ts";
 import { draftRegion, ModuleInProgress, pagesOf, type Plan, type RegionFacts } from "./draft.ts";
-import { type KeptModule, type LoadedModule, looseRegions, modulesToKeep, type Region } from "./live.ts";
+import {
+  type HashOf,
+  type KeptModule,
+  type LoadedModule,
+  looseRegions,
+  modulesToKeep,
+  type Region,
+} from "./live.ts";
 import { firstName } from "./names.ts";
 import { type Gathering, planGathering, planOf } from "./plan.ts";
 import { type BlockSource, GENERATIONS_MAX, isLaidOut, type RegionLimits } from "./region.ts";
@@ -47,7 +54,7 @@ export class Translator {
   readonly #limits: RegionLimits;
   readonly #freeIndexes: number[] = [];
   readonly #byData = new Map<number, Region>();
-  readonly #deaths = new Map<Region, () => void>();
+  readonly #dependants = new Map<Region, Dependant>();
   /** By host address of code: the region that leaves for it, and its distance from that region's anchor. */
   readonly #leavers = new Map<number, { readonly region: Region; readonly offset: number }>();
   /** Data of regions that have died lately. */
@@ -261,8 +268,8 @@ export class Translator {
     return region;
   }
 
-  /** As `modulesToKeep` says; `hashOf` names the content of a frame. */
-  modulesToKeep(hashOf: (frame: number) => string, isEnd: boolean): KeptModule[] {
+  /** As `modulesToKeep` says. */
+  modulesToKeep(hashOf: HashOf, isEnd: boolean): KeptModule[] {
     return modulesToKeep(this.#modules, this.#host.ram, hashOf, isEnd);
   }
 
@@ -340,7 +347,7 @@ export class Translator {
     module.byName.set(facts.name, region);
     this.#connect(module, region);
     this.#byData.set(data, region);
-    for (const { frame } of pages) this.#cache.depend(frame, this.#onDeath(region));
+    this.#depend(region);
     this.watchSlowExits(region, 0);
     this.#count(region);
     return region;
@@ -396,12 +403,11 @@ export class Translator {
     counters.regionInstructions += region.instructions;
   }
 
-  #onDeath(region: Region): () => void {
-    const known = this.#deaths.get(region);
-    if (known !== undefined) return known;
-    const onDeath = (): void => this.#kill(region);
-    this.#deaths.set(region, onDeath);
-    return onDeath;
+  #depend(region: Region): void {
+    const frames = region.pages.map(({ frame }) => frame);
+    const dependant = { frames, die: (): void => this.#kill(region) };
+    this.#dependants.set(region, dependant);
+    this.#cache.depend(dependant);
   }
 
   #kill(region: Region): void {
@@ -409,8 +415,9 @@ export class Translator {
     region.isDead = true;
     this.#died.add(region.data);
     this.counters.liveRegions--;
-    for (const { frame } of region.pages) this.#cache.undepend(frame, this.#onDeath(region));
-    this.#deaths.delete(region);
+    const dependant = this.#dependants.get(region);
+    if (dependant !== undefined) this.#cache.undepend(dependant);
+    this.#dependants.delete(region);
     this.#byData.delete(region.data);
     for (const block of region.blocks) {
       if (block.home?.region !== region) continue;
