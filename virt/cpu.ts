@@ -18,7 +18,7 @@ import {
 } from "../include/linux/cpu.ts";
 import type { Ram } from "../lib/ram.ts";
 import { type Block, CodeCache, STEP_AREA } from "./cache.ts";
-import { EXT_LEAVE, type FrontEnd, MODE_EXACT, type QuickExts, STATUS_EXACT } from "./frontend.ts";
+import { EXT_LEAVE, EXT_YIELD, type FrontEnd, MODE_EXACT, type QuickExts, STATUS_EXACT } from "./frontend.ts";
 import { type AccessOwner, ExtAccess } from "./guest-access.ts";
 import { HEADER_BYTES } from "./interp/bytecode.ts";
 import { linkTo } from "./interp/links.ts";
@@ -38,6 +38,7 @@ import {
   COUNT_FILLS,
   COUNT_SLOW,
   LINK_SLOT,
+  PAUSES,
   STACK_ASKED,
   STACK_ASKED_AT,
   STATUS_CODE_WRITE,
@@ -86,6 +87,8 @@ export class WasmCpu implements Cpu, AccessOwner {
   #granted = 0;
   /** Budget put aside by an ext that wants translated code to be left. */
   #setAside = 0;
+  /** An ext wants the run to end. */
+  #yields = false;
   readonly #counters = { misses: 0, links: 0, codeWrites: 0, dropped: 0, steps: 0, slices: 0 };
 
   constructor(ram: Ram, frontEnd: FrontEnd, options: CpuOptions = {}) {
@@ -154,6 +157,8 @@ export class WasmCpu implements Cpu, AccessOwner {
 
   run(budget: number): number {
     this.#refreshMode();
+    this.ram.u32[PAUSES >>> 2] = 0;
+    this.#yields = false;
     let left = budget;
     for (;;) {
       const before = this.#retired;
@@ -165,7 +170,7 @@ export class WasmCpu implements Cpu, AccessOwner {
       if (trap !== TRAP_PREEMPTED) return trap;
       this.#regions.sample(this.ram.readU64(PC));
       this.#lookAtStack();
-      if (left <= 0) return trap;
+      if (left <= 0 || this.#yields) return trap;
       this.#counters.slices++;
     }
   }
@@ -258,8 +263,9 @@ export class WasmCpu implements Cpu, AccessOwner {
   #ext(id: number): number {
     this.#access.fault = 0;
     const result = this.#frontEnd.exts[id]!(this.#access);
-    if (result === EXT_LEAVE) {
+    if (result === EXT_LEAVE || result === EXT_YIELD) {
       this.#setBudgetAside();
+      this.#yields = result === EXT_YIELD;
       return 0;
     }
     // The access that failed knows whether the address was canonical.

@@ -36,9 +36,11 @@ export interface Lifted {
 
 /** Runs with all registers in memory; operands and results at CPU_STATE.scratch. Returns a TRAP_* or 0.
  *  On a trap the registers must be those of before the instruction; TRAP_FAULT sets trapAddress, trapAccess.
- *  EXT_LEAVE: no trap, but leave translated code after this instruction (the mode or code has changed). */
+ *  EXT_LEAVE: no trap, but leave translated code after this instruction (the mode or code has changed).
+ *  EXT_YIELD: the same, and the run ends as if its budget were used up. */
 export type ExtFunction = (memory: GuestAccess) => number;
 export const EXT_LEAVE = -1;
+export const EXT_YIELD = -2;
 
 /** What the runtime module has for quick functions, which are part of it. */
 export interface QuickContext {

@@ -3,7 +3,7 @@
 // Operands and results: CPU_STATE.scratch, slots of 16 bytes (lift/system.ts, lift/sse-move.ts).
 
 import { ACCESS_WRITE, TRAP_FAULT, TRAP_PROTECTION } from "../../include/linux/cpu.ts";
-import { EXT_LEAVE, type GuestAccess } from "../../virt/frontend.ts";
+import { EXT_LEAVE, EXT_YIELD, type GuestAccess } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
 import { cpuid } from "./cpuid.ts";
 import { enterExactMode, floatingPointMode, isDefaultMxcsr, isExact, MXCSR_MASK } from "./mxcsr.ts";
@@ -128,4 +128,9 @@ export function maskMoveExt(memory: GuestAccess): number {
     if (host >= 0) ram.u8[host] = ram.u8[SCRATCH + 16 + i]!;
   });
   return 0;
+}
+
+/** So many PAUSEs that whoever spins waits for something, which on the one CPU that there is only another task can bring about. */
+export function pauseExt(): number {
+  return EXT_YIELD;
 }

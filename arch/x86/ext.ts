@@ -16,6 +16,7 @@ export const EXT = {
   sseExact: 10,
   packedCompareString: 11,
   approximate: 12,
+  pause: 13,
 } as const;
 
 /** x87 functions start here (x87.ts): EXT_X87_BASE + n is the n-th of X87_EXTS. */

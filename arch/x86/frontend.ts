@@ -10,6 +10,7 @@ import {
   ldmxcsrExt,
   loadSegmentExt,
   maskMoveExt,
+  pauseExt,
   readTsc,
   selectorQueryExt,
   stmxcsrExt,
@@ -52,6 +53,7 @@ function extTable(clockNs: (() => number) | undefined): ExtFunction[] {
   table[EXT.sseExact] = sseExact;
   table[EXT.packedCompareString] = packedCompareStringExt;
   table[EXT.approximate] = approximateExt;
+  table[EXT.pause] = pauseExt;
   return [...table, ...X87_EXTS];
 }
 

@@ -8,6 +8,7 @@ import { emitQuickRepString } from "./ext-string-quick.ts";
 import { emitQuickFxrstor, emitQuickFxsave } from "./fxsave-quick.ts";
 import { emitQuickApproximate } from "./sse-approximate-quick.ts";
 import { addQuickExact } from "./sse-exact-quick.ts";
+import { emitQuickPause } from "./pause-quick.ts";
 import { quickX87 } from "./x87-quick.ts";
 
 export const quickExts: QuickExts = (context) =>
@@ -20,5 +21,6 @@ export const quickExts: QuickExts = (context) =>
     [EXT.fxrstor, context.add(emitQuickFxrstor(context.fillTlb))],
     [EXT.sseExact, addQuickExact(context)],
     [EXT.approximate, context.add(emitQuickApproximate())],
+    [EXT.pause, context.add(emitQuickPause())],
     ...quickX87(context),
   ]);

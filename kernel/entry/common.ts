@@ -114,7 +114,7 @@ export class UserLoop implements TaskRunner {
       } else if (trap === TRAP_FAULT) {
         if (!this.#fault(task)) return budget;
       } else if (trap === TRAP_PREEMPTED) {
-        return 0;
+        return budget; // something, where the task said that it waits for another
       } else {
         this.#exception(task, trap);
       }

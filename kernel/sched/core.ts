@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scheduler: one CPU, many tasks.
 //
-// It runs a task until it sleeps, dies or has used its slice of instructions, then takes the next. The register file
+// It runs a task until it sleeps, dies, has used its slice of instructions or spins (PAUSE), then takes the next. The register file
 // in RAM belongs to the task that ran user code last; it is copied out only when another task needs it. Time is read
 // once per switch: the end of one task's turn is the start of the next one's. CPU time is measured and divided between
 // user and system by what the turn consisted of: instructions and system calls.

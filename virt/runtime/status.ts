@@ -96,6 +96,8 @@ export const CODE_WORD_BITS = 3;
 /** u32: number of the frame of the last STATUS_CODE_WRITE, and how many bytes of it were to be written; 0: not known. */
 export const CODE_WRITE_FRAME: number = CPU_BASE + 0x33c;
 export const CODE_WRITE_BYTES: number = CPU_BASE + 0x340;
+/** u32: for a front end, how often the task has said that it waits since run() was called. */
+export const PAUSES: number = CPU_BASE + 0x344;
 /** Two i64: the operands of the flags while a region asks where memory lies. */
 export const CC_ASIDE: number = CPU_BASE + 0x578;
 export const REGIONS_MAX = 60_000;

@@ -5,6 +5,8 @@
 import type { Temp } from "../../../virt/ir/builder.ts";
 import { CC_EXPLICIT, ccOp } from "../../../virt/ir/cc.ts";
 import { Op } from "../../../virt/ir/ops.ts";
+import { REP_F3 } from "../decode.ts";
+import { EXT } from "../ext.ts";
 import { type Lift, type LifterTable, RAX, RBP, RBX, RDX, RSP } from "./context.ts";
 
 function move(l: Lift): void {
@@ -114,9 +116,12 @@ function leave(l: Lift): void {
   l.writeRegister(RBP, size, value);
 }
 
-/** 90 is NOP without REX.B, else XCHG with r8. */
+/** 90 is NOP without REX.B, and PAUSE with F3; else XCHG with r8. */
 function nopOrExchange(l: Lift): void {
-  if (l.insn.rexB === 0) return;
+  if (l.insn.rexB === 0) {
+    if (l.insn.rep === REP_F3) l.b.extState(EXT.pause, []);
+    return;
+  }
   const size = l.insn.opSize;
   const a = l.readRegister(8, size);
   const b = l.readRegister(RAX, size);

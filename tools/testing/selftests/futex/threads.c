@@ -44,6 +44,28 @@ static void mutexes(void) {
   CHECK(total == 8000);
 }
 
+static atomic_int baton;
+
+static void *spinner(void *unused) {
+  (void)unused;
+  for (int i = 0; i < 500; i++) {
+    while (atomic_load(&baton) != 1) __builtin_ia32_pause();
+    atomic_store(&baton, 0);
+  }
+  return NULL;
+}
+
+/* Threads that wait for each other without a system call get on, and not only slice by slice. */
+static void spinning(void) {
+  pthread_t thread;
+  CHECK(pthread_create(&thread, NULL, spinner, NULL) == 0);
+  for (int i = 0; i < 500; i++) {
+    while (atomic_load(&baton) != 0) __builtin_ia32_pause();
+    atomic_store(&baton, 1);
+  }
+  CHECK(pthread_join(thread, NULL) == 0);
+}
+
 static void *player(void *number) {
   long mine = (long)number;
   for (int i = 0; i < 100; i++) {
@@ -295,6 +317,7 @@ static void several_words(void) {
 int main(void) {
   several_words();
   mutexes();
+  spinning();
   conditions();
   errors();
   bitsets_and_requeue();
