@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // REP MOVS and REP STOS in WebAssembly: what compilers and C libraries copy and clear with. Forwards, with 64-bit addresses
-// and no segment, no element across pages, and a source that is not written to before it is read; ext-string.ts does the rest,
+// and no segment, no element across pages, and none that is written to before all of it was read; ext-string.ts does the rest,
 // and ext-compare-quick.ts what only looks.
 //
 // Invariant: the registers are moved on after each piece that lies within a page of each operand, so that the rest can be left at any of them.
@@ -61,6 +61,8 @@ class QuickRepString {
   /** Host addresses. */
   readonly #to = this.#f.local(I32);
   readonly #from = this.#f.local(I32);
+  /** How far behind the source the target is; one before it is far behind. */
+  readonly #distance = this.#f.local(I32);
   /** Of the piece. */
   readonly #left = this.#f.local(I32);
   /** What is stored, as often as a word has room for it. */
@@ -246,26 +248,38 @@ class QuickRepString {
     f.end();
   }
 
-  /** A target within the source and behind its beginning is written element by element. */
+  /** Leaves for a target within the first element of the source. */
   #leaveOverlap(other: number): void {
     const f = this.#f;
     f.get(this.#to);
     f.get(this.#from);
     f.op(W.i32_sub);
-    f.get(this.#bytes);
+    f.tee(this.#distance);
+    f.i32(1);
+    f.get(this.#sizeLog);
+    f.op(W.i32_shl);
     f.op(W.i32_lt_u);
     f.brIf(other);
   }
 
-  /** In the order of addresses, which is right for a target before its source. */
+  /** In the order of addresses, which is right for a target before its source; what was written of the source is read again for one within it. */
   #copy(): void {
     const f = this.#f;
-    this.#ifLong();
+    this.#pushIsLong();
+    f.get(this.#distance);
+    f.get(this.#bytes);
+    f.op(W.i32_ge_u);
+    f.op(W.i32_and);
+    f.if_(VOID);
     f.get(this.#to);
     f.get(this.#from);
     f.get(this.#bytes);
     f.memoryCopy();
     f.else_();
+    f.get(this.#distance);
+    f.i32(WORD_BYTES);
+    f.op(W.i32_ge_u);
+    f.if_(VOID);
     this.#whileLeft(WORD_BYTES, () => {
       f.get(this.#to);
       f.get(this.#from);
@@ -273,6 +287,7 @@ class QuickRepString {
       f.memory(W.i64_store, 0);
       this.#move(this.#from, WORD_BYTES);
     });
+    f.end();
     this.#whileLeft(1, () => {
       f.get(this.#to);
       f.get(this.#from);
@@ -286,7 +301,8 @@ class QuickRepString {
   #store(): void {
     const f = this.#f;
     this.#replicate();
-    this.#ifLong();
+    this.#pushIsLong();
+    f.if_(VOID);
     // One byte over and over.
     f.get(this.#word);
     f.get(this.#word);
@@ -342,12 +358,11 @@ class QuickRepString {
     }
   }
 
-  #ifLong(): void {
+  #pushIsLong(): void {
     const f = this.#f;
     f.get(this.#bytes);
     f.i32(BULK_BYTES);
     f.op(W.i32_ge_u);
-    f.if_(VOID);
   }
 
   /** Does something with `bytes` at #to, and goes on behind them, while as many are left. */
