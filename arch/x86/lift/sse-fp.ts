@@ -363,6 +363,40 @@ function horizontal(format: Format, op: number, nan: number, exact: number): Lif
   };
 }
 
+/** All ones in the lanes whose bit is set. */
+function laneMask(l: Lift, { bytes }: Format, bits: number): Temp {
+  const word = (n: number): number => (((bits >> (bytes === 4 ? n : n >> 1)) & 1) !== 0 ? -1 : 0);
+  return l.b.const128(word(0), word(1), word(2), word(3));
+}
+
+/** DPPS and DPPD: products where the immediate has a high bit, added in pairs; the sum where it has a low one, and zeros. */
+export function dotProduct(format: Format): Lifter {
+  const isFloat = format.bytes === 4;
+  const [mul, add, nan] = isFloat
+    ? [Op.f32x4_mul, Op.f32x4_add, Op.f32x4_nan2]
+    : [Op.f64x2_mul, Op.f64x2_add, Op.f64x2_nan2];
+  const pairs = isFloat ? [[[0, 2, 0, 2], [1, 3, 1, 3]], [[0, 0, 0, 0], [1, 1, 1, 1]]] : [[[0, 0], [1, 1]]];
+  return (l) => {
+    if (l.mode === MODE_EXACT) return exactVector(l, format, EXACT.dotProduct);
+    const { b } = l;
+    const compute = (op: number, x: Temp, y: Temp): Temp => {
+      const result = b.emit(op, x, y);
+      if (l.mode === MODE_RELAXED) return b.emit(nan, result, x, y);
+      if (op === mul) checkPacked(l, format, result, [x, y], "product", FLOAT.mul);
+      else checkPacked(l, format, result, [x, y], "exact", FLOAT.add);
+      return result;
+    };
+    const factors = laneMask(l, format, l.insn.imm >> 4);
+    const [x, y] = readBoth(l);
+    let sum = compute(mul, b.emit(Op.v128_and, x, factors), b.emit(Op.v128_and, y, factors));
+    for (const [first, second] of pairs) {
+      const pick = (lanes: readonly number[]): Temp => b.shuffle(sum, sum, lanesOf(format.bytes, lanes));
+      sum = compute(add, pick(first!), pick(second!));
+    }
+    writeVector(l, 0, b.emit(Op.v128_and, sum, laneMask(l, format, l.insn.imm)));
+  };
+}
+
 /** ADDSUB*: the even lanes subtracted, the odd ones added. */
 function addSubtract(format: Format, add: number, sub: number, nan: number): Lifter {
   const lanes = format.bytes === 4 ? lanesOf(4, [0, 5, 2, 7]) : lanesOf(8, [0, 3]);

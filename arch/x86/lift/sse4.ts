@@ -7,7 +7,7 @@ import { Op } from "../../../virt/ir/ops.ts";
 import { EXT } from "../ext.ts";
 import type { Lift, Lifter, LifterTable } from "./context.ts";
 import { EXACT, exactVector } from "./sse-exact-call.ts";
-import { type Format, PD, PS, SD, SS } from "./sse-fp.ts";
+import { dotProduct, type Format, PD, PS, SD, SS } from "./sse-fp.ts";
 import { compareStrings } from "./sse-text.ts";
 import { checkCompared, checkComparedPacked } from "./sse-tracked.ts";
 import { lanesOf, readBoth, readVector, writeVector } from "./vector.ts";
@@ -154,8 +154,8 @@ export const SSE4: LifterTable = {
   ROUNDPD: round(PD),
   ROUNDSS: round(SS),
   ROUNDSD: round(SD),
-  DPPS: (l) => exactVector(l, PS, EXACT.dotProduct),
-  DPPD: (l) => exactVector(l, PD, EXACT.dotProduct),
+  DPPS: dotProduct(PS),
+  DPPD: dotProduct(PD),
   MPSADBW: sumsOfDifferences,
   PHMINPOSUW: leastWord,
   RCPPS: approximate(0, 4),
