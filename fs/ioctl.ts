@@ -71,14 +71,13 @@ function fileCommand(task: Task, file: File, command: number, argument: number):
   if (isSized && command === FIOQSIZE) return answerLong(task, argument, inode.size);
   if (isSized && command === FIGETBSZ) return answerWord(task, argument, inode.superBlock.blockSize);
   if (isFile && command === FIBMAP) throw EINVAL;
+  const isFlags = command === FS_IOC_GETFLAGS || command === FS_IOC_SETFLAGS;
+  if (!isSized || !isFlags) return file.ioctl(task, command, argument);
   try {
     return file.ioctl(task, command, argument);
   } catch (error) {
     // chattr(1) and lsattr(1) tell a file system without flags from a file that is no file.
-    if (error === ENOTTY && isSized && (command === FS_IOC_GETFLAGS || command === FS_IOC_SETFLAGS)) {
-      throw EOPNOTSUPP;
-    }
-    throw error;
+    throw error === ENOTTY ? EOPNOTSUPP : error;
   }
 }
 

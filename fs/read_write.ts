@@ -41,7 +41,15 @@ import { kernelSignal, sendToTask } from "../kernel/signal.ts";
 import { announceFile } from "./fsnotify.ts";
 import { DirectoryFile } from "./libfs.ts";
 import { CAP_FSETID, hasCapability, withoutSetIdBits } from "./permission.ts";
-import { lengthOf, readSegments, type Segment, userOf, WINDOW_BYTES, windowOf } from "./uio.ts";
+import {
+  lengthOf,
+  readSegments,
+  type Segment,
+  tryReadSegments,
+  userOf,
+  WINDOW_BYTES,
+  windowOf,
+} from "./uio.ts";
 import { vfsOf } from "./vfs.ts";
 import { pageOffset } from "../virt/layout.ts";
 
@@ -58,7 +66,7 @@ function checkWritable(file: File): void {
   if (!file.isWritable) throw EBADF;
 }
 
-/** One buffer: the whole of read(2) and write(2) when it fits a window and nothing has to be waited for. */
+/** One buffer: read(2) and write(2). */
 function transfer(
   task: Task,
   file: File,
@@ -73,13 +81,27 @@ function transfer(
   }
   if (address + count > USER_ADDRESS_END) throw EFAULT;
   const length = count > MAX_RW_COUNT ? MAX_RW_COUNT : count;
-  const segments = [{ address, length }];
+  return transferSegments(task, file, [{ address, length }], length, position, direction);
+}
+
+/** The whole of a transfer of `length` bytes when it fits a window and nothing has to be waited for. */
+function transferSegments(
+  task: Task,
+  file: File,
+  segments: readonly Segment[],
+  length: number,
+  position: number | undefined,
+  direction: Direction,
+): SyscallAnswer {
   if (length > WINDOW_BYTES || (direction === "write" && needsCare(task, file))) {
     return transferSlowly(task, file, segments, position, direction);
   }
   const user = userOf(task);
-  if (!user.tryPrepare(address, length, direction === "read" ? ACCESS_WRITE : ACCESS_READ)) {
-    return transferSlowly(task, file, segments, position, direction);
+  const access = direction === "read" ? ACCESS_WRITE : ACCESS_READ;
+  for (const segment of segments) {
+    if (!user.tryPrepare(segment.address, segment.length, access)) {
+      return transferSlowly(task, file, segments, position, direction);
+    }
   }
   const iter = user.iter(segments);
   const answer = direction === "read" ? file.read(iter, position) : file.write(iter, position);
@@ -322,7 +344,24 @@ export const pwrite64: Syscall = syscall(
   },
 );
 
-function* vectored(
+function vectored(
+  task: Task,
+  file: File,
+  vector: number,
+  count: number,
+  position: number | undefined,
+  direction: Direction,
+): SyscallAnswer {
+  if (direction === "read") checkReadable(file);
+  else checkWritable(file);
+  const segments = tryReadSegments(task, vector, count);
+  if (segments === undefined) return vectoredSlowly(task, file, vector, count, position, direction);
+  return segments.length === 0
+    ? 0
+    : transferSegments(task, file, segments, lengthOf(segments), position, direction);
+}
+
+function* vectoredSlowly(
   task: Task,
   file: File,
   vector: number,
@@ -376,7 +415,7 @@ function* vectored2(
   if (direction === "read" && (flags & (RWF_APPEND | RWF_NOAPPEND)) !== 0) throw EOPNOTSUPP;
   let position = offset === -1 ? undefined : positionOf(file, offset);
   if ((flags & RWF_APPEND) !== 0) position = file.inode?.size ?? position;
-  const done = yield* vectored(task, file, vector, count, position, direction, flags);
+  const done = yield* vectoredSlowly(task, file, vector, count, position, direction, flags);
   if (direction === "write" && (flags & (RWF_DSYNC | RWF_SYNC)) !== 0 && done > 0) {
     const answer = file.fsync((flags & RWF_SYNC) === 0);
     if (isSleeping(answer)) yield* answer;

@@ -43,6 +43,8 @@ const NS_PER_S = 1_000_000_000;
 /** Deadlines are not counted beyond this: 292 years. */
 const NS_MAX = Number.MAX_SAFE_INTEGER;
 const ALWAYS = POLLERR | POLLHUP;
+/** Bits of the C library's fd_set. */
+const FD_SETSIZE = 1024;
 
 /** What is looked at: the same array positions hold file, wanted and found events. */
 interface PollSet {
@@ -60,6 +62,8 @@ function* pollSleep(
   deadlineNs: number | undefined,
   interrupted: Error,
 ): Sleeps<number> {
+  const ready = set.look();
+  if (ready > 0 || (deadlineNs !== undefined && deadlineNs <= task.kernel.time.monotonicNs())) return ready;
   const sources: WaitSource[] = [];
   const held: File[] = [];
   set.files.forEach((file, index) => {
@@ -260,17 +264,23 @@ class FdSets implements PollSet {
     this.#asked = asked;
     this.found = asked.map((set) => set && new Uint8Array(set.length));
     for (let fd = 0; fd < count; fd++) {
-      let wanted = 0;
-      asked.forEach((set, index) => {
-        if (set !== undefined && hasBit(set, fd)) wanted |= SETS[index]!;
-      });
-      if (wanted === 0) continue;
-      const file = task.files.find(fd);
-      if (file === undefined) throw EBADF;
-      this.#descriptors.push(fd);
-      this.files.push(file);
-      this.wanted.push(wanted);
+      if ((fd & 7) === 0 && asked.every((set) => set === undefined || set[fd >>> 3] === 0)) fd += 7;
+      else this.#add(task, fd);
     }
+  }
+
+  #add(task: Task, fd: number): void {
+    let wanted = 0;
+    for (let index = 0; index < SETS.length; index++) {
+      const set = this.#asked[index];
+      if (set !== undefined && hasBit(set, fd)) wanted |= SETS[index]!;
+    }
+    if (wanted === 0) return;
+    const file = task.files.find(fd);
+    if (file === undefined) throw EBADF;
+    this.#descriptors.push(fd);
+    this.files.push(file);
+    this.wanted.push(wanted);
   }
 
   look(): number {
@@ -303,7 +313,9 @@ function* selectOnce(
 ): Sleeps<number> {
   if (count < 0) throw EINVAL;
   const user = userOf(task);
-  const limit = Math.min(count, Math.max(1024, highestDescriptor(task) + 1));
+  const limit = count <= FD_SETSIZE
+    ? count
+    : Math.min(count, Math.max(FD_SETSIZE, highestDescriptor(task) + 1));
   const bytes = Math.ceil(limit / 64) * 8;
   const asked: (Uint8Array | undefined)[] = [];
   for (const address of addresses) {

@@ -13,6 +13,11 @@ import { EFAULT, EINVAL } from "../lib/errno.ts";
 /** Most bytes that are made present at once. */
 export const WINDOW_BYTES: number = 128 * 1024;
 const USER_ADDRESS_END = 0x7fff_ffff_f000;
+/** Of a struct iovec. */
+const SEGMENT_BYTES = 16;
+/** Room for a vector while it is read, which is at once. */
+const FEW_SEGMENTS = 16;
+const FEW = new Uint8Array(FEW_SEGMENTS * SEGMENT_BYTES);
 
 export interface Segment {
   readonly address: number;
@@ -27,15 +32,31 @@ export function userOf(task: Task): UserAccess {
 
 /** The segments of an iovec array; lengths add up to at most MAX_RW_COUNT. Throws EINVAL, EFAULT. */
 export function* readSegments(task: Task, address: number, count: number): Sleeps<Segment[]> {
-  if (count < 0 || count > UIO_MAXIOV) throw EINVAL;
+  checkSegments(count);
+  return count === 0 ? [] : segmentsIn(yield* userOf(task).copyIn(address, count * SEGMENT_BYTES));
+}
+
+/** The same at once; undefined when it has to be waited for, or cannot be had. */
+export function tryReadSegments(task: Task, address: number, count: number): Segment[] | undefined {
+  checkSegments(count);
   if (count === 0) return [];
-  const bytes = yield* userOf(task).copyIn(address, count * 16);
+  const bytes = count <= FEW_SEGMENTS
+    ? FEW.subarray(0, count * SEGMENT_BYTES)
+    : new Uint8Array(count * SEGMENT_BYTES);
+  return userOf(task).tryCopyIn(address, bytes) ? segmentsIn(bytes) : undefined;
+}
+
+function checkSegments(count: number): void {
+  if (count < 0 || count > UIO_MAXIOV) throw EINVAL;
+}
+
+function segmentsIn(bytes: Uint8Array): Segment[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const segments: Segment[] = [];
   let total = 0;
-  for (let index = 0; index < count; index++) {
-    const base = readU64(view, index * 16);
-    const length = readU64(view, index * 16 + 8);
+  for (let at = 0; at < bytes.length; at += SEGMENT_BYTES) {
+    const base = readU64(view, at);
+    const length = readU64(view, at + 8);
     if (length >= 2 ** 63) throw EINVAL;
     if (base + length > USER_ADDRESS_END && length > 0) throw EFAULT;
     const kept = Math.min(length, MAX_RW_COUNT - total);
