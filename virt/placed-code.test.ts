@@ -5,9 +5,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Ram } from "../lib/ram.ts";
-import { CodeCache } from "./cache.ts";
+import { CodeCache, newBlock, setBytecode, setTail } from "./cache.ts";
+import { TERM_TRAP } from "./ir/terminators.ts";
 import { FRAMES_START, PAGE_SIZE } from "./layout.ts";
-import { neighbourhoods, PlacedCode } from "./placed-code.ts";
+import { neighbourhoods, PlacedCode, type PlacedCodeHost } from "./placed-code.ts";
+import type { IrBlock } from "./translate/ir-block.ts";
 import type { Region } from "./translate/live.ts";
 
 const [ONE, TWO, THREE] = [0, 1, 2].map((n) => FRAMES_START + n * PAGE_SIZE) as [number, number, number];
@@ -18,10 +20,38 @@ function place(code: PlacedCode, anchorPc: number, frames: readonly number[]): n
   return code.place({ anchorPc, pages } as unknown as Region); // nothing else of it is read
 }
 
+const RAM_BYTES = FRAMES_START + (1 << 20);
+
 function placedCode(): PlacedCode {
-  const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
+  const ram = new Ram(RAM_BYTES, RAM_BYTES);
   const code = { liftFrom: (): undefined => undefined };
   return new PlacedCode({ ram, cache: new CodeCache(ram), hotEntries: 1, code }, 0);
+}
+
+/** A cache with the bytecode of an instruction of `bytes` bytes at the end of ONE, which goes on in TWO; and its address when ONE lies at ANCHOR. */
+function straddling(
+  bytes: number,
+): { readonly code: (ram: Ram, cache: CodeCache) => PlacedCode; readonly pc: number } {
+  const offset = PAGE_SIZE - 1;
+  const liftFrom = (): ReturnType<PlacedCodeHost["code"]["liftFrom"]> => ({
+    ir: { terminator: TERM_TRAP } as IrBlock, // nothing else of it is read
+    bytes,
+  });
+  return {
+    pc: ANCHOR - (ANCHOR % PAGE_SIZE) + offset,
+    code: (ram, cache): PlacedCode => {
+      const block = newBlock(ONE, offset, 0);
+      setTail(block, bytes, () => TWO);
+      setBytecode(block, {
+        record: cache.arenaEnd + 16,
+        end: cache.arenaEnd + 64,
+        terminator: TERM_TRAP,
+        instructions: 1,
+      });
+      cache.add(block, cache.arenaEnd + 64);
+      return new PlacedCode({ ram, cache, hotEntries: 1, code: { liftFrom } }, 0);
+    },
+  };
 }
 
 test("code is where it was mapped", () => {
@@ -49,6 +79,17 @@ test("what lay at the same address in another process goes elsewhere", () => {
   assert.equal(code.addressOf(ANCHOR), ONE + 0x890);
   assert.equal(code.addressOf(other), TWO + 0x890);
   assert.equal(place(code, ANCHOR, [TWO]), other, "and is found there again");
+});
+
+test("an instruction over two pages is taken where it goes on in the second as it did, and nowhere else", () => {
+  const { code, pc } = straddling(6);
+  for (const [next, isTaken] of [[TWO, true], [THREE, false]] as const) {
+    const ram = new Ram(RAM_BYTES, RAM_BYTES);
+    const placed = code(ram, new CodeCache(ram));
+    place(placed, ANCHOR, [ONE]);
+    place(placed, ANCHOR + PAGE_SIZE, [next]); // of another program, or of the same
+    assert.equal(placed.take(pc) !== undefined, isTaken);
+  }
 });
 
 test("places of one file are together, in the order given", () => {

@@ -3,7 +3,8 @@
 // regions anew when nothing runs any more.
 //
 // Invariants: a page has one frame. Regions that share a frame lie in it at the same address, so that what one of them
-// calls is found in another whichever process each was met in.
+// calls is found in another whichever process each was met in. Side by side may lie pages of programs that ran one after the other at the same
+// addresses: an instruction that goes on in the next page is taken only where that is the one it went on in.
 
 import type { Ram } from "../lib/ram.ts";
 import { type Block, type CodeCache, newBlock, setTail } from "./cache.ts";
@@ -134,12 +135,15 @@ export class PlacedCode implements BlockSource, Fetch {
     const address = this.addressOf(pc);
     const lifted = address < 0 ? undefined : code.liftFrom(this, pc, this.#mode);
     if (lifted === undefined) return undefined;
+    const offset = pageOffset(address);
+    const nextFrame = (): number => this.addressOf(pc - offset + PAGE_SIZE);
     let block = this.known(pc);
     if (block === undefined || block.record === 0) {
-      const offset = pageOffset(address);
       block ??= newBlock(address - offset, offset, this.#mode);
-      setTail(block, lifted.bytes, () => this.addressOf(pc - offset + PAGE_SIZE));
+      setTail(block, lifted.bytes, nextFrame);
       cache.add(block, cache.arenaEnd);
+    } else if (offset + lifted.bytes > PAGE_SIZE && block.secondFrame !== nextFrame()) {
+      return undefined;
     }
     return { block, ir: lifted.ir, targets: notedTargets(this.#host.ram, block, lifted.ir) };
   }
