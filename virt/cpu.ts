@@ -164,15 +164,21 @@ export class WasmCpu implements Cpu, AccessOwner {
       const before = this.#retired;
       this.#grant(Math.min(left, SLICE));
       const trap = this.#runSlice();
+      const isOver = this.#setAside === 0;
       this.#settle();
       left -= this.#retired - before;
       if (this.#regions.isOverdue(this.#retired)) this.translateHot();
       if (trap !== TRAP_PREEMPTED) return trap;
-      this.#regions.sample(this.ram.readU64(PC));
-      this.#lookAtStack();
+      if (isOver) this.#endSlice();
       if (left <= 0 || this.#yields) return trap;
-      this.#counters.slices++;
     }
+  }
+
+  /** The budget ran out, at no place that was chosen. */
+  #endSlice(): void {
+    this.#regions.sample(this.ram.readU64(PC));
+    this.#lookAtStack();
+    this.#counters.slices++;
   }
 
   gatherPagesBy(gather: (address: number) => boolean): void {

@@ -5,7 +5,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
+import { TRAP_BREAKPOINT } from "../../include/linux/cpu.ts";
+import { CPU_BASE, CPU_STATE, PTE_WRITE } from "../../virt/layout.ts";
 import { makeRandom, pick, QuickMachine, type Random } from "./testing/quick.ts";
 
 const INT3 = 0xcc;
@@ -102,4 +103,30 @@ test("the quick way does what the other does", () => {
     if (plain.slow > beforePlain && quick.slow === before) taken.add(name);
   }
   assert.equal(taken.size, new Set(INSTRUCTIONS).size);
+});
+
+test("what sets the precision flag is done once where it was translated", () => {
+  const DATA = 0x60_0000;
+  const [CLEAR, SET] = [0x1f80, 0x1fa0];
+  const results = (["with quick functions", "without"] as const).map((quick) => {
+    const machine = new QuickMachine(quick, (space) => space.map(DATA, space.frame(), PTE_WRITE));
+    // mov eax, DATA; mov ecx, 200000
+    const start = [0xb8, 0, 0, 0x60, 0, 0xb9, 0x40, 0x0d, 0x03, 0];
+    // mov [rax], CLEAR; LDMXCSR [rax]; ADDSD xmm0, xmm1 and xmm2, xmm1; STMXCSR [rax]; dec ecx; jnz
+    const loop = [
+      ...[0xc7, 0x00, 0x80, 0x1f, 0, 0, 0x0f, 0xae, 0x10],
+      ...[0xf2, 0x0f, 0x58, 0xc1, 0xf2, 0x0f, 0x58, 0xd1],
+      ...[0x0f, 0xae, 0x18, 0xff, 0xc9, 0x75, 0xe8],
+    ];
+    machine.load([...start, ...loop, INT3]);
+    const { view, u32 } = machine.ram;
+    u32[MXCSR >>> 2] = CLEAR;
+    view.setFloat64(XMM, 1.7, true);
+    view.setFloat64(XMM + 16, 0.1, true);
+    assert.equal(machine.cpu.run(2e7), TRAP_BREAKPOINT);
+    assert.equal(u32[MXCSR >>> 2], SET);
+    assert.ok(machine.cpu.statistics()["regions"]! > 0);
+    return view.getFloat64(XMM, true);
+  });
+  assert.equal(results[0], results[1]);
 });

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exact SSE arithmetic in WebAssembly: what rounds otherwise than to nearest, as interval arithmetic does all the time, or has not set the precision flag yet, as
-// fma() of the C library. Zeros and normal numbers, and results above all denormals: then the precision flag alone can be set, which must be masked. sse-exact.ts does the rest, and the operation that sets that flag where rounding is to nearest, since tracked mode begins with it.
+// fma() of the C library. Zeros and normal numbers, and results above all denormals: then the precision flag alone can be set, which must be masked. sse-exact.ts does the rest, and is told
+// of the operation that sets that flag where rounding is to nearest, since tracked mode begins with it.
 //
 // Slots: as lift/sse-exact-call.ts has them, and those behind them for what is on its way. Slot 0 stays as it is until all is done.
 // Source: AMD64 Architecture Programmer's Manual, volume 1, sections 4.8 and 4.9.
 
 import type { QuickContext } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
+import { MODE_IN_DOUBT } from "../../virt/runtime/status.ts";
 import type { Assembler } from "../../virt/wasm/assembler.ts";
 import { Code, type Operand, type Value } from "../../virt/wasm/code.ts";
 import { F64, I32, I64, W } from "../../virt/wasm/opcodes.ts";
@@ -161,6 +163,8 @@ class QuickExact extends QuickCode {
   readonly #value = this.local(I64);
   readonly #significand = this.local(I64);
   readonly #sign = this.local(I32);
+  /** Flags that were not set before. */
+  readonly #isNew = this.local(I32);
   readonly #a = this.local(F64);
   readonly #b = this.local(F64);
 
@@ -200,6 +204,7 @@ class QuickExact extends QuickCode {
   }
 
   #begin(): void {
+    this.leaveUnless(this.op(W.i32_eqz, this.load(W.i32_load, MODE_IN_DOUBT)));
     this.leaveUnless(this.op(W.i32_and, this.load(W.i32_load, MXCSR), this.i32(PRECISION_MASK)));
     this.set(this.#word, this.load(W.i32_load, RESULT));
     this.set(this.#bytes, this.op(W.i32_and, this.op(W.i32_shr_u, this.#word, this.i32(8)), this.i32(0xff)));
@@ -213,8 +218,7 @@ class QuickExact extends QuickCode {
   #commit(): void {
     const flags = this.load(W.i32_load, FLAGS);
     const clear = this.op(W.i32_xor, this.load(W.i32_load, MXCSR), this.i32(-1));
-    const isNew = this.op(W.i32_and, flags, clear);
-    this.leaveUnless(this.op(W.i32_or, rounding(this), this.op(W.i32_eqz, isNew)));
+    this.set(this.#isNew, this.op(W.i32_and, flags, clear));
     // A processor would wait for a vector of which a part has just been stored.
     this.when(this.op(W.i32_and, this.#isDouble, this.#isScalar()), () => {
       this.store(W.v128_store, RESULT, () => {
@@ -224,7 +228,9 @@ class QuickExact extends QuickCode {
       });
     }, () => this.store(W.v128_store, RESULT, this.load(W.v128_load, RAW)));
     this.store(W.i32_store, MXCSR, this.op(W.i32_or, this.load(W.i32_load, MXCSR), flags));
-    this.done();
+    this.when(this.op(W.i32_or, rounding(this), this.op(W.i32_eqz, this.#isNew)), () => this.done());
+    this.store(W.i32_store, MODE_IN_DOUBT, this.i32(1));
+    this.leaveUnless(this.i32(0));
   }
 
   #take(operand: number, into: number, isDouble: Operand = this.#isDouble): void {

@@ -7,8 +7,9 @@
 // Source: AMD64 Architecture Programmer's Manual, volume 1, section 4.9 (SIMD floating-point exceptions).
 
 import { TRAP_FPU } from "../../include/linux/cpu.ts";
-import { EXT_LEAVE, type GuestAccess } from "../../virt/frontend.ts";
+import { EXT_LEAVE, type GuestAccess, MODE_EXACT } from "../../virt/frontend.ts";
 import { CPU_BASE, CPU_STATE } from "../../virt/layout.ts";
+import { MODE_IN_DOUBT } from "../../virt/runtime/status.ts";
 import {
   add,
   BINARY32,
@@ -313,6 +314,11 @@ function perform(e: Exact, operation: number): void {
 }
 
 export function sseExact(memory: GuestAccess): number {
+  const { u32 } = memory.ram;
+  if (u32[MODE_IN_DOUBT >>> 2] !== 0) {
+    u32[MODE_IN_DOUBT >>> 2] = 0;
+    return floatingPointMode(memory.ram) === MODE_EXACT ? 0 : EXT_LEAVE;
+  }
   const word = memory.ram.u32[SCRATCH >>> 2]!;
   if (sseExactFast(memory, word)) return 0;
   const before = floatingPointMode(memory.ram);

@@ -98,6 +98,8 @@ export const CODE_WRITE_FRAME: number = CPU_BASE + 0x33c;
 export const CODE_WRITE_BYTES: number = CPU_BASE + 0x340;
 /** u32: for a front end, how often the task has said that it waits since run() was called. */
 export const PAUSES: number = CPU_BASE + 0x344;
+/** u32: for a front end, 1 when a quick function has done all, but for a look at what mode is to be from now on. */
+export const MODE_IN_DOUBT: number = CPU_BASE + 0x348;
 /** Two i64: the operands of the flags while a region asks where memory lies. */
 export const CC_ASIDE: number = CPU_BASE + 0x578;
 export const REGIONS_MAX = 60_000;
