@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Functions of the C library, and instructions that are seldom or that emulators leave to functions of theirs. usage: library [NAME...]
+/* Functions of the C library, instructions that are seldom or that emulators leave to functions of theirs, and code that is written to. usage: library [NAME...]
  * Prints "library.NAME SECONDS_PER_OP ops=ALL_OPERATIONS_DONE", as sys.c; MIN_T seconds each (default 0.1). Texts have 200 characters.
  * The floating point ones come after a first sin(), which reads the control word: what was raised is told apart from then on. */
 #define _GNU_SOURCE
@@ -10,10 +10,12 @@
 #include <regex.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -57,6 +59,7 @@ ROW(fma, fsink = fma(third, i, 0.7))
 ROW(infinite, fsink = unbound + i)
 ROW(div128, uint64_t q = i; __asm__ volatile("divq %1" : "+a"(q) : "r"(999999937ull), "d"(7ull) : "cc"))
 ROW(rep_cmpsb, void *s = a; void *t = b; long k = 64; __asm__ volatile("repe cmpsb" : "+S"(s), "+D"(t), "+c"(k)::"memory", "cc"))
+ROW(rep_movsb, void *s = a; void *t = a + 3; long k = 64; __asm__ volatile("rep movsb" : "+S"(s), "+D"(t), "+c"(k)::"memory"))
 ROW(x87_divide, long double x = third; fsink = x / (i + 1))
 ROW(x87_integer, long double x = third; sink = (long)(x * i))
 
@@ -115,12 +118,50 @@ static void b_rcpps(long n) {
   fsink = _mm_cvtss_f32(v);
 }
 
+__attribute__((target("sse4.1"))) static void b_dpps(long n) {
+  __m128 v = _mm_set1_ps(1.5f), w = _mm_set1_ps(1 / 3.0f);
+  while (n--) v = _mm_dp_ps(v, w, 0x7f);
+  fsink = _mm_cvtss_f32(v);
+}
+
+/* A function in memory that is written to, as compilers at run time have them: mov eax, NUMBER; ret. */
+static void call_written(long n, int at) {
+  unsigned char *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  memcpy(code, "\xb8\1\0\0\0\xc3", 6);
+  while (n--) {
+    code[at] = n;
+    sink = ((int (*)(void))code)();
+  }
+  munmap(code, 4096);
+}
+static void b_code_patched(long n) { call_written(n, 1); }
+static void b_code_beside(long n) { call_written(n, 2048); }
+
+static atomic_int turn;
+static void *spin(void *count) {
+  for (long i = 0; i < (long)count; i++) {
+    while (turn != 1) _mm_pause();
+    turn = 0;
+  }
+  return NULL;
+}
+static void b_spin(long n) {
+  pthread_t other;
+  pthread_create(&other, NULL, spin, (void *)n);
+  for (long i = 0; i < n; i++) {
+    while (turn != 0) _mm_pause();
+    turn = 1;
+  }
+  pthread_join(other, NULL);
+}
+
 static const struct { const char *name; void (*f)(long); } W[] = {
 #define W_(name) { #name, b_##name }
   W_(strlen), W_(strcmp), W_(strcasecmp), W_(strchr), W_(strstr), W_(strcspn), W_(strcpy), W_(memcmp), W_(memcpy_4k), W_(memset_4k),
   W_(wcslen), W_(malloc), W_(strtol), W_(strtod), W_(snprintf), W_(snprintf_f), W_(fnmatch), W_(regexec), W_(qsort), W_(longjmp),
   W_(mutex), W_(raise), W_(time), W_(sin), W_(pow), W_(floor), W_(fma), W_(infinite), W_(div128), W_(crc32), W_(rep_cmpsb),
   W_(x87_divide), W_(x87_integer), W_(float_flush), W_(float_traps), W_(float_upward), W_(rcpps),
+  W_(rep_movsb), W_(dpps), W_(code_patched), W_(code_beside), W_(spin),
 };
 
 int main(int argc, char **argv) {
