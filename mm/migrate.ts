@@ -4,9 +4,9 @@
 //
 // After a fork both sides have the frames of one. Whichever writes first would get a copy elsewhere, and the parent, whose frames those are, would lose its row page
 // by page, with each child anew. Translated code takes two pages for one where they lie in a row, and leaves for the interpreter where they do not.
-// No program can tell, but by what /proc says of its memory. Source: Linux's Documentation/mm/page_migration.rst for what a page may be moved for.
+// Pages of which code was made stay: it is found by their frames. No program can tell, but by what /proc says of its memory. Source: Linux's Documentation/mm/page_migration.rst for what a page may be moved for.
 
-import { PAGE_SIZE, pageStart, PTE_DIRTY, PTE_EXEC, PTE_PRESENT, PTE_WRITE } from "../virt/layout.ts";
+import { PAGE_SIZE, pageStart, PTE_DIRTY, PTE_PRESENT, PTE_WRITE } from "../virt/layout.ts";
 import { PROT_WRITE } from "../include/uapi/mman.ts";
 import type { MmStruct } from "./mm_struct.ts";
 import { frameOf, leafTable, PTE_FILE } from "./pgtable.ts";
@@ -24,9 +24,10 @@ export function copyForChildren(mm: MmStruct, page: number, entry: number): bool
   const frame = frameOf(entry);
   const others = frames.references(frame) - 1;
   if (others > mm.children.size || mm.children.size > CHILDREN_MAX || !mm.isInRow(page, frame)) return false;
+  if (frames.hasCode(frame)) return false;
   const sharers = [...mm.children].filter((child) => {
     const theirs = mm.ram.u32[presentPte(child, page)]!;
-    return frameOf(theirs) === frame && (theirs & (PTE_PRESENT | PTE_FILE | PTE_EXEC)) === PTE_PRESENT;
+    return frameOf(theirs) === frame && (theirs & (PTE_PRESENT | PTE_FILE)) === PTE_PRESENT;
   });
   const area = sharers[0]?.areas.find(page);
   if (area === undefined || sharers.length !== others) return false;
@@ -57,7 +58,7 @@ function movePage(mm: MmStruct, page: number): boolean {
   const pte = presentPte(mm, page);
   const entry = mm.ram.u32[pte]!;
   const frame = frameOf(entry);
-  if (pte === 0 || (entry & PTE_EXEC) !== 0 || frame === mm.memory.zeroFrame) return false;
+  if (pte === 0 || frames.hasCode(frame) || frame === mm.memory.zeroFrame) return false;
   if ((entry & PTE_FILE) !== 0 && !mayBeCopied(area)) return false;
   // What may be written and is not this space's alone is used by somebody who is to see what is written.
   if ((entry & PTE_WRITE) !== 0 && frames.references(frame) !== 1) return false;

@@ -20,7 +20,15 @@ import {
 } from "../include/uapi/mman.ts";
 import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM } from "../lib/errno.ts";
 import { KernelIter } from "../lib/uio.ts";
-import { CPU_BASE, CPU_STATE, PAGE_SIZE, pageOffset, pageStart } from "../virt/layout.ts";
+import {
+  CPU_BASE,
+  CPU_STATE,
+  FRAME_CODE,
+  FRAME_FLAGS,
+  PAGE_SIZE,
+  pageOffset,
+  pageStart,
+} from "../virt/layout.ts";
 import { adviseRegion, residency } from "./madvise.ts";
 import { BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR } from "./memory.ts";
 import { absentEnd, LEAF_SPAN } from "./pgtable.ts";
@@ -213,9 +221,9 @@ test("a page that somebody else uses, of a file, shared or with code stays where
   const at = map(t, 3 * PAGE_SIZE);
   const other = createMm(t.kernel);
   run(t.mm.user.copyOut(at + PAGE_SIZE, new Uint8Array(2 * PAGE_SIZE).fill(1)));
-  t.mm.mprotect(at + 2 * PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_EXEC);
   const child = mmStruct(t.mm.clone(t.task));
   const code = child.user.translate(at + 2 * PAGE_SIZE, ACCESS_READ);
+  t.kernel.ram.u8[FRAME_FLAGS + code / PAGE_SIZE] = FRAME_CODE;
   t.mm.put();
   const frame = child.user.translate(at + PAGE_SIZE, ACCESS_READ);
   run(child.user.copyOut(at + PAGE_SIZE, new Uint8Array([2])));

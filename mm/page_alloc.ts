@@ -209,9 +209,12 @@ export class BuddyAllocator implements PageAllocator {
 
   /** The kernel changed bytes of the frame: code made from it must go. */
   invalidate(frame: number): void {
-    if ((this.#ram.u8[FRAME_FLAGS + (frame >>> PAGE_SHIFT)]! & FRAME_CODE) !== 0) {
-      this.#cpu.invalidateFrame(frame);
-    }
+    if (this.hasCode(frame)) this.#cpu.invalidateFrame(frame);
+  }
+
+  /** Whether code was made from the frame. */
+  hasCode(frame: number): boolean {
+    return (this.#ram.u8[FRAME_FLAGS + (frame >>> PAGE_SHIFT)]! & FRAME_CODE) !== 0;
   }
 
   /** Index of the first of 2^order frames, each with one reference. Throws ENOMEM. */

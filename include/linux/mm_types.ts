@@ -34,6 +34,8 @@ export interface PageAllocator {
   references(frame: number): number;
   /** The kernel changed bytes of the frame: drops code made from it. Cheap when there is none. */
   invalidate(frame: number): void;
+  /** Whether code was made from the frame. */
+  hasCode(frame: number): boolean;
   /** `shrinker(pages)` is asked for memory under pressure; returns how many frames it freed. Must not sleep. */
   addShrinker(shrinker: (pages: number) => number): void;
 }
