@@ -48,6 +48,8 @@ export interface RuntimeFunctions extends TlbFunctions, FlagFunctions, ArithFunc
   readonly quick: ReadonlyMap<number, number>;
   /** Type of regions' functions. */
   readonly regionType: number;
+  /** (what a region takes, its index in the table) -> what it gives; -1 for a module that has the table itself. */
+  readonly enter: number;
   readonly hasTailCalls: boolean;
 }
 
@@ -99,6 +101,7 @@ export function buildRuntimeModule(quickExts: QuickExts): Uint8Array<ArrayBuffer
     linkPlace,
     goOn: -1, // for regions alone: it is made of the interpreter
     regionType,
+    enter: module.add(emitEnter(regionType)),
     hasTailCalls: true,
   };
   const rare = module.add(emitRareInterpreter(handlers, runtime));
@@ -117,6 +120,9 @@ export function buildRuntimeModule(quickExts: QuickExts): Uint8Array<ArrayBuffer
   return module.finish();
 }
 
+/** What a region takes, and its index in the table. */
+const ENTER_PARAMS: readonly number[] = [...REGION_PARAMS, I32];
+
 interface Signature {
   readonly params: readonly number[];
   readonly results: readonly number[];
@@ -133,6 +139,7 @@ const runtimeSignatures: ReadonlyMap<string, Signature> = new Map<string, Signat
   ["storeSlow128", { params: [I64, V128], results: [I32] }],
   ["probeSlow", { params: [I64, I32], results: [I32] }],
   ["flagsOf", { params: [I32, I64, I64], results: [I32] }],
+  ["enter", { params: ENTER_PARAMS, results: REGION_RESULTS }],
   ["goOn", { params: [I64, I64, I32, I32], results: REGION_RESULTS }],
   ["near", { params: [I64, I32], results: [I32] }],
   ["link", { params: [I64, I32], results: [I32] }],
@@ -183,6 +190,7 @@ function regionImports(runtime: RuntimeFunctions): Map<string, number> {
     ["storeSlow", runtime.storeSlow],
     ["storeSlow128", runtime.storeSlow128],
     ["probeSlow", runtime.probeSlow],
+    ["enter", runtime.enter],
     ["goOn", runtime.goOn],
     ["near", runtime.near],
     ["link", runtime.link],
@@ -196,6 +204,15 @@ function regionImports(runtime: RuntimeFunctions): Map<string, number> {
     ...[...runtime.helpers].map(([name, index]): [string, number] => [`helper_${name}`, index]),
     ...runtime.floats,
   ]);
+}
+
+/** By which regions enter others whose modules have no table of their own (ModuleInProgress). */
+function emitEnter(regionType: number): Assembler {
+  const f = new Assembler(ENTER_PARAMS, REGION_RESULTS);
+  for (const parameter of ENTER_PARAMS.keys()) f.get(parameter);
+  if (hasTailCalls()) f.returnCallIndirect(regionType);
+  else f.callIndirect(regionType);
+  return f;
 }
 
 /** By a quick function where there is one, or else by TypeScript. */

@@ -5,7 +5,8 @@ import { quickName, type RuntimeFunctions, signatureOf } from "../runtime/module
 import type { WasmModule } from "../wasm/encoder.ts";
 import { REGION_PARAMS, REGION_RESULTS } from "./frame.ts";
 
-export function importOnUse(module: WasmModule, hasTailCalls: boolean): RuntimeFunctions {
+/** `hasTable`: the module has imported the table of regions. */
+export function importOnUse(module: WasmModule, hasTailCalls: boolean, hasTable: boolean): RuntimeFunctions {
   const known = new Map<string, number>();
   const index = (name: string): number => {
     let at = known.get(name);
@@ -64,6 +65,9 @@ export function importOnUse(module: WasmModule, hasTailCalls: boolean): RuntimeF
     },
     get goOn(): number {
       return index("goOn");
+    },
+    get enter(): number {
+      return hasTable ? -1 : index("enter");
     },
     get near(): number {
       return index("near");

@@ -360,8 +360,9 @@ export class TransferEmitter {
 
   #indirect(kind: "call" | "tail"): void {
     const { f } = this.#frame;
-    if (kind === "call") f.callIndirect(this.#runtime.regionType);
-    else f.returnCallIndirect(this.#runtime.regionType);
+    const { enter, regionType } = this.#runtime;
+    if (enter >= 0) f[kind === "call" ? "call" : "returnCall"](enter);
+    else f[kind === "call" ? "callIndirect" : "returnCallIndirect"](regionType);
     this.#takeResults(kind);
   }
 

@@ -183,7 +183,7 @@ export class Translator {
     frameOf: (pc: number) => number,
     isSettled: boolean = false,
   ): Region[] {
-    const module = new ModuleInProgress(this.#host.ram.fixedPages);
+    const module = new ModuleInProgress(this.#host.ram.fixedPages, isSettled);
     const names = new Map(plans.map(({ name, plan }) => [plan.anchorPc, name]));
     for (const plan of plans) {
       const draft = draftRegion(plan, names, module.runtime, {

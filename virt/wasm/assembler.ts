@@ -90,6 +90,11 @@ export class Assembler {
     this.body.u32(functionIndex);
   }
 
+  returnCall(functionIndex: number): void {
+    this.body.byte(0x12);
+    this.body.u32(functionIndex);
+  }
+
   callIndirect(typeIndex: number, table = 0): void {
     this.body.byte(0x11);
     this.body.u32(typeIndex);
