@@ -133,3 +133,48 @@ test("a region that calls what has no region goes on when that has returned, and
   run(calls + 1); // what is called then takes the return address and jumps
   assert.equal(getPc(ram), CODE + 56);
 });
+
+test("a callee that takes its caller's frame away comes back into the region, which has no table of its own", () => {
+  const tables: number[] = [];
+  const compile = (bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module => {
+    const module = new WebAssembly.Module(bytes);
+    tables.push(WebAssembly.Module.imports(module).filter(({ kind }) => kind === "table").length);
+    return module;
+  };
+  const ram = new Ram(FRAMES_START + (1 << 20), FRAMES_START + (1 << 20));
+  const cpu = new WasmCpu(ram, new ToyFrontEnd(), { hotEntries: 1, hotBatch: 1, compile });
+  const space = new ToySpace(ram, FRAMES_START);
+  const callee = 64;
+  const loop: readonly ToyInstruction[] = [
+    [TOY.addi, 4, 4, 0, -8],
+    [TOY.call, 0, 0, 0, callee - 16],
+    [TOY.add, 1, 1, 4], // 16
+    [TOY.addi, 2, 2, 0, -1],
+    [TOY.cmpi, 0, 2, 0, 0],
+    [TOY.jcc, 5, 0, 0, -48],
+    [TOY.syscall], // 48
+    [TOY.syscall],
+    [TOY.pop, 7], // callee
+    [TOY.addi, 4, 4, 0, 8],
+    [TOY.push, 7],
+    [TOY.ret],
+  ];
+  const frame = FRAMES_START + (1 << 19);
+  ram.u8.set(assembleToy(loop), frame);
+  space.map(CODE, frame, PTE_EXEC);
+  space.map(STACK - 4096, space.frame(), PTE_WRITE);
+  cpu.setAddressSpace(space.root, 1);
+  const count = 1000;
+  setPc(ram, CODE);
+  writeGpr(ram, 2, BigInt(count));
+  writeGpr(ram, 4, BigInt(STACK));
+  assert.equal(cpu.run(1e6), TRAP_SYSCALL);
+  assert.equal(readGpr(ram, 1), BigInt(count) * BigInt(STACK));
+  assert.equal(readGpr(ram, 4), BigInt(STACK));
+  const { liveRegions, dispatches } = cpu.statistics();
+  assert.ok(liveRegions! > 0);
+  assert.ok(dispatches! < count / 10, `${dispatches} dispatches`);
+  const [runtime, ...regions] = tables;
+  assert.equal(runtime, 1);
+  assert.ok(regions.length > 0 && regions.every((n) => n === 0), regions.join());
+});

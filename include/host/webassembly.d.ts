@@ -32,6 +32,9 @@ declare namespace WebAssembly {
     value: number | bigint;
   }
   class Module {
+    static imports(
+      module: Module,
+    ): { readonly module: string; readonly name: string; readonly kind: string }[];
     constructor(bytes: Uint8Array | ArrayBuffer);
   }
   type Imports = Record<string, Record<string, unknown>>;

@@ -114,7 +114,8 @@ export class TransferEmitter {
     this.#returnPc();
     f.end();
     f.end();
-    // What the callee left is looked at, not waited for: the value known here goes on.
+    // What the callee left is looked at, not waited for: the value known here goes on, unless the callee has taken more than its
+    // return address from the stack, as in Lisp, or this is another stack.
     f.get(stackPointer);
     f.i64(RETURN_ADDRESS_BYTES);
     f.op(W.i64_add);
@@ -123,7 +124,8 @@ export class TransferEmitter {
     f.get(stackPointer);
     f.op(W.i64_ne);
     f.if_(VOID, UNLIKELY);
-    this.#returnPc();
+    frame.pushFromMemory(STACK_POINTER);
+    f.set(stackPointer);
     f.end();
   }
 
