@@ -31,12 +31,14 @@ const HYPERCALL_FIRST = 0x17;
 const HYPERCALL_LAST = 0x1b;
 
 /**
- * Whether the kernel of this machine may be a guest itself (PVM: in the processor's user mode, without hardware for it) and the
+ * Whether processors differ in the instance: VERW with LOCK raises #UD on Zen 1 (as by the manual), and is executed on Zen 5 (as here).
+ * Or whether the kernel of this machine may be a guest itself (PVM: in the processor's user mode, without hardware for it) and the
  * instance then would not do as on a processor: INT by vectors that its host takes, and a segment of 32-bit code, which
  * a host of 64-bit code alone leaves out. `low`: the low half of a register.
  */
 export function isHostsOwn(insn: Insn, low: (register: number) => number): boolean {
   const { mnemonic } = insn.form;
+  if (mnemonic === "VERW" && insn.lock) return true;
   if (mnemonic === "INT") {
     const vector = insn.imm & 0xff;
     return vector >= HYPERCALL_FIRST && vector <= HYPERCALL_LAST;
