@@ -36,7 +36,7 @@ const HYPERCALL_LAST = 0x1b;
  * instance then would not do as on a processor: INT by vectors that its host takes, and a segment of 32-bit code, which
  * a host of 64-bit code alone leaves out. `low`: the low half of a register.
  */
-export function isHostsOwn(insn: Insn, low: (register: number) => number): boolean {
+export function dependsOnHost(insn: Insn, low: (register: number) => number): boolean {
   const { mnemonic } = insn.form;
   if (mnemonic === "VERW" && insn.lock) return true;
   if (mnemonic === "INT") {

@@ -28,7 +28,7 @@ import {
   SIZE_Z,
   type X86Form,
 } from "../../../arch/x86/tables/forms.ts";
-import { isHostsOwn } from "./exclusions.ts";
+import { dependsOnHost } from "./exclusions.ts";
 import { type Addressing, randomAddress, randomAddressing } from "./memory-operand.ts";
 import { Random } from "./random.ts";
 import { FS_BASE, GS_BASE, type Instance, SLOT_BYTES } from "./records.ts";
@@ -158,7 +158,7 @@ export class Generator {
     randomX87(state, random);
     const pc = slot + 40 + random.below(24);
     const bytes = this.instruction(random, form, state, pc, landing(random, slot));
-    if (bytes === undefined || isHostsOwn(this.#decoder.insn, (n) => state.gprLow(n))) return undefined;
+    if (bytes === undefined || dependsOnHost(this.#decoder.insn, (n) => state.gprLow(n))) return undefined;
     state.setEntry(pc);
     const { mnemonic } = form;
     const shift = this.#shift(form, state);
